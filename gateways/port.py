@@ -1,0 +1,295 @@
+"""The promise a gateway makes, in billing's words.
+
+A gateway keeps cards and moves money; it decides nothing about billing. Every call is one network round trip at
+most (plus the adapter's own safe retries with the same idempotency key). Calls raise only the exceptions below;
+a charge's end is a value, never an exception, because a lost answer is an outcome of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from billing.money import Money
+
+
+class GatewayRefused(Exception):
+    """The gateway understood the request and will never carry it out as it is.
+
+    `code` is the gateway's error code, `param` the offending parameter if it named one.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class GatewayNotFound(GatewayRefused):
+    """The object does not exist at the gateway, or belongs to somebody else."""
+
+
+class GatewayUnavailable(Exception):
+    """No answer, or none that tells what happened: connection lost, time-out, 409, 429, 5xx.
+
+    Whether the request took effect is unknown.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class CardProblem:
+    """Why a card was refused, in the words of the card networks."""
+
+    code: str
+    message: str
+    decline_code: str | None = None
+    advice_code: str | None = None
+
+
+class CardRefused(Exception):
+    """A card was refused while being saved. Charges never raise this: a decline is in the intent."""
+
+    def __init__(self, problem: CardProblem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+class IntentStatus(StrEnum):
+    """Where an intent stands at the gateway."""
+
+    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
+    REQUIRES_CONFIRMATION = "requires_confirmation"
+    REQUIRES_ACTION = "requires_action"
+    PROCESSING = "processing"
+    REQUIRES_CAPTURE = "requires_capture"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+
+
+class SetupFutureUsage(StrEnum):
+    """Whether a card is kept after it paid, and for charges with or without its owner present."""
+
+    ON_SESSION = "on_session"
+    OFF_SESSION = "off_session"
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What the customer must do: visit `redirect_url`, or let the gateway's browser SDK act when it is None."""
+
+    redirect_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    state: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BillingDetails:
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    address: Address = field(default_factory=Address)
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a gateway tells of a card; never the number. `checks` values: pass, fail, unavailable, unchecked."""
+
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    funding: str
+    country: str | None = None
+    fingerprint: str | None = None
+    address_line1_check: str | None = None
+    address_postal_code_check: str | None = None
+    cvc_check: str | None = None
+    networks: Sequence[str] = ()
+    preferred_network: str | None = None
+    three_d_secure_supported: bool = False
+    wallet: str | None = None
+    generated_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethodSnapshot:
+    """A saved way to pay as the gateway sees it now. `customer_ref` is None when it belongs to nobody."""
+
+    ref: str
+    type: str
+    customer_ref: str | None
+    created_at: datetime
+    livemode: bool
+    card: CardFacts | None
+    billing_details: BillingDetails
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeSnapshot:
+    """One try at moving money, as the gateway booked it."""
+
+    ref: str
+    succeeded: bool
+    amount: Money
+    created_at: datetime
+    payment_method_ref: str | None
+    problem: CardProblem | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentIntentSnapshot:
+    """A payment intent as the gateway sees it now.
+
+    `client_secret` is for the owner's browser: never stored, never logged. `latest_charge` is the newest try.
+    """
+
+    ref: str
+    status: IntentStatus
+    amount: Money
+    captured: Money
+    customer_ref: str | None
+    payment_method_ref: str | None
+    setup_future_usage: SetupFutureUsage | None
+    next_step: NextStep | None
+    last_problem: CardProblem | None
+    last_problem_method_ref: str | None
+    latest_charge: ChargeSnapshot | None
+    client_secret: str = field(repr=False)
+    created_at: datetime
+    livemode: bool
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SetupIntentSnapshot:
+    """A setup intent as the gateway sees it now: saving a card without charging it."""
+
+    ref: str
+    status: IntentStatus
+    usage: SetupFutureUsage
+    customer_ref: str | None
+    payment_method_ref: str | None
+    next_step: NextStep | None
+    last_problem: CardProblem | None
+    client_secret: str = field(repr=False)
+    created_at: datetime
+    livemode: bool
+    application: str | None
+    cancellation_reason: str | None
+    description: str | None
+    mandate: str | None
+    single_use_mandate: str | None
+    on_behalf_of: str | None
+    payment_method_types: Sequence[str]
+    request_three_d_secure: str
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayEventHint:
+    """A verified webhook: what happened to which object. The object itself is fetched anew before it is believed.
+
+    `object_kind` is one of payment_intent, setup_intent, payment_method, customer, or None for kinds unknown to us.
+    """
+
+    ref: str
+    type: str
+    created_at: datetime
+    object_kind: str | None
+    object_ref: str | None
+    payload: Mapping[str, object]
+
+
+class WebhookRefused(Exception):
+    """The delivery is not from the gateway, too old, from the future, or not an event."""
+
+
+class PaymentGateway(Protocol):
+    """Eight groups of calls are all that the product asks of a gateway.
+
+    Every creating or moving call takes an `idempotency_key` made from our own rows.
+    """
+
+    platform: str
+    publishable_key: str
+    livemode: bool
+
+    async def create_customer(
+        self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
+    ) -> str: ...
+
+    async def create_setup_intent(
+        self,
+        *,
+        customer_ref: str,
+        usage: SetupFutureUsage,
+        return_url: str | None,
+        idempotency_key: str,
+    ) -> SetupIntentSnapshot: ...
+
+    async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot: ...
+
+    async def attach_payment_method(
+        self, ref: str, *, customer_ref: str, idempotency_key: str
+    ) -> PaymentMethodSnapshot: ...
+
+    async def retrieve_payment_method(self, ref: str) -> PaymentMethodSnapshot: ...
+
+    async def set_default_payment_method(
+        self, *, customer_ref: str, payment_method_ref: str, idempotency_key: str
+    ) -> None: ...
+
+    async def create_payment_intent(
+        self,
+        *,
+        customer_ref: str,
+        amount: Money,
+        invoice_id: str,
+        description: str,
+        setup_future_usage: SetupFutureUsage | None,
+        idempotency_key: str,
+    ) -> PaymentIntentSnapshot: ...
+
+    async def update_payment_intent(
+        self, ref: str, *, setup_future_usage: SetupFutureUsage | None, idempotency_key: str
+    ) -> PaymentIntentSnapshot: ...
+
+    async def confirm_payment_intent(
+        self,
+        ref: str,
+        *,
+        payment_method_ref: str,
+        off_session: bool,
+        return_url: str | None,
+        idempotency_key: str,
+    ) -> PaymentIntentSnapshot:
+        """Try to charge. A decline comes back as the snapshot with `last_problem`, not as an exception."""
+        ...
+
+    async def retrieve_payment_intent(self, ref: str) -> PaymentIntentSnapshot: ...
+
+    async def cancel_payment_intent(self, ref: str, *, idempotency_key: str) -> PaymentIntentSnapshot:
+        """Cancel; when it can no longer be canceled, answer with the intent as it is."""
+        ...
+
+    async def find_payment_intents(
+        self, *, customer_ref: str, invoice_id: str, created_since: datetime
+    ) -> Sequence[PaymentIntentSnapshot]:
+        """Every intent of the customer since then that carries our invoice id, newest first. Never a lagging search."""
+        ...
+
+    def verify_webhook(self, body: bytes, signature: str | None, *, now: datetime) -> GatewayEventHint:
+        """Check the signature against every configured secret and ±300 s of the security clock. Raises WebhookRefused."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,6 @@
+"""From a request to our own calls: identity, access, batching.
+
+Owns: who is calling, what they may do, loaders.
+Does not own: GraphQL types, SQL, rules. Returns rows or raises.
+May import: services, models (reads), billing.
+"""

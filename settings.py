@@ -1,0 +1,217 @@
+"""One frozen Settings, read from the environment once.
+
+Owns: names, defaults and the combinations that are refused. Does not own: what is built from them (bootstrap).
+May import: nothing of ours.
+"""
+
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent
+DEVELOPMENT_SECRET = "perennial-development-secret-not-for-production"  # noqa: S105 (refused in production)
+SANDBOX_SECRET_KEY = "sk_test_sandbox"  # noqa: S105 (the sandbox's public constant)
+SANDBOX_PUBLISHABLE_KEY = "pk_test_sandbox"
+SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 (the sandbox's public constant)
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PREVIEW = "preview"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class WorkerMode(StrEnum):
+    EMBEDDED = "embedded"
+    OFF = "off"
+
+
+class SettingsError(Exception):
+    """The environment contradicts itself; the message says which variable and what to set."""
+
+
+class Settings(BaseSettings):
+    """Every variable is prefixed PERENNIAL_; `.env.example` lists all of them with their meaning."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PERENNIAL_", env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    environment: Environment = Environment.DEVELOPMENT
+    database_url: str = f"sqlite:///{ROOT / 'var' / 'perennial.db'}"
+    database_listen_url: str | None = None
+    sandbox_database_url: str | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    worker: WorkerMode = WorkerMode.EMBEDDED
+
+    stripe_secret_key: SecretStr | None = None
+    stripe_publishable_key: str | None = None
+    stripe_webhook_secret: SecretStr | None = None
+    stripe_api_base: str | None = None
+
+    jwt_issuer: str = "perennial-dev"
+    jwt_audience: str = "perennial"
+    jwt_algorithm: str = "HS256"
+    jwt_secret: SecretStr | None = None
+    jwt_jwks_url: str | None = None
+
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    entitlement_key: SecretStr | None = None
+    timezone: str = "UTC"
+    support_refund_cap: int = Field(default=0, ge=0)
+    grace_period_days: int = Field(default=7, ge=0)
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    explorer: bool | None = None
+    introspection: bool | None = None
+    require_user_errors: bool = True
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"PERENNIAL_TIMEZONE: {value!r} is no IANA time zone, such as Europe/Berlin")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in value:
+            raise ValueError("PERENNIAL_CORS_ORIGINS: list exact origins; '*' is refused")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for broken, message in _contradictions(self):
+            if broken:
+                raise ValueError(message)
+        return self
+
+    @property
+    def uses_sandbox(self) -> bool:
+        """The embedded sandbox serves when neither a Stripe key nor another Stripe-compatible address is set."""
+        return self.stripe_secret_key is None and self.stripe_api_base is None
+
+    @property
+    def gateway_secret_key(self) -> str:
+        return self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else SANDBOX_SECRET_KEY
+
+    @property
+    def gateway_publishable_key(self) -> str:
+        return self.stripe_publishable_key or SANDBOX_PUBLISHABLE_KEY
+
+    @cached_property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        if self.stripe_webhook_secret is None:
+            return (SANDBOX_WEBHOOK_SECRET,) if self.stripe_secret_key is None else ()
+        listed = self.stripe_webhook_secret.get_secret_value().split(",")
+        return tuple(secret.strip() for secret in listed if secret.strip())
+
+    @property
+    def livemode(self) -> bool:
+        return _is_live(self.gateway_secret_key)
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment is Environment.PRODUCTION
+
+    @property
+    def is_development(self) -> bool:
+        return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def serves_explorer(self) -> bool:
+        return self.explorer if self.explorer is not None else not self.is_production
+
+    @property
+    def allows_introspection(self) -> bool:
+        return self.introspection if self.introspection is not None else not self.is_production
+
+    @property
+    def token_secret(self) -> str:
+        """The HS256 key that signs and checks access tokens."""
+        return (self.jwt_secret or self.secret_key).get_secret_value()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, or a SettingsError whose text is one readable line per problem."""
+    try:
+        return Settings(**overrides)  # pyright: ignore[reportArgumentType] (pydantic checks them)
+    except ValidationError as error:
+        lines = [
+            problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "value_error"
+            else f"PERENNIAL_{str(problem['loc'][0]).upper()}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise SettingsError("\n".join(lines)) from None
+
+
+def _is_live(key: str) -> bool:
+    return key.startswith(("sk_live_", "rk_live_"))
+
+
+def _contradictions(s: Settings) -> list[tuple[bool, str]]:
+    """Each row: is it broken, and the line that says what to do."""
+    key = s.stripe_secret_key.get_secret_value() if s.stripe_secret_key else None
+    symmetric = s.jwt_algorithm.startswith("HS")
+    return [
+        (
+            key is not None and not key.startswith(("sk_test_", "rk_test_", "sk_live_", "rk_live_")),
+            "PERENNIAL_STRIPE_SECRET_KEY: expected a key that starts with sk_test_, rk_test_, sk_live_ or rk_live_",
+        ),
+        (
+            key is not None and _is_live(key) and not s.is_production,
+            "PERENNIAL_STRIPE_SECRET_KEY: a live key is refused outside PERENNIAL_ENVIRONMENT=production",
+        ),
+        (
+            key is not None and not s.stripe_publishable_key and s.stripe_api_base is None,
+            "PERENNIAL_STRIPE_PUBLISHABLE_KEY: set it beside the secret key, browsers confirm cards with it",
+        ),
+        (
+            s.is_production and s.stripe_secret_key is None,
+            "PERENNIAL_STRIPE_SECRET_KEY: production refuses the sandbox; set a key",
+        ),
+        (
+            s.is_production and not s.webhook_secrets,
+            "PERENNIAL_STRIPE_WEBHOOK_SECRET: production needs the endpoint's signing secret",
+        ),
+        (
+            s.is_production and s.secret_key.get_secret_value() == DEVELOPMENT_SECRET,
+            "PERENNIAL_SECRET_KEY: production refuses the development secret; set 32 random bytes or more",
+        ),
+        (
+            symmetric and len(s.token_secret) < 32,
+            "PERENNIAL_JWT_SECRET: at least 32 characters are needed for HS256",
+        ),
+        (
+            not symmetric and s.jwt_jwks_url is None,
+            f"PERENNIAL_JWT_JWKS_URL: {s.jwt_algorithm} tokens need the issuer's key set",
+        ),
+        (
+            symmetric and s.jwt_jwks_url is not None,
+            "PERENNIAL_JWT_ALGORITHM: a key set needs an asymmetric algorithm, such as RS256 or ES256",
+        ),
+        (
+            not s.database_url.startswith(("sqlite:///", "postgresql://")),
+            "PERENNIAL_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
+        ),
+    ]
