@@ -8,9 +8,9 @@ a charge's end is a value, never an exception, because a lost answer is an outco
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
+from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.money import Money
 
 
@@ -37,41 +37,12 @@ class GatewayUnavailable(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class CardProblem:
-    """Why a card was refused, in the words of the card networks."""
-
-    code: str
-    message: str
-    decline_code: str | None = None
-    advice_code: str | None = None
-
-
 class CardRefused(Exception):
     """A card was refused while being saved. Charges never raise this: a decline is in the intent."""
 
     def __init__(self, problem: CardProblem) -> None:
         super().__init__(problem.message)
         self.problem = problem
-
-
-class IntentStatus(StrEnum):
-    """Where an intent stands at the gateway."""
-
-    REQUIRES_PAYMENT_METHOD = "requires_payment_method"
-    REQUIRES_CONFIRMATION = "requires_confirmation"
-    REQUIRES_ACTION = "requires_action"
-    PROCESSING = "processing"
-    REQUIRES_CAPTURE = "requires_capture"
-    SUCCEEDED = "succeeded"
-    CANCELED = "canceled"
-
-
-class SetupFutureUsage(StrEnum):
-    """Whether a card is kept after it paid, and for charges with or without its owner present."""
-
-    ON_SESSION = "on_session"
-    OFF_SESSION = "off_session"
 
 
 @dataclass(frozen=True, slots=True)
