@@ -1,0 +1,74 @@
+"""Errors that a client can act on, as data: their codes and what each means.
+
+A refusal ends a step without having changed anything but what it says. docs/errors.md is drawn from ERROR_MEANINGS.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Codes of user errors. Those of faults and refused documents stand in docs/errors.md as well."""
+
+    INVALID = "INVALID"
+    REQUIRED = "REQUIRED"
+    NOT_FOUND = "NOT_FOUND"
+    NOT_PERMITTED = "NOT_PERMITTED"
+    ALREADY_SUBSCRIBED = "ALREADY_SUBSCRIBED"
+    VERSION_CONFLICT = "VERSION_CONFLICT"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    INVALID_STATE = "INVALID_STATE"
+    PLAN_NOT_FOR_SALE = "PLAN_NOT_FOR_SALE"
+    PLAN_ARCHIVED = "PLAN_ARCHIVED"
+    CURRENCY_UNSUPPORTED = "CURRENCY_UNSUPPORTED"
+    PAYMENT_ACTION_REQUIRED = "PAYMENT_ACTION_REQUIRED"
+    CARD_DECLINED = "CARD_DECLINED"
+    PAYMENT_IN_PROGRESS = "PAYMENT_IN_PROGRESS"
+    PAYMENT_OUTCOME_UNKNOWN = "PAYMENT_OUTCOME_UNKNOWN"
+    AMOUNT_TOO_SMALL = "AMOUNT_TOO_SMALL"
+    GATEWAY_UNAVAILABLE = "GATEWAY_UNAVAILABLE"
+
+
+ERROR_MEANINGS: dict[ErrorCode, str] = {
+    ErrorCode.INVALID: "A value is malformed or out of range. Correct the named field.",
+    ErrorCode.REQUIRED: "A value is missing. Give the named field.",
+    ErrorCode.NOT_FOUND: "No such object, or not yours. Check the id in the named field.",
+    ErrorCode.NOT_PERMITTED: "Your role may not give this value. Leave the named field out.",
+    ErrorCode.ALREADY_SUBSCRIBED: "A subscription to this product exists and is returned. Change or cancel that one.",
+    ErrorCode.VERSION_CONFLICT: "Somebody changed the object meanwhile. Read it again and repeat with its version.",
+    ErrorCode.IDEMPOTENCY_CONFLICT: "This idempotency key was used with other input. Use a new key for a new request.",
+    ErrorCode.INVALID_STATE: "The object's present state does not allow this. The message names the state.",
+    ErrorCode.PLAN_NOT_FOR_SALE: "This plan cannot be subscribed to. Choose one with isOnlineSale.",
+    ErrorCode.PLAN_ARCHIVED: "This plan has been withdrawn. Choose another.",
+    ErrorCode.CURRENCY_UNSUPPORTED: "The plan has no price in this currency. Choose one of its prices.",
+    ErrorCode.PAYMENT_ACTION_REQUIRED: "The customer's bank asks for a confirmation. Carry out nextAction.",
+    ErrorCode.CARD_DECLINED: "The card was refused. Show the message and try another card on the same subscription.",
+    ErrorCode.PAYMENT_IN_PROGRESS: "The same payment is being made by another request. Read the subscription shortly.",
+    ErrorCode.PAYMENT_OUTCOME_UNKNOWN: (
+        "The gateway has not answered. Nothing is charged twice; the outcome follows within a minute."
+    ),
+    ErrorCode.AMOUNT_TOO_SMALL: "The gateway does not charge amounts this small in this currency.",
+    ErrorCode.GATEWAY_UNAVAILABLE: "The gateway cannot be reached. Repeat the request later; it is safe to do so.",
+}
+
+
+class UserProblem(Exception):
+    """A refusal that the caller can do something about. `field` is the path of the input at fault."""
+
+    def __init__(self, code: ErrorCode, message: str, field: Sequence[str] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = list(field) if field else None
+
+
+class VersionConflict(UserProblem):
+    """The optimistic lock was lost; `current_version` is the one to repeat with."""
+
+    def __init__(self, current_version: int) -> None:
+        super().__init__(
+            ErrorCode.VERSION_CONFLICT,
+            f"The object has changed: it is at version {current_version} now. Read it again before you repeat this.",
+            ["expectedVersion"],
+        )
+        self.current_version = current_version
