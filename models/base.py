@@ -1,0 +1,121 @@
+"""What every row shares: ids, column types, optimistic lock, leases."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import uuid_utils
+from sqlalchemy import JSON, BigInteger, DateTime, Integer, MetaData, String, TypeDecorator
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlmodel import Field, SQLModel
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# Ours only, never one of Stripe's. `new_id` takes its prefix from here, `node` look-ups read it back.
+ID_PREFIXES = {
+    "product": "prd",
+    "plan": "pln",
+    "price": "prc",
+    "app_role": "rol",
+    "customer": "cst",
+    "gateway_account": "gac",
+    "payment_method": "pmd",
+    "setup_intent": "stp",
+    "subscription": "sbs",
+    "subscription_item": "sbi",
+    "invoice": "inv",
+    "invoice_line": "inl",
+    "payment": "pay",
+    "payment_intent": "int",
+    "charge_attempt": "att",
+    "ledger_entry": "lgr",
+    "change": "chn",
+    "gateway_event": "gev",
+    "idempotency_record": "idm",
+}
+
+
+def new_id(kind: str) -> str:
+    """A fresh id of a kind in ID_PREFIXES, sortable by the time of its making: `sbs_0199…`."""
+    return f"{ID_PREFIXES[kind]}_{uuid_utils.uuid7().hex}"
+
+
+def metadata() -> MetaData:
+    """The tables of the product, for migrations; the sandbox keeps its own."""
+    return SQLModel.metadata
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC; a naive one is refused before it reaches the database."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"an instant needs a time zone: {value.isoformat()}")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class EnumText(TypeDecorator[StrEnum]):
+    """A StrEnum kept as its text, so that a new member needs no migration."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: StrEnum | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.enum(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.enum(value)
+
+
+BIG = BigInteger()
+SERIAL = BigInteger().with_variant(Integer(), "sqlite")
+DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
+
+
+class Record(SQLModel):
+    """The columns of everything that lives and changes: identity, optimistic lock, life span."""
+
+    id: str = Field(primary_key=True, max_length=40)
+    version: int = Field(default=1)
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+    archived_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    meta: dict[str, Any] = Field(default_factory=dict, sa_type=DOCUMENT, sa_column_kwargs={"name": "metadata"})
+
+    def touch(self, now: datetime) -> None:
+        """Mark a change: the next version, as of now."""
+        self.version += 1
+        self.updated_at = now
+
+
+class Leased(SQLModel):
+    """Due work is a row with a due time. `fence` grows with each claim; an outcome is written only under its own."""
+
+    due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
+    leased_until: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    fence: int = Field(default=0)
+    tries: int = Field(default=0)

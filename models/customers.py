@@ -1,0 +1,122 @@
+"""Who pays: customers, their accounts at gateways, their saved cards, and the saving of cards."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.charging import IntentStatus, SetupFutureUsage
+from models.base import DOCUMENT, EnumText, Record, UTCDateTime
+
+
+class Customer(Record, table=True):
+    """A user of the merchant's application, once it has asked for anything that costs. `user_id` is the token's sub."""
+
+    __tablename__ = "customers"
+
+    user_id: str = Field(unique=True, max_length=255)
+    email: str | None = Field(default=None, max_length=320)
+    name: str | None = Field(default=None, max_length=250)
+    locale: str = Field(default="en", max_length=35)
+    timezone: str = Field(max_length=64)
+    default_payment_method_id: str | None = Field(default=None, max_length=40)
+    invoice_prefix: str = Field(max_length=12)
+    last_invoice_number: int = 0
+
+
+class GatewayAccount(SQLModel, table=True):
+    """The customer at one gateway."""
+
+    __tablename__ = "gateway_accounts"
+    __table_args__ = (UniqueConstraint("customer_id", "platform"), UniqueConstraint("platform", "gateway_ref"))
+
+    id: str = Field(primary_key=True, max_length=40)
+    customer_id: str = Field(foreign_key="customers.id")
+    platform: str = Field(max_length=20)
+    gateway_ref: str = Field(max_length=255)
+    created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class PaymentMethod(Record, table=True):
+    """A saved card as last seen at the gateway. Archived when detached. Never a card number."""
+
+    __tablename__ = "payment_methods"
+    __table_args__ = (UniqueConstraint("platform", "gateway_ref"),)
+
+    customer_id: str = Field(foreign_key="customers.id", index=True)
+    platform: str = Field(max_length=20)
+    gateway_ref: str = Field(max_length=255)
+    type: str = Field(max_length=40)
+    livemode: bool = False
+    card: dict[str, Any] | None = Field(default=None, sa_type=DOCUMENT)
+    billing_details: dict[str, Any] = Field(default_factory=dict, sa_type=DOCUMENT)
+
+
+class SetupIntentRow(SQLModel, table=True):
+    """Saving a card without a charge, as last seen at the gateway. The client secret is never stored."""
+
+    __tablename__ = "setup_intents"
+
+    id: str = Field(primary_key=True, max_length=40)
+    customer_id: str = Field(foreign_key="customers.id", index=True)
+    gateway_ref: str | None = Field(default=None, unique=True, max_length=255)
+    usage: SetupFutureUsage = Field(sa_type=EnumText(SetupFutureUsage))
+    return_url: str | None = None
+    status: IntentStatus = Field(default=IntentStatus.REQUIRES_PAYMENT_METHOD, sa_type=EnumText(IntentStatus))
+    payment_method_id: str | None = Field(default=None, foreign_key="payment_methods.id")
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+
+
+async def customer_of_user(session: AsyncSession, user_id: str) -> Customer | None:
+    return (await session.exec(select(Customer).where(Customer.user_id == user_id))).first()
+
+
+async def locked_customer(session: AsyncSession, customer_id: str) -> Customer | None:
+    """The customer, held until the transaction ends: whoever decides about a customer's subscriptions holds it."""
+    return (await session.exec(select(Customer).where(Customer.id == customer_id).with_for_update())).first()
+
+
+async def gateway_account(session: AsyncSession, customer_id: str, platform: str) -> GatewayAccount | None:
+    query = select(GatewayAccount).where(GatewayAccount.customer_id == customer_id, GatewayAccount.platform == platform)
+    return (await session.exec(query)).first()
+
+
+async def customer_of_account(session: AsyncSession, platform: str, gateway_ref: str) -> Customer | None:
+    query = (
+        select(Customer)
+        .join(GatewayAccount, col(GatewayAccount.customer_id) == Customer.id)
+        .where(GatewayAccount.platform == platform, GatewayAccount.gateway_ref == gateway_ref)
+    )
+    return (await session.exec(query)).first()
+
+
+async def payment_method_of(session: AsyncSession, platform: str, gateway_ref: str) -> PaymentMethod | None:
+    query = select(PaymentMethod).where(PaymentMethod.platform == platform, PaymentMethod.gateway_ref == gateway_ref)
+    return (await session.exec(query)).first()
+
+
+async def live_payment_method(session: AsyncSession, customer_id: str, *, id_or_ref: str) -> PaymentMethod | None:
+    """The customer's own card by our id or the gateway's; None when foreign, detached or missing."""
+    query = select(PaymentMethod).where(
+        PaymentMethod.customer_id == customer_id,
+        (col(PaymentMethod.id) == id_or_ref) | (col(PaymentMethod.gateway_ref) == id_or_ref),
+        col(PaymentMethod.archived_at).is_(None),
+    )
+    return (await session.exec(query)).first()
+
+
+async def live_payment_methods(session: AsyncSession, customer_id: str) -> Sequence[PaymentMethod]:
+    query = (
+        select(PaymentMethod)
+        .where(PaymentMethod.customer_id == customer_id, col(PaymentMethod.archived_at).is_(None))
+        .order_by(col(PaymentMethod.id).desc())
+    )
+    return (await session.exec(query)).all()
+
+
+async def setup_intent_of(session: AsyncSession, gateway_ref: str) -> SetupIntentRow | None:
+    return (await session.exec(select(SetupIntentRow).where(SetupIntentRow.gateway_ref == gateway_ref))).first()

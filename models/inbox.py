@@ -1,0 +1,38 @@
+"""Webhooks as they arrived: stored once under the gateway's event id, worked on apart."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlmodel import Field, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from models.base import DOCUMENT, EnumText, Leased, UTCDateTime
+
+
+class GatewayEventStatus(StrEnum):
+    RECEIVED = "received"
+    PROCESSED = "processed"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+class GatewayEvent(Leased, table=True):
+    """A verified hint that an object changed at the gateway. `due_at` is None when nothing is left to do."""
+
+    __tablename__ = "gateway_events"
+
+    id: str = Field(primary_key=True, max_length=40)
+    gateway_ref: str = Field(unique=True, max_length=255)
+    type: str = Field(max_length=100, index=True)
+    object_kind: str | None = Field(default=None, max_length=40)
+    object_ref: str | None = Field(default=None, max_length=255)
+    payload: dict[str, Any] = Field(default_factory=dict, sa_type=DOCUMENT)
+    status: GatewayEventStatus = Field(sa_type=EnumText(GatewayEventStatus))
+    error: str | None = None
+    received_at: datetime = Field(sa_type=UTCDateTime)
+    processed_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+
+
+async def gateway_event_of(session: AsyncSession, gateway_ref: str) -> GatewayEvent | None:
+    return (await session.exec(select(GatewayEvent).where(GatewayEvent.gateway_ref == gateway_ref))).first()

@@ -1,0 +1,80 @@
+"""Claiming due rows: a conditional UPDATE that repeats the due condition and takes an expiring lease.
+
+Any number of workers on any number of machines may claim at once; a dead one's lease runs out. The fence grows with
+each claim, and whoever writes an outcome repeats it, so a slow holder cannot overwrite its successor.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar, cast
+
+from sqlalchemy import ColumnElement, Table, or_, select, update
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from models.base import Leased
+
+LEASE = timedelta(seconds=40)
+"""Twice the worker's budget for a gateway call, and below the 60 s after which the dead must be replaced."""
+
+
+class LeaseLost(Exception):
+    """Somebody else has claimed the row since; nothing of this holder's outcome was written."""
+
+
+L = TypeVar("L", bound=Leased)
+
+
+def _table(row: type[SQLModel]) -> Table:
+    return cast(Table, row.__table__)  # pyright: ignore[reportAttributeAccessIssue] (every table row has one)
+
+
+async def due_keys(session: AsyncSession, row: type[Leased], *, now: datetime, limit: int) -> Sequence[str]:
+    """Ids of rows that are due and free, the longest due first."""
+    table = _table(row)
+    query = select(table.c.id).where(*_free_and_due(table, now)).order_by(table.c.due_at, table.c.id).limit(limit)
+    return (await session.execute(query)).scalars().all()
+
+
+async def claim_due(session: AsyncSession, row: type[Leased], key: str, *, now: datetime) -> int | None:
+    """Take the lease of a due row: its new fence, or None when it is no longer due or free."""
+    table = _table(row)
+    return await _claim(session, table, key, _free_and_due(table, now), now)
+
+
+async def claim(session: AsyncSession, row: type[Leased], key: str, *, now: datetime) -> int | None:
+    """Take the lease of a row whether or not it is due: its new fence, or None while somebody holds it."""
+    table = _table(row)
+    return await _claim(session, table, key, [_free(table, now)], now)
+
+
+def check_fence(row: Leased, fence: int) -> None:
+    """Raise LeaseLost when the row has been claimed again since."""
+    if row.fence != fence:
+        raise LeaseLost(f"claimed again: fence {row.fence} instead of {fence}")
+
+
+def release(row: Leased, *, due_at: datetime | None) -> None:
+    """Give the lease back and say when the row is due again (None: never)."""
+    row.leased_until = None
+    row.due_at = due_at
+
+
+async def _claim(
+    session: AsyncSession, table: Table, key: str, conditions: Sequence[ColumnElement[bool]], now: datetime
+) -> int | None:
+    statement = (
+        update(table)
+        .where(table.c.id == key, *conditions)
+        .values(leased_until=now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
+        .returning(table.c.fence)
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+def _free(table: Table, now: datetime) -> ColumnElement[bool]:
+    return or_(table.c.leased_until.is_(None), table.c.leased_until <= now)
+
+
+def _free_and_due(table: Table, now: datetime) -> list[ColumnElement[bool]]:
+    return [table.c.due_at.is_not(None), table.c.due_at <= now, _free(table, now)]

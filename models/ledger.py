@@ -1,0 +1,68 @@
+"""The books: append-only, written in the transaction that moves money, zero in sum per currency."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import UniqueConstraint, func
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.ledger import Account, PostingKind, posting
+from billing.lifecycle import PaymentStatus
+from billing.money import Money
+from models.base import BIG, EnumText, UTCDateTime, new_id
+from models.payments import Payment
+
+
+class LedgerEntry(SQLModel, table=True):
+    """One side of one posting. (kind, subject, account) is unique: nothing is booked twice."""
+
+    __tablename__ = "ledger_entries"
+    __table_args__ = (UniqueConstraint("kind", "subject_id", "account"),)
+
+    id: str = Field(primary_key=True, max_length=40)
+    kind: PostingKind = Field(sa_type=EnumText(PostingKind))
+    subject_id: str = Field(max_length=40)
+    account: Account = Field(sa_type=EnumText(Account))
+    currency: str = Field(max_length=3)
+    amount_minor: int = Field(sa_type=BIG)
+    customer_id: str = Field(foreign_key="customers.id", index=True)
+    at: datetime = Field(sa_type=UTCDateTime)
+
+
+def book(
+    session: AsyncSession, kind: PostingKind, amount: Money, *, subject_id: str, customer_id: str, at: datetime
+) -> None:
+    """Write a posting into the running transaction."""
+    for entry in posting(kind, amount):
+        session.add(
+            LedgerEntry(
+                id=new_id("ledger_entry"),
+                kind=kind,
+                subject_id=subject_id,
+                account=entry.account,
+                currency=entry.amount.currency,
+                amount_minor=entry.amount.minor,
+                customer_id=customer_id,
+                at=at,
+            )
+        )
+
+
+async def sums_by_currency(session: AsyncSession) -> dict[str, int]:
+    """Per currency the sum of all entries, in minor units: zero when the books are right."""
+    query = select(LedgerEntry.currency, func.sum(LedgerEntry.amount_minor)).group_by(LedgerEntry.currency)
+    return {currency: int(amount) for currency, amount in (await session.exec(query)).all()}
+
+
+async def captured_by_payment(session: AsyncSession) -> dict[str, Money]:
+    """What the books say was captured for each payment."""
+    query = select(LedgerEntry).where(
+        LedgerEntry.kind == PostingKind.PAYMENT_CAPTURED, LedgerEntry.account == Account.GATEWAY
+    )
+    return {entry.subject_id: Money(entry.amount_minor, entry.currency) for entry in (await session.exec(query)).all()}
+
+
+async def succeeded_payments(session: AsyncSession) -> Sequence[Payment]:
+    query = select(Payment).where(Payment.status == PaymentStatus.SUCCEEDED).order_by(col(Payment.number))
+    return (await session.exec(query)).all()

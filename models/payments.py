@@ -1,0 +1,154 @@
+"""Collecting invoices: payments, the intents that stand for them at the gateway, and each try."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint, text
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.charging import IntentStatus, SetupFutureUsage
+from billing.lifecycle import AttemptOutcome, PaymentStatus
+from billing.money import Money
+from models.base import BIG, SERIAL, EnumText, Leased, UTCDateTime
+
+
+class Payment(Leased, table=True):
+    """The collecting of one invoice. `number` counts up over all payments; `due_at` is when the worker must ask."""
+
+    __tablename__ = "payments"
+
+    number: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
+    id: str = Field(unique=True, max_length=40)
+    invoice_id: str = Field(foreign_key="invoices.id", unique=True)
+    customer_id: str = Field(foreign_key="customers.id", index=True)
+    subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
+    platform: str = Field(max_length=20)
+    status: PaymentStatus = Field(sa_type=EnumText(PaymentStatus))
+    currency: str = Field(max_length=3)
+    amount_minor: int = Field(sa_type=BIG)
+    amount_paid_minor: int = Field(default=0, sa_type=BIG)
+    setup_future_usage: SetupFutureUsage | None = Field(default=None, sa_type=EnumText(SetupFutureUsage))
+    payment_method_id: str | None = Field(default=None, foreign_key="payment_methods.id")
+    error_code: str | None = Field(default=None, max_length=100)
+    error_decline_code: str | None = Field(default=None, max_length=100)
+    error_advice_code: str | None = Field(default=None, max_length=100)
+    error_message: str | None = None
+    return_url: str | None = None
+    version: int = 1
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+    def touch(self, now: datetime) -> None:
+        self.version += 1
+        self.updated_at = now
+
+
+class CollectionIntent(SQLModel, table=True):
+    """An invoice's n-th intent at the gateway; the next one only after the gateway called this one canceled.
+
+    The row exists before the intent does, its id is the key under which the intent is made.
+    """
+
+    __tablename__ = "collection_intents"
+    __table_args__ = (UniqueConstraint("invoice_id", "n"), UniqueConstraint("platform", "gateway_ref"))
+
+    id: str = Field(primary_key=True, max_length=40)
+    invoice_id: str = Field(foreign_key="invoices.id")
+    payment_id: str = Field(sa_column=Column(String(40), ForeignKey("payments.id"), nullable=False, index=True))
+    n: int
+    platform: str = Field(max_length=20)
+    gateway_ref: str | None = Field(default=None, max_length=255)
+    status: IntentStatus = Field(default=IntentStatus.REQUIRES_PAYMENT_METHOD, sa_type=EnumText(IntentStatus))
+    payment_method_ref: str | None = Field(default=None, max_length=255)
+    next_action_url: str | None = None
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class ChargeAttempt(SQLModel, table=True):
+    """One try at one intent. At most one per payment is unanswered at a time."""
+
+    __tablename__ = "charge_attempts"
+    __table_args__ = (
+        UniqueConstraint("payment_id", "sequence"),
+        UniqueConstraint("charge_ref"),
+        Index(
+            "uq_charge_attempts_unanswered",
+            "payment_id",
+            unique=True,
+            sqlite_where=text("outcome IN ('pending', 'unknown')"),
+            postgresql_where=text("outcome IN ('pending', 'unknown')"),
+        ),
+    )
+
+    id: str = Field(primary_key=True, max_length=40)
+    payment_id: str = Field(foreign_key="payments.id", index=True)
+    intent_id: str = Field(foreign_key="collection_intents.id")
+    sequence: int
+    trigger: str = Field(max_length=40)
+    idempotency_key: str = Field(max_length=255)
+    off_session: bool = False
+    outcome: AttemptOutcome = Field(sa_type=EnumText(AttemptOutcome))
+    payment_method_id: str | None = Field(default=None, foreign_key="payment_methods.id")
+    charge_ref: str | None = Field(default=None, max_length=255)
+    error_code: str | None = Field(default=None, max_length=100)
+    error_decline_code: str | None = Field(default=None, max_length=100)
+    error_advice_code: str | None = Field(default=None, max_length=100)
+    error_message: str | None = None
+    started_at: datetime = Field(sa_type=UTCDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+
+
+UNANSWERED = frozenset((AttemptOutcome.PENDING, AttemptOutcome.UNKNOWN))
+
+
+async def payment_of_invoice(session: AsyncSession, invoice_id: str) -> Payment | None:
+    return (await session.exec(select(Payment).where(Payment.invoice_id == invoice_id))).first()
+
+
+async def payment_by_id(session: AsyncSession, payment_id: str) -> Payment | None:
+    return (await session.exec(select(Payment).where(Payment.id == payment_id))).first()
+
+
+async def payment_for_update(session: AsyncSession, payment_id: str) -> Payment | None:
+    """The payment, held until the transaction ends."""
+    return (await session.exec(select(Payment).where(Payment.id == payment_id).with_for_update())).first()
+
+
+async def newest_intent(session: AsyncSession, payment_id: str) -> CollectionIntent | None:
+    query = (
+        select(CollectionIntent)
+        .where(CollectionIntent.payment_id == payment_id)
+        .order_by(col(CollectionIntent.n).desc())
+        .limit(1)
+    )
+    return (await session.exec(query)).first()
+
+
+async def intent_of(session: AsyncSession, platform: str, gateway_ref: str) -> CollectionIntent | None:
+    query = select(CollectionIntent).where(
+        CollectionIntent.platform == platform, CollectionIntent.gateway_ref == gateway_ref
+    )
+    return (await session.exec(query)).first()
+
+
+async def attempts_of(session: AsyncSession, payment_ids: Sequence[str]) -> Sequence[ChargeAttempt]:
+    """In the order of their sequence."""
+    query = (
+        select(ChargeAttempt)
+        .where(col(ChargeAttempt.payment_id).in_(payment_ids))
+        .order_by(col(ChargeAttempt.payment_id), col(ChargeAttempt.sequence))
+    )
+    return (await session.exec(query)).all()
+
+
+async def latest_payment_of(session: AsyncSession, subscription_id: str) -> Payment | None:
+    query = (
+        select(Payment).where(Payment.subscription_id == subscription_id).order_by(col(Payment.number).desc()).limit(1)
+    )
+    return (await session.exec(query)).first()
