@@ -2,7 +2,7 @@
 
 Period n runs from anchor + n intervals to anchor + (n+1) intervals in the subscription's own zone, the day clamped
 to the month (31 Jan → 28 Feb → 31 Mar). The wall time that a daylight-saving switch skips moves forward by the gap;
-of a wall time that comes twice the first is meant.
+of a wall time that comes twice the first is meant, except for the anchor, which is an instant and stays one.
 """
 
 from calendar import monthrange
@@ -32,8 +32,12 @@ class Period:
 
 
 def boundary(anchor: datetime, interval: Interval, count: int, zone: ZoneInfo, n: int) -> datetime:
-    """The instant `n` intervals (of `count` units each) after `anchor`, in UTC."""
-    local = anchor.astimezone(zone).replace(tzinfo=None)
+    """The instant `n` intervals (of `count` units each) after `anchor`, in UTC. A naive anchor raises ValueError."""
+    if anchor.tzinfo is None:
+        raise ValueError(f"an anchor needs a time zone: {anchor.isoformat()}")
+    if n == 0:
+        return anchor.astimezone(UTC)
+    local = anchor.astimezone(zone).replace(tzinfo=None, fold=0)
     if interval in _MONTHS:
         months = local.year * 12 + local.month - 1 + n * count * _MONTHS[interval]
         year, month = divmod(months, 12)

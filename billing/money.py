@@ -6,7 +6,7 @@ always 00, three-decimal currencies end in 0. Amounts are 64-bit; floats never a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 _ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
@@ -34,6 +34,7 @@ _MINIMUM_CHARGE = {
     **dict.fromkeys("AED MYR PLN RON".split(), 200),
 }
 _MAX_MINOR = 2**63 - 1
+_MAX_EXPONENT = len(str(_MAX_MINOR))
 
 
 class MoneyError(ValueError):
@@ -85,11 +86,14 @@ class Money:
 
     @classmethod
     def of(cls, major: Decimal | str, currency: str) -> "Money":
-        """From major units: `Money.of("9.99", "USD")`. Raises MoneyError if finer than the currency's step."""
-        scaled = Decimal(major).scaleb(exponent(currency))
-        if scaled != scaled.to_integral_value() or int(scaled) % step(currency):
+        """From major units: `Money.of("9.99", "USD")`.
+
+        Raises MoneyError if it is no finite decimal number, finer than the currency's step or beyond 64 bits.
+        """
+        minor = _exact(major) * 10 ** exponent(currency)
+        if minor % step(currency):
             raise MoneyError(f"{major} is finer than {currency} can be charged")
-        return cls(int(scaled), currency)
+        return cls(int(minor), currency)
 
     @property
     def major(self) -> Decimal:
@@ -145,6 +149,17 @@ class Money:
         if other.currency != self.currency:
             raise CurrencyMismatch(f"{self.currency} and {other.currency} cannot be added or compared")
         return other.minor
+
+
+def _exact(major: Decimal | str) -> Fraction:
+    """The number as written. Arithmetic on Decimal would first round it to the context's 28 digits."""
+    try:
+        number = Decimal(major)
+    except InvalidOperation:
+        raise MoneyError(f"{major!r} is no decimal number, such as 9.99") from None
+    if not number.is_finite() or abs(number.adjusted()) > _MAX_EXPONENT:
+        raise MoneyError(f"{major} is no amount of money")
+    return Fraction(number)
 
 
 def round_to_step(minor: Fraction, currency: str) -> int:
