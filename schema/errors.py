@@ -1,0 +1,139 @@
+"""The top-level `errors` list: what was not executed, what is not allowed, and masked faults.
+
+Owns: codes, masking, and what of an error is logged. Does not own: refusals that are data (`userErrors`).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any
+
+import orjson
+import structlog
+from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
+
+from logs import current_request_id
+from resolvers.identity import AccessDenied
+
+log = structlog.get_logger("perennial.graphql")
+
+MAX_ERRORS = 50
+MAX_LOCATIONS = 4
+MAX_MESSAGE_LENGTH = 400
+_SUGGESTION = re.compile(r" Did you mean [^?]*\?")
+
+
+class ErrorCode(StrEnum):
+    """`extensions.code` of a top-level error."""
+
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    BAD_REQUEST = "BAD_REQUEST"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    ORIGIN_REFUSED = "ORIGIN_REFUSED"
+    PREFLIGHT_REQUIRED = "PREFLIGHT_REQUIRED"
+    UNAVAILABLE = "UNAVAILABLE"
+    TIMEOUT = "TIMEOUT"
+    INTERNAL = "INTERNAL"
+
+
+class DocumentError(GraphQLError):
+    """A document or its variables refused by a rule of our own, with the code that says which."""
+
+    def __init__(self, message: str, code: ErrorCode, nodes: Any = None, **details: Any) -> None:
+        super().__init__(message, nodes, extensions={"code": code.value, **details})
+
+
+def refusal(code: ErrorCode, message: str) -> bytes:
+    """The JSON body of a request that never became a GraphQL operation."""
+    extensions = {"code": code.value, "requestId": current_request_id()}
+    return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
+
+
+def code_of(error: GraphQLError) -> ErrorCode:
+    """What kind of error this is; INTERNAL for everything that was not foreseen."""
+    cause = _cause(error)
+    if isinstance(cause, AccessDenied):
+        return ErrorCode(cause.code)
+    if isinstance(cause, GraphQLSyntaxError):
+        return ErrorCode.GRAPHQL_PARSE_FAILED
+    if error.path is None and error.extensions and "code" in error.extensions:
+        return ErrorCode(error.extensions["code"])
+    if _blames_input(error) or (error.path is None and isinstance(cause, GraphQLError)):
+        return ErrorCode.BAD_USER_INPUT
+    return ErrorCode.INTERNAL
+
+
+def _blames_input(error: GraphQLError) -> bool:
+    """graphql-core blames an argument, value or variable for bad input, and the field for a bad result."""
+    current: object = error
+    while isinstance(current, GraphQLError):
+        if current.nodes and not isinstance(current.nodes[0], FieldNode):
+            return True
+        current = current.original_error
+    return False
+
+
+def present(errors: Sequence[GraphQLError], *, hide_suggestions: bool, limit: int = MAX_ERRORS) -> list[dict[str, Any]]:
+    """The errors as clients see them: coded, bounded in number and length, faults masked."""
+    return [_presented(error, hide_suggestions) for error in errors[:limit]]
+
+
+def record(errors: Sequence[GraphQLError]) -> None:
+    """Log each fault once, without query text or variables; a client's own error only leaves its code."""
+    codes = sorted({code_of(error).value for error in errors})
+    structlog.contextvars.bind_contextvars(error_codes=codes)
+    for error in _faults(errors):
+        path = ".".join(str(part) for part in error.path or () if isinstance(part, str))
+        log.error("resolver failed", path=path[:200], exc_info=_cause(error))
+
+
+def _faults(errors: Sequence[GraphQLError]) -> Iterator[GraphQLError]:
+    """The unforeseen ones, those with one cause (a loader that failed for many fields) told once."""
+    seen: set[int] = set()
+    for error in errors:
+        if code_of(error) is ErrorCode.INTERNAL and id(_cause(error)) not in seen:
+            seen.add(id(_cause(error)))
+            yield error
+
+
+def _cause(error: GraphQLError) -> BaseException:
+    cause: BaseException = error
+    while isinstance(cause, GraphQLError) and cause.original_error is not None:
+        cause = cause.original_error
+    return cause
+
+
+def _presented(error: GraphQLError, hide_suggestions: bool) -> dict[str, Any]:
+    code = code_of(error)
+    request_id = current_request_id()
+    extensions: dict[str, Any] = {"code": code.value}
+    if code is ErrorCode.INTERNAL:
+        message = f"Internal error; quote request id {request_id} when you report it."
+    else:
+        message = error.message
+        if error.path is None:
+            extensions.update(error.extensions or {})
+    extensions["requestId"] = request_id
+    if hide_suggestions:
+        message = _SUGGESTION.sub("", message)
+    presented: dict[str, Any] = {"message": _shortened(message)}
+    if error.locations:
+        presented["locations"] = [
+            {"line": place.line, "column": place.column} for place in error.locations[:MAX_LOCATIONS]
+        ]
+    if error.path is not None:
+        presented["path"] = list(error.path)
+    presented["extensions"] = extensions
+    return presented
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE_LENGTH else message[: MAX_MESSAGE_LENGTH - 1] + "…"

@@ -1,0 +1,105 @@
+"""What a GraphQL request asks for, read from a body or a query string.
+
+Owns: the shape of the four parameters and of the JSON around them. Does not own: the body's size and content
+type (the guard), the document (`documents.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+MAX_JSON_DEPTH = 32
+LARGEST_INTEGER = 2**53 - 1
+PARAMETERS = ("query", "operationName", "variables", "extensions")
+
+
+class BadParameters(Exception):
+    """The request is no GraphQL request; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """One operation to run. `variables` and `extensions` are JSON objects or None."""
+
+    query: str
+    operation_name: str | None
+    variables: dict[str, Any] | None
+    extensions: dict[str, Any] | None
+
+
+def from_body(body: bytes) -> Parameters:
+    """The parameters of a POST. BadParameters for anything but one JSON object with a query."""
+    if not body:
+        raise BadParameters("The body is empty; send a JSON object with 'query'.")
+    document = _json(body, "The body")
+    if isinstance(document, list):
+        raise BadParameters("Batching is not served; send one operation per request.")
+    if not isinstance(document, dict):
+        raise BadParameters("The body is not a JSON object with 'query'.")
+    return _checked(document)
+
+
+def from_query_string(query_string: bytes) -> Parameters:
+    """The parameters of a GET; `variables` and `extensions` are JSON in text. BadParameters as for a body."""
+    try:
+        text = query_string.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=20)
+    except ValueError:
+        raise BadParameters("The query string is not URL-encoded UTF-8.") from None
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in given and name in PARAMETERS:
+            raise BadParameters(f"'{name}' is given twice.")
+        given[name] = value
+    for name in ("variables", "extensions"):
+        if given.get(name):
+            given[name] = _json(given[name].encode(), f"'{name}'")
+        else:
+            given.pop(name, None)
+    return _checked(given)
+
+
+def _checked(given: Mapping[str, Any]) -> Parameters:
+    query = given.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise BadParameters("'query' must be a string that holds a GraphQL document.")
+    name = given.get("operationName")
+    if not isinstance(name, str | None):
+        raise BadParameters("'operationName' must be a string.")
+    for parameter in ("variables", "extensions"):
+        if not isinstance(given.get(parameter), dict | None):
+            raise BadParameters(f"'{parameter}' must be a JSON object.")
+    return Parameters(query, name or None, given.get("variables"), given.get("extensions"))
+
+
+def _json(text: bytes, what: str) -> Any:
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise BadParameters(f"{what} is not valid JSON in UTF-8.") from None
+    _check_values(document, what)
+    return document
+
+
+def _check_values(document: object, what: str) -> None:
+    """Refuses nesting that would exhaust recursion, and numbers that JSON cannot carry exactly.
+
+    A number literal too large for 64 bits arrives as a float, hence floats are held to the same bound.
+    """
+    level: list[object] = [document]
+    for _ in range(MAX_JSON_DEPTH):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+            elif isinstance(value, int | float) and abs(value) > LARGEST_INTEGER:
+                raise BadParameters(f"{what} holds a number beyond ±(2^53 - 1); send it as a string.")
+        if not below:
+            return
+        level = below
+    raise BadParameters(f"{what} is nested more than {MAX_JSON_DEPTH} levels deep.")

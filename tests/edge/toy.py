@@ -1,0 +1,220 @@
+"""A small schema and server that drive the edge: the real guard, transport and limits around toy resolvers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+import httpx
+import strawberry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+
+from clocks import ManualClock
+from guard import Guard, RouteRule, route_rules
+from resolvers.identity import AccessDenied, Identity, Role, TokenVerifier
+from schema.documents import GuardedSchema
+from schema.transport import GraphQLApp
+from settings import Settings
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ORIGIN = "https://app.example"
+CANARY = "canary.person@example.org"
+
+
+@dataclass
+class ToyContext:
+    identity: Identity
+    database: list[str]
+
+
+ToyInfo = strawberry.Info[ToyContext, None]
+
+
+@strawberry.type
+class UserError:
+    code: str
+    message: str
+    field: list[str]
+
+
+@strawberry.type
+class AddNotePayload:
+    note: str | None
+    user_errors: list[UserError]
+
+
+@strawberry.type
+class PageInfo:
+    has_next_page: bool = False
+
+
+@strawberry.type
+class Note:
+    id: strawberry.ID
+    text: str
+
+    @strawberry.field
+    def tags(self) -> list["Tag"]:
+        return [Tag(name="a"), Tag(name="b")]
+
+    @strawberry.field
+    def replies(self, first: int | None = None) -> "NoteConnection":
+        return NoteConnection(nodes=[])
+
+
+@strawberry.type
+class Tag:
+    name: str
+
+
+@strawberry.type
+class NoteConnection:
+    nodes: list[Note]
+    page_info: PageInfo = strawberry.field(default_factory=PageInfo)
+    total_count: int = 0
+
+
+@strawberry.enum
+class Colour(Enum):
+    RED = "red"
+    GREEN = "green"
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def hello(self, name: str = "world") -> str:
+        return f"hello {name}"
+
+    @strawberry.field
+    def self(self) -> "Query":
+        return Query()
+
+    @strawberry.field
+    def notes(self, first: int | None = None, colour: Colour | None = None) -> NoteConnection:
+        notes = [Note(id=strawberry.ID(str(n)), text=f"note {n}") for n in range(first if first is not None else 3)]
+        return NoteConnection(nodes=notes, total_count=len(notes))
+
+    @strawberry.field
+    def double(self, value: int) -> int:
+        return value * 2
+
+    @strawberry.field
+    def role(self, info: ToyInfo) -> str:
+        return info.context.identity.role.value
+
+    @strawberry.field
+    def secret(self, info: ToyInfo) -> str | None:
+        if info.context.identity.role is not Role.ADMIN:
+            raise AccessDenied(info.context.identity)
+        return "open"
+
+    @strawberry.field
+    def broken(self) -> str | None:
+        raise RuntimeError(f"cannot write '{CANARY}' for sk_live_1234567890")
+
+    @strawberry.field
+    def broken_hard(self) -> str:
+        raise RuntimeError("broken beyond the root")
+
+    @strawberry.field
+    def wrong(self) -> int | None:
+        return CANARY  # type: ignore[return-value]
+
+    @strawberry.field
+    async def slow(self, info: ToyInfo, seconds: float) -> str:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            info.context.database.append("cancelled")
+            raise
+        return "done"
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def add_note(self, info: ToyInfo, text: str) -> AddNotePayload:
+        info.context.database.append(text)
+        return AddNotePayload(note=text, user_errors=[])
+
+    @strawberry.mutation
+    def ping(self) -> str:
+        return "pong"
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def ticks(self) -> AsyncIterator[int]:
+        yield 1
+
+
+def settings_for(**overrides: object) -> Settings:
+    """Settings of the toy server, untouched by the environment's .env."""
+    values: dict[str, object] = {"cors_origins": (ORIGIN,), "jwt_secret": "s" * 40, **overrides}
+    return Settings(_env_file=None, **values)  # type: ignore[arg-type]
+
+
+class Toy:
+    """The toy server: `client` talks to it over ASGI, `database` shows what mutations did."""
+
+    def __init__(self, rules: tuple[RouteRule, ...] | None = None, **overrides: object) -> None:
+        self.settings = settings_for(**overrides)
+        self.clock = ManualClock(NOW)
+        self.database: list[str] = []
+        self.schema = GuardedSchema(
+            query=Query,
+            mutation=Mutation,
+            subscription=Subscription,
+            introspection=self.settings.allows_introspection,
+            require_user_errors=self.settings.require_user_errors,
+        )
+        graphql = GraphQLApp(
+            self.schema,
+            tokens=TokenVerifier(self.settings),
+            clock=self.clock,
+            get_context=lambda request, identity: ToyContext(identity, self.database),
+        )
+        routes = [
+            Route("/graphql", graphql),
+            WebSocketRoute("/graphql", graphql),
+            Route("/webhooks/stripe", _echo_length, methods=["POST"]),
+            Route("/sandbox/stripe/v1/charges", _echo_length, methods=["POST"]),
+            Route("/sandbox/stripe/v1/broken", _meant_500, methods=["GET"]),
+            Route("/health/live", _live),
+            Route("/boom", _boom),
+            Route("/", _page),
+        ]
+        self.app = Guard(Starlette(routes=routes), settings=self.settings, rules=rules or route_rules())
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url="http://testserver"
+        )
+
+    async def ask(self, query: str, *, headers: dict[str, str] | None = None, **parameters: object) -> httpx.Response:
+        """POST one operation."""
+        return await self.client.post("/graphql", json={"query": query, **parameters}, headers=headers)
+
+
+async def _echo_length(request: Request) -> Response:
+    return JSONResponse({"received": len(await request.body())})
+
+
+async def _meant_500(request: Request) -> Response:
+    return JSONResponse({"error": {"type": "api_error"}}, status_code=500)
+
+
+async def _live(request: Request) -> Response:
+    return JSONResponse({"status": "live"})
+
+
+async def _boom(request: Request) -> Response:
+    raise RuntimeError(f"boom '{CANARY}'")
+
+
+async def _page(request: Request) -> Response:
+    return PlainTextResponse("page")
