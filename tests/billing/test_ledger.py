@@ -1,0 +1,49 @@
+"""The books: each movement's two entries, which sum to nothing."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.ledger import Account, Entry, PostingKind, posting
+from billing.money import CURRENCIES, Money, total
+
+SIDES = {
+    PostingKind.INVOICE_ISSUED: (Account.RECEIVABLE, Account.REVENUE),
+    PostingKind.INVOICE_VOIDED: (Account.REVENUE, Account.RECEIVABLE),
+    PostingKind.PAYMENT_CAPTURED: (Account.GATEWAY, Account.RECEIVABLE),
+}
+PRICE = Money(700, "USD")
+
+
+def balances(*kinds: PostingKind) -> dict[Account, int]:
+    entries = [entry for kind in kinds for entry in posting(kind, PRICE)]
+    return {account: sum(e.amount.minor for e in entries if e.account is account) for account in Account}
+
+
+@pytest.mark.parametrize("kind", PostingKind)
+def test_a_movement_debits_one_account_and_credits_the_other(kind: PostingKind) -> None:
+    debited, credited = SIDES[kind]
+    assert posting(kind, PRICE) == (Entry(debited, Money(700, "USD")), Entry(credited, Money(-700, "USD")))
+
+
+@pytest.mark.parametrize("kind", PostingKind)
+def test_nothing_moves_for_nothing(kind: PostingKind) -> None:
+    assert posting(kind, Money(0, "JPY")) == ()
+
+
+@given(st.sampled_from(PostingKind), st.integers(0, 2**63 - 1), st.sampled_from(sorted(CURRENCIES)))
+def test_a_movement_sums_to_zero_in_its_currency(kind: PostingKind, minor: int, currency: str) -> None:
+    entries = posting(kind, Money(minor, currency))
+    assert total([entry.amount for entry in entries], currency) == Money(0, currency)
+
+
+def test_an_invoice_that_was_paid_leaves_nothing_receivable() -> None:
+    assert balances(PostingKind.INVOICE_ISSUED, PostingKind.PAYMENT_CAPTURED) == {
+        Account.RECEIVABLE: 0,
+        Account.REVENUE: -700,
+        Account.GATEWAY: 700,
+    }
+
+
+def test_an_invoice_that_was_voided_leaves_no_trace_in_the_balances() -> None:
+    assert balances(PostingKind.INVOICE_ISSUED, PostingKind.INVOICE_VOIDED) == dict.fromkeys(Account, 0)
