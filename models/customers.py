@@ -76,8 +76,9 @@ async def customer_of_user(session: AsyncSession, user_id: str) -> Customer | No
 
 
 async def locked_customer(session: AsyncSession, customer_id: str) -> Customer | None:
-    """The customer, held until the transaction ends: whoever decides about a customer's subscriptions holds it."""
-    return (await session.exec(select(Customer).where(Customer.id == customer_id).with_for_update())).first()
+    """The customer, held until the transaction ends: the one lock of every step that decides about its money."""
+    query = select(Customer).where(Customer.id == customer_id).with_for_update(key_share=True)
+    return (await session.exec(query.execution_options(populate_existing=True))).first()
 
 
 async def gateway_account(session: AsyncSession, customer_id: str, platform: str) -> GatewayAccount | None:

@@ -1,7 +1,8 @@
 """Claiming due rows: a conditional UPDATE that repeats the due condition and takes an expiring lease.
 
 Any number of workers on any number of machines may claim at once; a dead one's lease runs out. The fence grows with
-each claim, and whoever writes an outcome repeats it, so a slow holder cannot overwrite its successor.
+each claim, and whoever writes an outcome repeats it, so a slow holder cannot overwrite its successor. Due times of
+billing are compared with the billing clock, leases always with the machine's: they are about processes, not money.
 """
 
 from collections.abc import Sequence
@@ -29,23 +30,33 @@ def _table(row: type[SQLModel]) -> Table:
     return cast(Table, row.__table__)  # pyright: ignore[reportAttributeAccessIssue] (every table row has one)
 
 
-async def due_keys(session: AsyncSession, row: type[Leased], *, now: datetime, limit: int) -> Sequence[str]:
-    """Ids of rows that are due and free, the longest due first."""
+async def due_keys(
+    session: AsyncSession,
+    row: type[Leased],
+    *,
+    now: datetime,
+    machine_now: datetime,
+    limit: int,
+    only: Sequence[ColumnElement[bool]] = (),
+) -> Sequence[str]:
+    """Ids of rows (of those that `only` admits) due by `now` and free by the machine's time, the longest due first."""
     table = _table(row)
-    query = select(table.c.id).where(*_free_and_due(table, now)).order_by(table.c.due_at, table.c.id).limit(limit)
+    query = select(table.c.id).where(*_due(table, now), _free(table, machine_now), *only).order_by(table.c.due_at, table.c.id).limit(limit)
     return (await session.execute(query)).scalars().all()
 
 
-async def claim_due(session: AsyncSession, row: type[Leased], key: str, *, now: datetime) -> int | None:
-    """Take the lease of a due row: its new fence, or None when it is no longer due or free."""
+async def claim_due(
+    session: AsyncSession, row: type[Leased], key: str, *, now: datetime, machine_now: datetime
+) -> int | None:
+    """Take the lease of a row due by `now`: its new fence, or None when it is no longer due or free."""
     table = _table(row)
-    return await _claim(session, table, key, _free_and_due(table, now), now)
+    return await _claim(session, table, key, [*_due(table, now), _free(table, machine_now)], machine_now)
 
 
-async def claim(session: AsyncSession, row: type[Leased], key: str, *, now: datetime) -> int | None:
+async def claim(session: AsyncSession, row: type[Leased], key: str, *, machine_now: datetime) -> int | None:
     """Take the lease of a row whether or not it is due: its new fence, or None while somebody holds it."""
     table = _table(row)
-    return await _claim(session, table, key, [_free(table, now)], now)
+    return await _claim(session, table, key, [_free(table, machine_now)], machine_now)
 
 
 def check_fence(row: Leased, fence: int) -> None:
@@ -61,20 +72,20 @@ def release(row: Leased, *, due_at: datetime | None) -> None:
 
 
 async def _claim(
-    session: AsyncSession, table: Table, key: str, conditions: Sequence[ColumnElement[bool]], now: datetime
+    session: AsyncSession, table: Table, key: str, conditions: Sequence[ColumnElement[bool]], machine_now: datetime
 ) -> int | None:
     statement = (
         update(table)
         .where(table.c.id == key, *conditions)
-        .values(leased_until=now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
+        .values(leased_until=machine_now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
         .returning(table.c.fence)
     )
     return (await session.execute(statement)).scalar_one_or_none()
 
 
-def _free(table: Table, now: datetime) -> ColumnElement[bool]:
-    return or_(table.c.leased_until.is_(None), table.c.leased_until <= now)
+def _free(table: Table, machine_now: datetime) -> ColumnElement[bool]:
+    return or_(table.c.leased_until.is_(None), table.c.leased_until <= machine_now)
 
 
-def _free_and_due(table: Table, now: datetime) -> list[ColumnElement[bool]]:
-    return [table.c.due_at.is_not(None), table.c.due_at <= now, _free(table, now)]
+def _due(table: Table, now: datetime) -> list[ColumnElement[bool]]:
+    return [table.c.due_at.is_not(None), table.c.due_at <= now]

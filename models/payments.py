@@ -115,11 +115,6 @@ async def payment_by_id(session: AsyncSession, payment_id: str) -> Payment | Non
     return (await session.exec(select(Payment).where(Payment.id == payment_id))).first()
 
 
-async def payment_for_update(session: AsyncSession, payment_id: str) -> Payment | None:
-    """The payment, held until the transaction ends."""
-    return (await session.exec(select(Payment).where(Payment.id == payment_id).with_for_update())).first()
-
-
 async def newest_intent(session: AsyncSession, payment_id: str) -> CollectionIntent | None:
     query = (
         select(CollectionIntent)

@@ -88,12 +88,6 @@ class Change(SQLModel, table=True):
     at: datetime = Field(sa_type=UTCDateTime)
 
 
-async def subscription_for_update(session: AsyncSession, subscription_id: str) -> Subscription | None:
-    """The subscription, held until the transaction ends."""
-    query = select(Subscription).where(Subscription.id == subscription_id).with_for_update()
-    return (await session.exec(query)).first()
-
-
 async def live_subscription(session: AsyncSession, customer_id: str, product_id: str) -> Subscription | None:
     """The non-ended subscription of that customer to that product."""
     query = (
@@ -137,5 +131,15 @@ async def changes_of(session: AsyncSession, machine: str, subject_ids: Sequence[
         select(Change)
         .where(Change.machine == machine, col(Change.subject_id).in_(subject_ids))
         .order_by(col(Change.id))
+    )
+    return (await session.exec(query)).all()
+
+
+async def pinned_subscriptions(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:
+    """The customer's non-ended subscriptions that pin a card of their own."""
+    query = select(Subscription).where(
+        Subscription.customer_id == customer_id,
+        col(Subscription.status).not_in(SUBSCRIPTION.final),
+        col(Subscription.payment_method_id).is_not(None),
     )
     return (await session.exec(query)).all()

@@ -31,6 +31,10 @@ class App:
         """The billing instant; read once per step."""
         return self.clock.now()
 
+    def machine_now(self) -> datetime:
+        """The machine's instant, for leases and for asking the gateway again."""
+        return self.security_clock.now()
+
 
 class ActorKind(StrEnum):
     CUSTOMER = "customer"

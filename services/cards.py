@@ -1,0 +1,248 @@
+"""Saving cards and choosing the default one. Card numbers never come here: the browser gives them to the gateway."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from billing.charging import IntentStatus, SetupFutureUsage
+from billing.errors import ErrorCode, UserProblem
+from gateways.port import (
+    CardRefused,
+    GatewayNotFound,
+    GatewayRefused,
+    GatewayUnavailable,
+    PaymentMethodSnapshot,
+    SetupIntentSnapshot,
+)
+from models.base import new_id
+from models.customers import (
+    Customer,
+    PaymentMethod,
+    SetupIntentRow,
+    customer_of_account,
+    live_payment_method,
+    locked_customer,
+    payment_method_of,
+    setup_intent_of,
+)
+from models.subscriptions import Subscription, pinned_subscriptions
+from services.app import Actor, App
+from services.customers import acting_customer, ensure_gateway_account
+from services.problems import CardDeclined, gateway_unavailable, not_found
+from services.shielding import within_budget
+from services.wallets import drop_card, keep_card, make_default
+
+
+@dataclass(frozen=True, slots=True)
+class SetupIntentView:
+    """A setup intent's row and the gateway's live answer."""
+
+    row: SetupIntentRow
+    snapshot: SetupIntentSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultOutcome:
+    """The customer with its new default card, and the subscriptions whose pinned card gave way to it."""
+
+    customer: Customer
+    payment_method: PaymentMethod
+    updated_subscriptions: Sequence[Subscription]
+
+
+async def create_setup_intent(
+    app: App,
+    actor: Actor,
+    *,
+    usage: SetupFutureUsage,
+    return_url: str | None,
+    customer_id: str | None,
+    idempotency_key: str | None,
+) -> SetupIntentView:
+    """Begin saving a card; the browser finishes it with the client secret. Raises UserProblem."""
+    customer = await acting_customer(app, actor, customer_id)
+    row_id = new_id("setup_intent")
+    key = f"setup:{customer.id}:{idempotency_key}" if idempotency_key else row_id
+
+    async def run() -> SetupIntentView:
+        account = await ensure_gateway_account(app, customer)
+        try:
+            snapshot = await app.gateway.create_setup_intent(
+                customer_ref=account, usage=usage, return_url=return_url, idempotency_key=key
+            )
+        except GatewayUnavailable:
+            raise gateway_unavailable() from None
+        except GatewayRefused as refusal:
+            raise _reused_key_or_refused(refusal) from None
+        return SetupIntentView(await _follow(app, customer.id, row_id, return_url, snapshot), snapshot)
+
+    return await within_budget(app, run())
+
+
+async def attach_payment_method(
+    app: App, actor: Actor, *, reference: str, make_default: bool, customer_id: str | None
+) -> PaymentMethod:
+    """Bind a card that the gateway knows to the customer. Repeating it changes nothing. Raises UserProblem."""
+    customer = await acting_customer(app, actor, customer_id)
+    return await within_budget(app, _attach(app, customer, reference, as_default=make_default))
+
+
+async def _attach(app: App, customer: Customer, reference: str, *, as_default: bool) -> PaymentMethod:
+    async with app.database.read() as session:
+        own = await live_payment_method(session, customer.id, id_or_ref=reference)
+    if own is not None:
+        reference = own.gateway_ref
+    account = await ensure_gateway_account(app, customer)
+    try:
+        seen = await app.gateway.attach_payment_method(
+            reference, customer_ref=account, idempotency_key=new_id("payment_method")
+        )
+        if as_default:
+            await app.gateway.set_default_payment_method(
+                customer_ref=account, payment_method_ref=seen.ref, idempotency_key=new_id("payment_method")
+            )
+    except CardRefused as refusal:
+        raise CardDeclined(refusal.problem, None) from None
+    except GatewayUnavailable:
+        raise gateway_unavailable() from None
+    except GatewayRefused:
+        # The gateway's message may tell whose card it is: a missing and a foreign one look the same here.
+        raise not_found("payment method", "paymentMethodId") from None
+    return await _keep(app, customer.id, seen, as_default=as_default)
+
+
+async def set_default_payment_method(
+    app: App, actor: Actor, *, payment_method_id: str, customer_id: str | None, apply_to_subscriptions: bool
+) -> DefaultOutcome:
+    """Renewals charge this card from now on; pinned cards give way to it when asked. Raises UserProblem."""
+    customer = await acting_customer(app, actor, customer_id)
+    async with app.database.read() as session:
+        method = await live_payment_method(session, customer.id, id_or_ref=payment_method_id)
+    if method is None:
+        raise not_found("payment method", "paymentMethodId")
+
+    async def run() -> DefaultOutcome:
+        account = await ensure_gateway_account(app, customer)
+        try:
+            await app.gateway.set_default_payment_method(
+                customer_ref=account, payment_method_ref=method.gateway_ref, idempotency_key=new_id("payment_method")
+            )
+        except GatewayUnavailable:
+            raise gateway_unavailable() from None
+        except GatewayRefused as refusal:
+            raise UserProblem(ErrorCode.INVALID_STATE, f"The gateway does not take this card: {refusal}") from None
+        return await _write_default(app, customer.id, method.id, clear_pins=apply_to_subscriptions)
+
+    return await within_budget(app, run())
+
+
+async def _write_default(app: App, customer_id: str, method_id: str, *, clear_pins: bool) -> DefaultOutcome:
+    now = app.now()
+    async with app.database.write() as session:
+        customer = await locked_customer(session, customer_id)
+        method = await session.get(PaymentMethod, method_id)
+        if customer is None or method is None or method.archived_at is not None:
+            raise not_found("payment method", "paymentMethodId")
+        make_default(customer, method, now)
+        pinned = [
+            row for row in await pinned_subscriptions(session, customer_id) if clear_pins and row.payment_method_id
+        ]
+        for row in pinned:
+            row.payment_method_id = None
+            row.touch(now)
+        return DefaultOutcome(customer, method, pinned)
+
+
+async def follow_setup_intent(app: App, snapshot: SetupIntentSnapshot) -> SetupIntentRow | None:
+    """Bring our picture of a setup intent up to the gateway's; a finished one leaves a saved card.
+
+    None when its customer is not ours. Raises GatewayUnavailable and GatewayRefused.
+    """
+    async with app.database.read() as session:
+        known = await setup_intent_of(session, snapshot.ref)
+        owner = (
+            await customer_of_account(session, app.gateway.platform, snapshot.customer_ref)
+            if snapshot.customer_ref
+            else None
+        )
+    if owner is None:
+        return None
+    return await _follow(app, owner.id, known.id if known else new_id("setup_intent"), None, snapshot)
+
+
+async def _follow(
+    app: App, customer_id: str, row_id: str, return_url: str | None, snapshot: SetupIntentSnapshot
+) -> SetupIntentRow:
+    method: PaymentMethod | None = None
+    if snapshot.status is IntentStatus.SUCCEEDED and snapshot.payment_method_ref is not None:
+        method = await keep_by_ref(app, customer_id, snapshot.payment_method_ref)
+    now = app.now()
+    async with app.database.write() as session:
+        row = await setup_intent_of(session, snapshot.ref)
+        if row is None:
+            row = SetupIntentRow(
+                id=row_id,
+                customer_id=customer_id,
+                gateway_ref=snapshot.ref,
+                usage=snapshot.usage,
+                return_url=return_url,
+                created_at=now,
+                updated_at=now,
+            )
+            session.add(row)
+        if row.status is not snapshot.status or (method and row.payment_method_id != method.id):
+            row.status = snapshot.status
+            row.payment_method_id = method.id if method else row.payment_method_id
+            row.updated_at = now
+        return row
+
+
+async def keep_by_ref(app: App, customer_id: str, reference: str) -> PaymentMethod | None:
+    """Read a card at the gateway and keep its row; None when it does not belong to the customer (any more)."""
+    try:
+        seen = await app.gateway.retrieve_payment_method(reference)
+    except GatewayNotFound:
+        return None
+    async with app.database.read() as session:
+        owner = (
+            await customer_of_account(session, app.gateway.platform, seen.customer_ref) if seen.customer_ref else None
+        )
+    if owner is None or owner.id != customer_id:
+        await forget_card(app, reference)
+        return None
+    return await _keep(app, customer_id, seen, as_default=False)
+
+
+async def forget_card(app: App, reference: str) -> None:
+    """The gateway no longer keeps this card for its customer."""
+    now = app.now()
+    async with app.database.read() as session:
+        known = await payment_method_of(session, app.gateway.platform, reference)
+    if known is None:
+        return
+    async with app.database.write() as session:
+        customer = await locked_customer(session, known.customer_id)
+        row = await session.get(PaymentMethod, known.id)
+        if customer is not None and row is not None:
+            await drop_card(session, customer, row, now)
+
+
+async def _keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_default: bool) -> PaymentMethod:
+    now = app.now()
+    async with app.database.write() as session:
+        customer = await locked_customer(session, customer_id)
+        if customer is None:
+            raise LookupError(f"customer {customer_id} is gone")
+        row = await keep_card(session, app, customer, seen, now)
+        if as_default:
+            make_default(customer, row, now)
+        return row
+
+
+def _reused_key_or_refused(refusal: GatewayRefused) -> UserProblem:
+    if refusal.code == "idempotency_error":
+        return UserProblem(
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+            "This idempotency key was used with other input. Use a new key for a new request.",
+            ["idempotencyKey"],
+        )
+    return UserProblem(ErrorCode.INVALID, f"The gateway refused: {refusal}")

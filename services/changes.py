@@ -1,0 +1,81 @@
+"""Applying transitions: the table decides, the row moves, a Change row remembers. Nothing else writes a status."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.lifecycle import (
+    ATTEMPT,
+    INVOICE,
+    PAYMENT,
+    SUBSCRIPTION,
+    AttemptEvent,
+    InvoiceEvent,
+    PaymentEvent,
+    SubscriptionEvent,
+)
+from models.base import new_id
+from models.invoices import Invoice
+from models.payments import ChargeAttempt, Payment
+from models.subscriptions import Change, Subscription
+from services.app import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The cause of a change (an operation or event name), who acts, and the billing instant."""
+
+    cause: str
+    actor: Actor
+    now: datetime
+
+
+def move_subscription(session: AsyncSession, row: Subscription, event: SubscriptionEvent, why: Why) -> None:
+    before, row.status = row.status, SUBSCRIPTION.after(row.status, event)
+    row.status_updated_at = why.now
+    row.touch(why.now)
+    remember(session, SUBSCRIPTION.name, row.id, before, row.status, why)
+
+
+def move_invoice(session: AsyncSession, row: Invoice, event: InvoiceEvent, why: Why) -> None:
+    before, row.status = row.status, INVOICE.after(row.status, event)
+    row.touch(why.now)
+    remember(session, INVOICE.name, row.id, before, row.status, why)
+
+
+def move_payment(session: AsyncSession, row: Payment, event: PaymentEvent, why: Why) -> None:
+    """An event that leaves the status as it is changes nothing and is not remembered."""
+    before, after = row.status, PAYMENT.after(row.status, event)
+    if after == before:
+        return
+    row.status = after
+    row.touch(why.now)
+    remember(session, PAYMENT.name, row.id, before, after, why)
+
+
+def move_attempt(session: AsyncSession, row: ChargeAttempt, event: AttemptEvent, why: Why) -> None:
+    before, after = row.outcome, ATTEMPT.after(row.outcome, event)
+    if after == before:
+        return
+    row.outcome = after
+    row.finished_at = why.now if after in ATTEMPT.final else None
+    remember(session, ATTEMPT.name, row.id, before, after, why)
+
+
+def remember(
+    session: AsyncSession, machine: str, subject_id: str, before: str | None, after: str, why: Why
+) -> None:
+    """Append a Change; `before` is None for the status that a row is born with."""
+    session.add(
+        Change(
+            id=new_id("change"),
+            machine=machine,
+            subject_id=subject_id,
+            from_status=before,
+            to_status=after,
+            cause=why.cause,
+            actor=str(why.actor),
+            at=why.now,
+        )
+    )

@@ -1,0 +1,307 @@
+"""Collecting a payment: intent first, one intent per invoice, its id saved before it is confirmed.
+
+Whoever collects holds the payment's lease. Each commit leaves rows from which the next process can go on, and every
+gateway call carries a key made from those rows.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.charging import IntentStatus
+from billing.errors import ErrorCode, UserProblem
+from billing.lifecycle import ATTEMPT, PAYMENT, AttemptEvent, AttemptOutcome, PaymentEvent
+from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
+from models.base import new_id
+from models.customers import PaymentMethod, gateway_account, locked_customer
+from models.invoices import Invoice
+from models.leases import LeaseLost, check_fence, claim, release
+from models.payments import (
+    ChargeAttempt,
+    CollectionIntent,
+    Payment,
+    attempts_of,
+    newest_intent,
+    payment_by_id,
+)
+from services.app import App
+from services.asking import next_question
+from services.changes import Why, move_attempt, move_payment, remember
+from services.settling import Holder, settle
+
+_LOOK_BACK = timedelta(days=1)
+
+
+async def hold(app: App, payment_id: str) -> int | None:
+    """Take the payment's lease: its fence, or None while another request or worker collects it."""
+    async with app.database.write() as session:
+        return await claim(session, Payment, payment_id, machine_now=app.machine_now())
+
+
+async def let_go(app: App, payment_id: str, fence: int) -> None:
+    """Give the lease back after a step that ended without settling."""
+    async with app.database.write() as session:
+        payment = await payment_by_id(session, payment_id)
+        if payment is not None and payment.fence == fence:
+            release(payment, due_at=next_question(app, payment))
+
+
+async def wait_until_free(app: App, payment_id: str) -> bool:
+    """Wait for the present holder, as long as a request may; whether it has let go."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + app.gateway_budget.total_seconds()
+    pause = 0.02
+    while loop.time() < deadline:
+        async with app.database.read() as session:
+            payment = await payment_by_id(session, payment_id)
+        if payment is None or payment.leased_until is None or payment.leased_until <= app.machine_now():
+            return True
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 0.25)
+    return False
+
+
+async def open_intent(app: App, payment_id: str, fence: int, *, is_new: bool = False) -> PaymentIntentSnapshot:
+    """The payment's intent at the gateway, made there if it is not yet; its reference is committed before this returns.
+
+    `is_new` says that this very step has just written the intent's row, so that nothing can be there to be found.
+    Raises GatewayUnavailable, GatewayRefused and LeaseLost.
+    """
+    async with app.database.read() as session:
+        payment = await payment_by_id(session, payment_id)
+        intent = await newest_intent(session, payment_id)
+        if payment is None or intent is None:
+            raise LookupError(f"payment {payment_id} has no intent")
+        account = await gateway_account(session, payment.customer_id, app.gateway.platform)
+        invoice = await session.get(Invoice, payment.invoice_id)
+        if account is None or invoice is None:
+            raise LookupError(f"payment {payment_id} has no account or invoice")
+    if intent.gateway_ref is not None:
+        snapshot = await app.gateway.retrieve_payment_intent(intent.gateway_ref)
+        if snapshot.status is not IntentStatus.CANCELED:
+            return await _with_usage(app, payment, intent, snapshot)
+        intent, is_new = await _next_intent(app, payment, intent, fence), True
+    snapshot = None if is_new else await _made_before(app, account.gateway_ref, intent)
+    if snapshot is None:
+        snapshot = await app.gateway.create_payment_intent(
+            customer_ref=account.gateway_ref,
+            amount=payment.amount,
+            invoice_id=invoice.id,
+            description=f"Invoice {invoice.number}",
+            setup_future_usage=payment.setup_future_usage,
+            idempotency_key=intent.id,
+        )
+    await _save_reference(app, payment_id, intent.id, snapshot, fence)
+    return snapshot
+
+
+async def known_intent_ref(app: App, payment_id: str, fence: int) -> str | None:
+    """The reference of the payment's newest intent, looked for at the gateway when no row tells; None: there is none.
+
+    Raises GatewayUnavailable, GatewayRefused and LeaseLost.
+    """
+    async with app.database.read() as session:
+        payment = await payment_by_id(session, payment_id)
+        intent = await newest_intent(session, payment_id)
+        account = payment and await gateway_account(session, payment.customer_id, app.gateway.platform)
+    if intent is None or account is None or intent.gateway_ref is not None:
+        return intent.gateway_ref if intent else None
+    snapshot = await _made_before(app, account.gateway_ref, intent)
+    if snapshot is None:
+        return None
+    await _save_reference(app, payment_id, intent.id, snapshot, fence)
+    return snapshot.ref
+
+
+async def _made_before(app: App, customer_ref: str, intent: CollectionIntent) -> PaymentIntentSnapshot | None:
+    """An intent that an earlier process made and could not save; keys may be forgotten, the gateway's list is not."""
+    found = await app.gateway.find_payment_intents(
+        customer_ref=customer_ref, invoice_id=intent.invoice_id, created_since=intent.created_at - _LOOK_BACK
+    )
+    async with app.database.read() as session:
+        for snapshot in found:
+            if snapshot.status is IntentStatus.CANCELED:
+                continue
+            newest = await newest_intent(session, intent.payment_id)
+            if newest is None or newest.gateway_ref in (None, snapshot.ref):
+                return snapshot
+    return None
+
+
+async def _with_usage(
+    app: App, payment: Payment, intent: CollectionIntent, snapshot: PaymentIntentSnapshot
+) -> PaymentIntentSnapshot:
+    """Bring the intent to what the customer wishes now about keeping the card."""
+    wish = payment.setup_future_usage
+    settable = (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
+    if snapshot.setup_future_usage == wish or snapshot.status not in settable:
+        return snapshot
+    return await app.gateway.update_payment_intent(
+        snapshot.ref, setup_future_usage=wish, idempotency_key=f"{intent.id}:{payment.version}"
+    )
+
+
+async def _next_intent(app: App, payment: Payment, canceled: CollectionIntent, fence: int) -> CollectionIntent:
+    """Intent n+1, only because the gateway itself calls the one before canceled."""
+    now = app.now()
+    row = CollectionIntent(
+        id=new_id("payment_intent"),
+        invoice_id=payment.invoice_id,
+        payment_id=payment.id,
+        n=canceled.n + 1,
+        platform=app.gateway.platform,
+        created_at=now,
+        updated_at=now,
+    )
+    async with app.database.write() as session:
+        held = await payment_by_id(session, payment.id)
+        if held is None:
+            raise LeaseLost(payment.id)
+        check_fence(held, fence)
+        before = await session.get(CollectionIntent, canceled.id)
+        if before is not None:
+            before.status = IntentStatus.CANCELED
+        session.add(row)
+    return row
+
+
+async def _save_reference(
+    app: App, payment_id: str, intent_id: str, snapshot: PaymentIntentSnapshot, fence: int
+) -> None:
+    async with app.database.write() as session:
+        payment = await payment_by_id(session, payment_id)
+        row = await session.get(CollectionIntent, intent_id)
+        if payment is None or row is None:
+            raise LookupError(f"intent {intent_id} is gone")
+        check_fence(payment, fence)
+        row.gateway_ref = snapshot.ref
+        row.status = snapshot.status
+        row.updated_at = app.now()
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """How to try: with which card, why, and whether the customer is present."""
+
+    method: PaymentMethod
+    trigger: str
+    off_session: bool
+    return_url: str | None
+
+
+async def charge(
+    app: App, payment_id: str, fence: int, intent_ref: str, wish: Try, why: Why
+) -> PaymentIntentSnapshot | None:
+    """One attempt at the saved intent, settled: the gateway's answer. A lost one is None and leaves UNKNOWN.
+
+    Gives the lease back. Raises LeaseLost, and UserProblem when the gateway will not take the request at all.
+    """
+    attempt = await _start_attempt(app, payment_id, fence, wish, why)
+    return await answer_attempt(
+        app, payment_id, fence, intent_ref, attempt, wish.method.gateway_ref, wish.return_url, why
+    )
+
+
+async def answer_attempt(
+    app: App,
+    payment_id: str,
+    fence: int,
+    intent_ref: str,
+    attempt: ChargeAttempt,
+    method_ref: str,
+    return_url: str | None,
+    why: Why,
+) -> PaymentIntentSnapshot | None:
+    """Ask the gateway to carry the attempt out, under the attempt's own key however often it is asked, and settle."""
+    try:
+        snapshot = await app.gateway.confirm_payment_intent(
+            intent_ref,
+            payment_method_ref=method_ref,
+            off_session=attempt.off_session,
+            return_url=return_url,
+            idempotency_key=attempt.idempotency_key,
+        )
+    except GatewayUnavailable:
+        await _lose_answer(app, payment_id, fence, attempt.id, why)
+        return None
+    except GatewayRefused as refusal:
+        if not await _abandon(app, payment_id, fence, attempt.id, intent_ref, why):
+            raise UserProblem(
+                ErrorCode.INVALID_STATE, f"The gateway does not take this card: {refusal}", ["paymentMethodId"]
+            ) from None
+        return None
+    await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence, attempt.id))
+    return snapshot
+
+
+async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: Why) -> ChargeAttempt:
+    async with app.database.write() as session:
+        payment, attempts = await _held_payment(app, session, payment_id, fence)
+        intent = await newest_intent(session, payment_id)
+        if intent is None:
+            raise LookupError(f"payment {payment_id} has no intent")
+        for earlier in attempts:
+            # A challenge that the customer walked away from ends with the next try.
+            if earlier.outcome is AttemptOutcome.REQUIRES_ACTION:
+                move_attempt(session, earlier, AttemptEvent.ABANDON, why)
+        attempt_id = new_id("charge_attempt")
+        attempt = ChargeAttempt(
+            id=attempt_id,
+            payment_id=payment_id,
+            intent_id=intent.id,
+            sequence=len(attempts) + 1,
+            trigger=wish.trigger,
+            idempotency_key=attempt_id,
+            off_session=wish.off_session,
+            outcome=AttemptOutcome.PENDING,
+            payment_method_id=wish.method.id,
+            started_at=why.now,
+        )
+        session.add(attempt)
+        remember(session, ATTEMPT.name, attempt_id, None, attempt.outcome, why)
+        payment.payment_method_id = wish.method.id
+        payment.return_url = wish.return_url
+        payment.due_at = next_question(app, payment)
+        move_payment(session, payment, PaymentEvent.START_ATTEMPT, why)
+        return attempt
+
+
+async def _lose_answer(app: App, payment_id: str, fence: int, attempt_id: str, why: Why) -> None:
+    async with app.database.write() as session:
+        payment, attempts = await _held_payment(app, session, payment_id, fence)
+        attempt = next(a for a in attempts if a.id == attempt_id)
+        if payment.status in PAYMENT.final or attempt.outcome in ATTEMPT.final:
+            return  # A webhook was faster than the answer.
+        move_attempt(session, attempt, AttemptEvent.LOSE_ANSWER, why)
+        move_payment(session, payment, PaymentEvent.LOSE_ANSWER, why)
+        release(payment, due_at=next_question(app, payment))
+
+
+async def _abandon(app: App, payment_id: str, fence: int, attempt_id: str, intent_ref: str, why: Why) -> bool:
+    """The gateway refused the request itself: the attempt never was one. Whether the intent had been paid already."""
+    async with app.database.write() as session:
+        payment, attempts = await _held_payment(app, session, payment_id, fence)
+        attempt = next(a for a in attempts if a.id == attempt_id)
+        if attempt.outcome not in ATTEMPT.final:
+            move_attempt(session, attempt, AttemptEvent.ABANDON, why)
+        if PAYMENT.allows(payment.status, PaymentEvent.ASK_PAYMENT_METHOD):
+            move_payment(session, payment, PaymentEvent.ASK_PAYMENT_METHOD, why)
+    snapshot = await app.gateway.retrieve_payment_intent(intent_ref)
+    await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
+    return snapshot.status is IntentStatus.SUCCEEDED
+
+
+async def _held_payment(
+    app: App, session: AsyncSession, payment_id: str, fence: int
+) -> tuple[Payment, Sequence[ChargeAttempt]]:
+    """The payment and its attempts under the customer's lock, if the lease is still ours."""
+    payment = await payment_by_id(session, payment_id)
+    if payment is None:
+        raise LeaseLost(payment_id)
+    await locked_customer(session, payment.customer_id)
+    await session.refresh(payment)
+    check_fence(payment, fence)
+    return payment, await attempts_of(session, [payment_id])

@@ -1,0 +1,109 @@
+"""Customers come into being with the first thing they ask for, at the gateway only when money or cards are involved."""
+
+import secrets
+
+from sqlalchemy.exc import IntegrityError
+
+from billing.errors import ErrorCode, UserProblem
+from gateways.port import GatewayUnavailable
+from models.base import new_id
+from models.customers import Customer, GatewayAccount, customer_of_user, gateway_account
+from models.database import is_unique_violation
+from services.app import Actor, ActorKind, App
+from services.problems import gateway_unavailable, not_found
+
+_PREFIX_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+async def ensure_customer(app: App, actor: Actor) -> Customer:
+    """The customer of the token's subject, made on its first mutation."""
+    user_id = actor.user_id
+    if user_id is None:
+        raise UserProblem(ErrorCode.NOT_PERMITTED, "Only a signed-in user is a customer.")
+    async with app.database.read() as session:
+        known = await customer_of_user(session, user_id)
+    if known is not None:
+        return known
+    now = app.now()
+    customer = Customer(
+        id=new_id("customer"),
+        user_id=user_id,
+        email=actor.email,
+        name=actor.name,
+        timezone=app.timezone,
+        invoice_prefix="".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(10)),
+        created_at=now,
+        updated_at=now,
+    )
+    try:
+        async with app.database.write() as session:
+            session.add(customer)
+    except IntegrityError as error:
+        if not is_unique_violation(error):
+            raise
+        async with app.database.read() as session:
+            first = await customer_of_user(session, user_id)
+        if first is None:
+            raise
+        return first
+    return customer
+
+
+async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Customer:
+    """The customer that a step is about: one's own, or the one that staff names.
+
+    Raises NOT_PERMITTED when a customer names any other, REQUIRED when staff names none.
+    """
+    if actor.kind is ActorKind.CUSTOMER:
+        own = await ensure_customer(app, actor)
+        if customer_id is not None and customer_id != own.id:
+            raise UserProblem(
+                ErrorCode.NOT_PERMITTED, "Customers act for themselves: leave customerId out.", ["customerId"]
+            )
+        return own
+    if customer_id is None:
+        if actor.user_id is not None and actor.kind is ActorKind.ADMIN:
+            return await ensure_customer(app, actor)
+        raise UserProblem(ErrorCode.REQUIRED, "Say for whom: give customerId.", ["customerId"])
+    async with app.database.read() as session:
+        customer = await session.get(Customer, customer_id)
+    if customer is None:
+        raise not_found("customer", "customerId")
+    return customer
+
+
+async def ensure_gateway_account(app: App, customer: Customer) -> str:
+    """The customer's reference at the gateway, made there when missing; our id is the key, so a crash makes no second.
+
+    Raises UserProblem GATEWAY_UNAVAILABLE.
+    """
+    async with app.database.read() as session:
+        account = await gateway_account(session, customer.id, app.gateway.platform)
+    if account is not None:
+        return account.gateway_ref
+    try:
+        ref = await app.gateway.create_customer(
+            customer_id=customer.id, email=customer.email, name=customer.name, idempotency_key=customer.id
+        )
+    except GatewayUnavailable:
+        raise gateway_unavailable() from None
+    try:
+        async with app.database.write() as session:
+            session.add(
+                GatewayAccount(
+                    id=new_id("gateway_account"),
+                    customer_id=customer.id,
+                    platform=app.gateway.platform,
+                    gateway_ref=ref,
+                    created_at=app.now(),
+                )
+            )
+    except IntegrityError as error:
+        if not is_unique_violation(error):
+            raise
+        async with app.database.read() as session:
+            first = await gateway_account(session, customer.id, app.gateway.platform)
+        if first is None:
+            raise
+        return first.gateway_ref
+    return ref

@@ -1,0 +1,291 @@
+"""Ends: an unpaid first subscription is given up, a subscription is canceled now or at its period's end.
+
+The open intent is canceled at the gateway first; if it turns out to have been paid, that outcome wins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, or_
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.charging import IntentStatus
+from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.ledger import PostingKind
+from billing.lifecycle import (
+    ATTEMPT,
+    PAYMENT,
+    SUBSCRIPTION,
+    AttemptEvent,
+    InvoiceEvent,
+    InvoiceStatus,
+    PaymentEvent,
+    SubscriptionEvent,
+    SubscriptionStatus,
+)
+from gateways.port import GatewayRefused, GatewayUnavailable
+from models.customers import locked_customer
+from models.invoices import Invoice, open_invoices_of
+from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
+from models.ledger import book
+from models.payments import Payment, attempts_of, newest_intent, payment_by_id, payment_of_invoice
+from models.subscriptions import Subscription, live_place
+from services.app import WORKER, Actor, ActorKind, App
+from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription
+from services.collecting import hold, known_intent_ref, let_go, wait_until_free
+from services.customers import acting_customer
+from services.problems import gateway_unavailable, not_found
+from services.settling import settle
+from services.shielding import within_budget
+
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOutcome:
+    """The subscription after the step, and the invoice that it ended with if that was voided."""
+
+    subscription: Subscription
+    invoice: Invoice | None
+
+
+async def cancel_subscription(
+    app: App,
+    actor: Actor,
+    *,
+    subscription_id: str,
+    at_period_end: bool,
+    reason: str | None,
+    comment: str | None,
+    expected_version: int | None,
+) -> CancelOutcome:
+    """End a subscription now, or let it run out. An unpaid first one ends at once either way.
+
+    Repeating a cancellation at the period's end changes nothing. Raises UserProblem NOT_FOUND, INVALID_STATE,
+    VERSION_CONFLICT, GATEWAY_UNAVAILABLE.
+    """
+    async with app.database.read() as session:
+        seen = await session.get(Subscription, subscription_id)
+    if seen is None or not await _may_act(app, actor, seen.customer_id):
+        raise not_found("subscription", "subscriptionId")
+    wish = _Cancellation(reason, comment, expected_version)
+    why = Why("cancelSubscription", actor, app.now())
+    if at_period_end and seen.status is not SubscriptionStatus.INCOMPLETE:
+        return CancelOutcome(await _let_run_out(app, seen, wish, why), None)
+    return await within_budget(app, _cancel_now(app, seen, wish, why))
+
+
+async def end_incomplete(app: App, subscription_id: str, why: Why) -> None:
+    """Give an unpaid first subscription up, unless its payment turns out to have succeeded."""
+    async with app.database.read() as session:
+        seen = await session.get(Subscription, subscription_id)
+    if seen is None or seen.status is not SubscriptionStatus.INCOMPLETE:
+        return
+    fences = await _stop_collecting(app, seen, why)
+    await _end(app, seen, SubscriptionEvent.EXPIRE, _Cancellation(None, None, None), fences, why)
+
+
+async def end_due_subscriptions(app: App) -> int:
+    """One pass over the subscriptions whose time is up: unpaid first ones, and those that do not renew."""
+    now, machine_now = app.now(), app.machine_now()
+    async with app.database.read() as session:
+        keys = await due_keys(session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=_ends())
+    ended = 0
+    for key in keys:
+        async with app.database.write() as session:
+            claimed = await claim_due(session, Subscription, key, now=now, machine_now=machine_now)
+        if claimed is not None:
+            ended += await _end_if_over(app, key, Why("period_over", WORKER, now))
+    return ended
+
+
+def _ends() -> Sequence[ColumnElement[bool]]:
+    """Which due subscriptions end instead of renewing."""
+    return [or_(col(Subscription.status) == SubscriptionStatus.INCOMPLETE, col(Subscription.cancel_at_period_end))]
+
+
+async def _end_if_over(app: App, subscription_id: str, why: Why) -> bool:
+    async with app.database.read() as session:
+        row = await session.get(Subscription, subscription_id)
+    if row is None:
+        return False
+    try:
+        if row.status is SubscriptionStatus.INCOMPLETE:
+            await end_incomplete(app, row.id, Why("incomplete_expired", why.actor, why.now))
+            return True
+        if row.cancel_at_period_end and row.status not in SUBSCRIPTION.final:
+            fences = await _stop_collecting(app, row, why)
+            return await _end(app, row, SubscriptionEvent.CANCEL, _Cancellation(None, None, None), fences, why)
+    except (GatewayUnavailable, GatewayRefused, UserProblem, LeaseLost):
+        return False  # The lease runs out and the row, still due, is tried again.
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Cancellation:
+    reason: str | None
+    comment: str | None
+    expected_version: int | None
+
+    def note(self, row: Subscription, actor: Actor, why: Why) -> None:
+        row.cancellation_reason = self.reason or row.cancellation_reason
+        row.cancellation_comment = self.comment or row.cancellation_comment
+        if actor.kind is not ActorKind.WORKER:
+            row.cancellation_requested_by = actor.kind.value
+            row.canceled_at = row.canceled_at or why.now
+
+
+async def _let_run_out(app: App, seen: Subscription, wish: _Cancellation, why: Why) -> Subscription:
+    async with app.database.write() as session:
+        row = await _locked(session, seen, wish.expected_version)
+        if row.status in SUBSCRIPTION.final:
+            raise _ended(row)
+        if not row.cancel_at_period_end:
+            row.cancel_at_period_end = True
+            wish.note(row, why.actor, why)
+            row.touch(why.now)
+        return row
+
+
+async def _cancel_now(app: App, seen: Subscription, wish: _Cancellation, why: Why) -> CancelOutcome:
+    if seen.status in SUBSCRIPTION.final:
+        raise _ended(seen)
+    if wish.expected_version is not None and wish.expected_version != seen.version:
+        raise VersionConflict(seen.version)
+    try:
+        fences = await _stop_collecting(app, seen, why)
+    except (GatewayUnavailable, GatewayRefused):
+        raise gateway_unavailable() from None
+    voided = next(iter(fences), None)
+    # The version was compared before the gateway was called; what settled since is the payment that has to win.
+    wish = _Cancellation(wish.reason, wish.comment, None)
+    unpaid = seen.status is SubscriptionStatus.INCOMPLETE
+    ended = await _end(
+        app, seen, SubscriptionEvent.EXPIRE if unpaid else SubscriptionEvent.CANCEL, wish, fences, why
+    )
+    if not ended:
+        raise UserProblem(
+            ErrorCode.INVALID_STATE,
+            "The subscription changed at this very moment: its payment went through, or it ended. Read it again.",
+            ["subscriptionId"],
+        )
+    async with app.database.read() as session:
+        row = await session.get_one(Subscription, seen.id)
+        payment = await payment_by_id(session, voided) if voided else None
+        invoice = await session.get(Invoice, payment.invoice_id) if payment else None
+    return CancelOutcome(row, invoice)
+
+
+async def _stop_collecting(app: App, seen: Subscription, why: Why) -> dict[str, int]:
+    """Cancel the intents of open invoices at the gateway: the held payments and their fences.
+
+    A payment that turns out to be paid is settled and not among them. Raises GatewayUnavailable, GatewayRefused.
+    """
+    fences: dict[str, int] = {}
+    async with app.database.read() as session:
+        invoices = await open_invoices_of(session, seen.id)
+        payments = [await payment_of_invoice(session, invoice.id) for invoice in invoices]
+    for payment in payments:
+        if payment is None or payment.status in PAYMENT.final:
+            continue
+        fence = await hold(app, payment.id)
+        if fence is None:
+            await wait_until_free(app, payment.id)
+            fence = await hold(app, payment.id)
+        if fence is None:
+            raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "A payment is under way; repeat this shortly.")
+        try:
+            paid = await _cancel_intent(app, payment, fence, why)
+        except BaseException:
+            await let_go(app, payment.id, fence)
+            raise
+        if not paid:
+            fences[payment.id] = fence
+    return fences
+
+
+async def _cancel_intent(app: App, payment: Payment, fence: int, why: Why) -> bool:
+    """Whether the intent could no longer be canceled because it was paid."""
+    ref = await known_intent_ref(app, payment.id, fence)
+    if ref is None:
+        return False
+    snapshot = await app.gateway.cancel_payment_intent(ref, idempotency_key=f"{payment.id}:cancel")
+    if snapshot.status is IntentStatus.CANCELED:
+        return False
+    await settle(app, snapshot, cause=why.cause, actor=why.actor)
+    if snapshot.status is IntentStatus.SUCCEEDED:
+        return True
+    raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "A payment is being processed; repeat this when it has ended.")
+
+
+async def _end(
+    app: App,
+    seen: Subscription,
+    event: SubscriptionEvent,
+    wish: _Cancellation,
+    fences: dict[str, int],
+    why: Why,
+) -> bool:
+    """Void what is unpaid and end the subscription; an unpaid first one whose payment won meanwhile stays alive."""
+    async with app.database.write() as session:
+        row = await _locked(session, seen, wish.expected_version)
+        for payment_id, fence in fences.items():
+            await _void(session, payment_id, fence, why)
+        if row.status in SUBSCRIPTION.final:
+            return False
+        if event is SubscriptionEvent.EXPIRE and row.status is not SubscriptionStatus.INCOMPLETE:
+            return False
+        wish.note(row, why.actor, why)
+        move_subscription(session, row, event, why)
+        row.ended_at = why.now
+        release(row, due_at=None)
+        place = await live_place(session, row.id)
+        if place is not None:
+            await session.delete(place)
+        return True
+
+
+async def _void(session: AsyncSession, payment_id: str, fence: int, why: Why) -> None:
+    payment = await payment_by_id(session, payment_id)
+    if payment is None:
+        raise LeaseLost(payment_id)
+    check_fence(payment, fence)
+    for attempt in await attempts_of(session, [payment_id]):
+        if attempt.outcome not in ATTEMPT.final:
+            move_attempt(session, attempt, AttemptEvent.ABANDON, why)
+    intent = await newest_intent(session, payment_id)
+    if intent is not None and intent.gateway_ref is not None:
+        intent.status = IntentStatus.CANCELED
+        intent.next_action_url = None
+    move_payment(session, payment, PaymentEvent.CANCEL, why)
+    release(payment, due_at=None)
+    invoice = await session.get_one(Invoice, payment.invoice_id)
+    if invoice.status is InvoiceStatus.OPEN:
+        move_invoice(session, invoice, InvoiceEvent.VOID, why)
+        invoice.voided_at = why.now
+        total = invoice.amount_due
+        book(
+            session,
+            PostingKind.INVOICE_VOIDED,
+            total,
+            subject_id=invoice.id,
+            customer_id=invoice.customer_id,
+            at=why.now,
+        )
+
+
+async def _locked(session: AsyncSession, seen: Subscription, expected_version: int | None) -> Subscription:
+    await locked_customer(session, seen.customer_id)
+    row = await session.get_one(Subscription, seen.id, populate_existing=True)
+    if expected_version is not None and row.version != expected_version:
+        raise VersionConflict(row.version)
+    return row
+
+
+def _ended(row: Subscription) -> UserProblem:
+    return UserProblem(ErrorCode.INVALID_STATE, f"The subscription is {row.status} already.", ["subscriptionId"])
+
+
+async def _may_act(app: App, actor: Actor, customer_id: str) -> bool:
+    return actor.is_staff or (await acting_customer(app, actor, None)).id == customer_id

@@ -1,0 +1,45 @@
+"""Refusals that carry the rows a client needs to act on them."""
+
+from billing.charging import CardProblem, is_retryable
+from billing.errors import ErrorCode, UserProblem
+from models.payments import Payment
+
+
+class CardDeclined(UserProblem):
+    """The card was refused; the payment beside it says what stands."""
+
+    def __init__(self, problem: CardProblem, payment: Payment | None) -> None:
+        super().__init__(ErrorCode.CARD_DECLINED, problem.message, ["paymentMethodId"])
+        self.decline_code = problem.decline_code
+        self.is_retryable = is_retryable(problem)
+        self.payment = payment
+
+
+class PaymentActionRequired(UserProblem):
+    """The bank asks for the customer: at `redirect_url`, or through the gateway's browser SDK when it is None."""
+
+    def __init__(self, payment: Payment, redirect_url: str | None) -> None:
+        super().__init__(
+            ErrorCode.PAYMENT_ACTION_REQUIRED,
+            "The bank asks the customer to confirm this payment. Carry out nextAction, then read the subscription.",
+        )
+        self.payment = payment
+        self.redirect_url = redirect_url
+
+
+def not_found(what: str, field: str) -> UserProblem:
+    """The same answer for a missing and for a foreign id."""
+    return UserProblem(ErrorCode.NOT_FOUND, f"There is no such {what} of yours.", [field])
+
+
+def gateway_unavailable() -> UserProblem:
+    return UserProblem(
+        ErrorCode.GATEWAY_UNAVAILABLE, "The payment gateway cannot be reached. Repeat the request; it is safe to."
+    )
+
+
+def outcome_unknown() -> UserProblem:
+    return UserProblem(
+        ErrorCode.PAYMENT_OUTCOME_UNKNOWN,
+        "The payment gateway has not answered yet. The outcome follows within a minute; nothing is charged twice.",
+    )

@@ -1,0 +1,127 @@
+"""Asking the gateway about payments that have no end yet: unknown answers first, then those that wait."""
+
+from billing.charging import IntentStatus
+from billing.errors import UserProblem
+from billing.lifecycle import PAYMENT
+from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
+from models.customers import PaymentMethod
+from models.leases import LeaseLost, claim_due, due_keys
+from models.payments import UNANSWERED, ChargeAttempt, Payment, attempts_of, newest_intent, payment_by_id
+from models.subscriptions import Subscription
+from services.app import WORKER, Actor, App
+from services.changes import Why
+from services.collecting import answer_attempt, hold, known_intent_ref, let_go, wait_until_free
+from services.customers import acting_customer
+from services.outcomes import PaymentOutcome, payment_outcome
+from services.problems import gateway_unavailable, not_found
+from services.settling import Holder, settle
+from services.shielding import within_budget
+
+_BATCH = 100
+
+
+async def resolve_due_payments(app: App) -> int:
+    """One pass over the payments whose time to ask has come; how many were asked about."""
+    now = app.machine_now()
+    async with app.database.read() as session:
+        keys = await due_keys(session, Payment, now=now, machine_now=now, limit=_BATCH)
+    for key in keys:
+        async with app.database.write() as session:
+            fence = await claim_due(session, Payment, key, now=now, machine_now=now)
+        if fence is not None:
+            await _resolve_quietly(app, key, fence)
+    return len(keys)
+
+
+async def _resolve_quietly(app: App, payment_id: str, fence: int) -> None:
+    """One payment's trouble must not keep the others waiting."""
+    why = Why("sweep", WORKER, app.now())
+    try:
+        await resolve_payment(app, payment_id, fence, why)
+    except (GatewayUnavailable, GatewayRefused, UserProblem):
+        await let_go(app, payment_id, fence)
+    except LeaseLost:
+        return
+
+
+async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> PaymentIntentSnapshot | None:
+    """Settle by the intent's present state; where an attempt is still unanswered, ask for it again under its own key.
+
+    Gives the lease back. None when there is no intent to ask about. Raises GatewayUnavailable, GatewayRefused,
+    LeaseLost.
+    """
+    async with app.database.read() as session:
+        payment = await payment_by_id(session, payment_id)
+        attempts = await attempts_of(session, [payment_id])
+        unanswered = next((a for a in reversed(attempts) if a.outcome in UNANSWERED), None)
+        method = (
+            await session.get(PaymentMethod, unanswered.payment_method_id)
+            if unanswered and unanswered.payment_method_id
+            else None
+        )
+    final = payment is None or payment.status in PAYMENT.final
+    ref = None if final else await known_intent_ref(app, payment_id, fence)
+    if payment is None or ref is None:
+        await let_go(app, payment_id, fence)
+        return None
+    snapshot = await app.gateway.retrieve_payment_intent(ref)
+    answered = await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
+    if answered:
+        return snapshot
+    if unanswered is None or method is None or not _may_confirm(snapshot, unanswered):
+        await let_go(app, payment_id, fence)
+        return snapshot
+    await answer_attempt(
+        app, payment_id, fence, snapshot.ref, unanswered, method.gateway_ref, payment.return_url, why
+    )
+    return await app.gateway.retrieve_payment_intent(snapshot.ref)
+
+
+async def live_snapshot(app: App, payment_id: str) -> PaymentIntentSnapshot | None:
+    """The payment's intent as the gateway shows it now, for its client secret; None when it cannot be had."""
+    async with app.database.read() as session:
+        intent = await newest_intent(session, payment_id)
+    if intent is None or intent.gateway_ref is None:
+        return None
+    try:
+        return await app.gateway.retrieve_payment_intent(intent.gateway_ref)
+    except (GatewayUnavailable, GatewayRefused):
+        return None
+
+
+def _may_confirm(snapshot: PaymentIntentSnapshot, attempt: ChargeAttempt) -> bool:
+    """Never an intent that is processing or waits for the customer."""
+    waiting = (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
+    return snapshot.status in waiting and attempt.outcome in UNANSWERED
+
+
+async def refresh_payment(app: App, actor: Actor, subscription_id: str, payment_id: str | None) -> PaymentOutcome:
+    """Ask the gateway about a subscription's payment now. Raises UserProblem NOT_FOUND, GATEWAY_UNAVAILABLE."""
+    async with app.database.read() as session:
+        subscription = await session.get(Subscription, subscription_id)
+        payment = await payment_by_id(session, payment_id) if payment_id else None
+    if subscription is None or not await _may_see(app, actor, subscription.customer_id):
+        raise not_found("subscription", "subscriptionId")
+    if payment_id is not None and (payment is None or payment.subscription_id != subscription.id):
+        raise not_found("payment", "paymentId")
+    found = await payment_outcome(app, subscription_id, payment_id)
+    if found.payment is None:
+        return found
+    return await within_budget(app, _refresh(app, actor, subscription_id, found.payment.id))
+
+
+async def _refresh(app: App, actor: Actor, subscription_id: str, payment_id: str) -> PaymentOutcome:
+    fence = await hold(app, payment_id)
+    if fence is None:
+        await wait_until_free(app, payment_id)
+        return await payment_outcome(app, subscription_id, payment_id)
+    try:
+        snapshot = await resolve_payment(app, payment_id, fence, Why("refreshSubscriptionPayment", actor, app.now()))
+    except (GatewayUnavailable, GatewayRefused):
+        await let_go(app, payment_id, fence)
+        return await payment_outcome(app, subscription_id, payment_id, problems=[gateway_unavailable()])
+    return await payment_outcome(app, subscription_id, payment_id, snapshot)
+
+
+async def _may_see(app: App, actor: Actor, customer_id: str) -> bool:
+    return actor.is_staff or (await acting_customer(app, actor, None)).id == customer_id

@@ -1,0 +1,257 @@
+"""The one door through which a payment ends.
+
+Request, webhook, sweep and refresh all come here with the intent as the gateway sees it now. What the gateway says is
+applied once: final states stay, a charge is recorded under its own reference, money is booked in the same transaction.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.charging import CardProblem, IntentStatus, Verdict, read_intent
+from billing.ledger import PostingKind
+from billing.lifecycle import (
+    ATTEMPT,
+    PAYMENT,
+    AttemptOutcome,
+    InvoiceEvent,
+    InvoiceStatus,
+    PaymentEvent,
+    SubscriptionEvent,
+    SubscriptionStatus,
+)
+from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot, PaymentMethodSnapshot
+from models.base import new_id
+from models.customers import Customer, PaymentMethod, locked_customer, payment_method_of
+from models.invoices import Invoice
+from models.leases import check_fence, release
+from models.ledger import book
+from models.payments import UNANSWERED, ChargeAttempt, CollectionIntent, Payment, attempts_of, intent_of, payment_by_id
+from models.subscriptions import Subscription
+from services.app import Actor, App
+from services.asking import next_question
+from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription, remember
+from services.wallets import keep_card
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who settles under the payment's lease. `attempt_id`: the intent's state is the answer to this attempt."""
+
+    fence: int
+    attempt_id: str | None = None
+
+
+class AmountMismatch(Exception):
+    """The gateway captured another amount than the invoice asks for; nothing is booked on a guess."""
+
+
+async def settle(
+    app: App, snapshot: PaymentIntentSnapshot, *, cause: str, actor: Actor, holder: Holder | None = None
+) -> bool:
+    """Apply the intent's state to payment, attempt, invoice, subscription and ledger, in one transaction.
+
+    Returns whether the question that was open is answered: False when an attempt is still without an outcome and the
+    intent shows none newer than it. Raises LeaseLost when `holder` has been replaced, and
+    AmountMismatch.
+    """
+    card = await _card_to_keep(app, snapshot)
+    async with app.database.write() as session:
+        intent = await intent_of(session, app.gateway.platform, snapshot.ref)
+        if intent is None:
+            log.warning("intent_not_ours", invoice=snapshot.metadata.get("invoice"))
+            return True
+        located = await payment_by_id(session, intent.payment_id)
+        customer = located and await locked_customer(session, located.customer_id)
+        if located is None or customer is None:
+            raise LookupError(f"intent {intent.id} has no payment")
+        # Read again under the customer's lock: what was read before it may be stale.
+        await session.refresh(located)
+        await session.refresh(intent)
+        step = _Settling(app, session, Why(cause, actor, app.now()), customer, located, intent, snapshot)
+        return await step.run(card, holder)
+
+
+async def _card_to_keep(app: App, snapshot: PaymentIntentSnapshot) -> PaymentMethodSnapshot | None:
+    """The card that the gateway kept for later, fetched before the transaction when we do not know it yet."""
+    ref = snapshot.payment_method_ref
+    if snapshot.status is not IntentStatus.SUCCEEDED or snapshot.setup_future_usage is None or ref is None:
+        return None
+    async with app.database.read() as session:
+        if await payment_method_of(session, app.gateway.platform, ref) is not None:
+            return None
+    try:
+        return await app.gateway.retrieve_payment_method(ref)
+    except (GatewayUnavailable, GatewayRefused):
+        # The payment must not wait for it: payment_method.attached brings the card as well.
+        log.warning("kept_card_not_read")
+        return None
+
+
+@dataclass
+class _Settling:
+    app: App
+    session: AsyncSession
+    why: Why
+    customer: Customer
+    payment: Payment
+    intent: CollectionIntent
+    snapshot: PaymentIntentSnapshot
+
+    async def run(self, card: PaymentMethodSnapshot | None, holder: Holder | None) -> bool:
+        payment, snapshot = self.payment, self.snapshot
+        if holder is not None:
+            check_fence(payment, holder.fence)
+        if payment.status in PAYMENT.final:
+            self._note_contradiction()
+            return True
+        verdict = read_intent(snapshot.status, snapshot.last_problem)
+        self._follow_intent()
+        attempts = list(await attempts_of(self.session, [payment.id]))
+        attempt, stale = self._attempt_in_question(attempts, holder)
+        if stale:
+            return False
+        method = await self._paying_method(card)
+        attempt = attempt or self._adopted_attempt(attempts, method)
+        if attempt is not None:
+            self._answer_attempt(attempt, verdict, method)
+        await self._move_payment(verdict, method)
+        if holder is not None or payment.status in PAYMENT.final or payment.leased_until is None:
+            release(payment, due_at=next_question(self.app, payment))
+        return True
+
+    def _note_contradiction(self) -> None:
+        """A final payment and a gateway that says otherwise: never repaired on a guess, always said aloud."""
+        gateway_paid = self.snapshot.status is IntentStatus.SUCCEEDED
+        we_paid = self.payment.amount_paid_minor > 0
+        if gateway_paid != we_paid:
+            log.error("payment_contradicts_gateway", payment=self.payment.id, status=self.payment.status)
+
+    def _follow_intent(self) -> None:
+        intent, snapshot = self.intent, self.snapshot
+        url = snapshot.next_step.redirect_url if snapshot.next_step else None
+        seen = (snapshot.status, snapshot.payment_method_ref, url)
+        if (intent.status, intent.payment_method_ref, intent.next_action_url) != seen:
+            intent.status, intent.payment_method_ref, intent.next_action_url = seen
+            intent.updated_at = self.why.now
+
+    def _attempt_in_question(
+        self, attempts: list[ChargeAttempt], holder: Holder | None
+    ) -> tuple[ChargeAttempt | None, bool]:
+        """The attempt that this state ends, and whether the state is older than an attempt still unanswered."""
+        if holder is not None and holder.attempt_id is not None:
+            return next(a for a in attempts if a.id == holder.attempt_id), False
+        charge = self.snapshot.latest_charge
+        known = next((a for a in attempts if charge is not None and a.charge_ref == charge.ref), None)
+        open_attempt = next((a for a in reversed(attempts) if a.outcome not in ATTEMPT.final), None)
+        if open_attempt is None:
+            return known, False
+        says_nothing_new = known is not None or charge is None
+        asks_for_card = self.snapshot.status in (
+            IntentStatus.REQUIRES_PAYMENT_METHOD,
+            IntentStatus.REQUIRES_CONFIRMATION,
+        )
+        if open_attempt.outcome in UNANSWERED and says_nothing_new and asks_for_card:
+            return None, True
+        return open_attempt, False
+
+    async def _paying_method(self, card: PaymentMethodSnapshot | None) -> PaymentMethod | None:
+        """Our row of the card that the intent speaks of, saved now when the gateway kept it."""
+        if card is not None and card.customer_ref is not None:
+            return await keep_card(self.session, self.app, self.customer, card, self.why.now)
+        ref = self.snapshot.payment_method_ref or self.snapshot.last_problem_method_ref
+        return await payment_method_of(self.session, self.app.gateway.platform, ref) if ref else None
+
+    def _adopted_attempt(
+        self, attempts: list[ChargeAttempt], method: PaymentMethod | None
+    ) -> ChargeAttempt | None:
+        """A charge made in the customer's browser, recorded under the gateway's own reference."""
+        charge = self.snapshot.latest_charge
+        if charge is None or any(a.charge_ref == charge.ref for a in attempts):
+            return None
+        attempt = ChargeAttempt(
+            id=new_id("charge_attempt"),
+            payment_id=self.payment.id,
+            intent_id=self.intent.id,
+            sequence=len(attempts) + 1,
+            trigger="purchase",
+            idempotency_key=f"browser:{charge.ref}",
+            outcome=AttemptOutcome.REQUIRES_ACTION,
+            payment_method_id=method.id if method else None,
+            charge_ref=charge.ref,
+            started_at=self.why.now,
+        )
+        self.session.add(attempt)
+        remember(self.session, ATTEMPT.name, attempt.id, None, attempt.outcome, self.why)
+        return attempt
+
+    def _answer_attempt(self, attempt: ChargeAttempt, verdict: Verdict, method: PaymentMethod | None) -> None:
+        if attempt.outcome in ATTEMPT.final or verdict.attempt is None:
+            return
+        charge = self.snapshot.latest_charge
+        if charge is not None:
+            attempt.charge_ref = charge.ref
+        if method is not None:
+            attempt.payment_method_id = method.id
+        if verdict.payment is PaymentEvent.DECLINE and self.snapshot.last_problem:
+            set_problem(attempt, self.snapshot.last_problem)
+        move_attempt(self.session, attempt, verdict.attempt, self.why)
+
+    async def _move_payment(self, verdict: Verdict, method: PaymentMethod | None) -> None:
+        payment = self.payment
+        if verdict.payment is PaymentEvent.SUCCEED:
+            await self._succeed(method)
+            return
+        if verdict.payment is PaymentEvent.DECLINE and self.snapshot.last_problem:
+            set_problem(payment, self.snapshot.last_problem)
+        if PAYMENT.allows(payment.status, verdict.payment):
+            move_payment(self.session, payment, verdict.payment, self.why)
+
+    async def _succeed(self, method: PaymentMethod | None) -> None:
+        payment, session, why = self.payment, self.session, self.why
+        if self.snapshot.captured != payment.amount:
+            raise AmountMismatch(f"payment {payment.id}: {self.snapshot.captured} instead of {payment.amount}")
+        invoice = await session.get(Invoice, payment.invoice_id)
+        subscription = await session.get(Subscription, payment.subscription_id)
+        if invoice is None or subscription is None:
+            raise LookupError(f"payment {payment.id} has no invoice or subscription")
+        set_problem(payment, None)
+        payment.amount_paid_minor = payment.amount_minor
+        payment.payment_method_id = method.id if method else None
+        move_payment(session, payment, PaymentEvent.SUCCEED, why)
+        if invoice.status is not InvoiceStatus.OPEN:
+            raise LookupError(f"invoice {invoice.id} is {invoice.status} though its payment succeeded")
+        invoice.amount_paid_minor = payment.amount_minor
+        invoice.paid_at = why.now
+        move_invoice(session, invoice, InvoiceEvent.PAY, why)
+        book(
+            session,
+            PostingKind.PAYMENT_CAPTURED,
+            payment.amount,
+            subject_id=payment.id,
+            customer_id=payment.customer_id,
+            at=why.now,
+        )
+        if subscription.status is SubscriptionStatus.INCOMPLETE:
+            activate(session, subscription, why)
+        if method is not None and method.archived_at is None and self.customer.default_payment_method_id is None:
+            self.customer.default_payment_method_id = method.id
+            self.customer.touch(why.now)
+
+
+def activate(session: AsyncSession, subscription: Subscription, why: Why) -> None:
+    """Access begins; from now on the row is due at its period's end."""
+    subscription.activated_at = why.now
+    subscription.due_at = subscription.period_end
+    move_subscription(session, subscription, SubscriptionEvent.ACTIVATE, why)
+
+
+def set_problem(row: Payment | ChargeAttempt, problem: CardProblem | None) -> None:
+    """Write, or with None clear, the reason of a decline."""
+    row.error_code = problem.code if problem else None
+    row.error_decline_code = problem.decline_code if problem else None
+    row.error_advice_code = problem.advice_code if problem else None
+    row.error_message = problem.message if problem else None

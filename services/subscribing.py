@@ -1,0 +1,313 @@
+"""Subscribing: from a wish to a standing order, its first invoice and its first payment."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.calendar import Interval
+from billing.charging import IntentStatus, SetupFutureUsage
+from billing.errors import ErrorCode, UserProblem
+from billing.lifecycle import PAYMENT
+from billing.subscribing import Course, Terms, course
+from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
+from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
+from models.customers import Customer, PaymentMethod, live_payment_method, locked_customer
+from models.leases import LeaseLost
+from models.payments import UNANSWERED, ChargeAttempt, attempts_of, latest_payment_of, payment_by_id
+from models.subscriptions import Subscription, items_of, live_subscription
+from services.app import Actor, App
+from services.changes import Why
+from services.collecting import Try, charge, hold, let_go, open_intent, wait_until_free
+from services.customers import acting_customer, ensure_gateway_account
+from services.ending import end_incomplete
+from services.idempotency import once
+from services.outcomes import PaymentOutcome, payment_outcome
+from services.placing import Placed, place
+from services.problems import gateway_unavailable, not_found
+from services.resolving import resolve_payment
+from services.settling import Holder, settle
+from services.shielding import within_budget
+
+_CAUSE = "subscribe"
+_ROUNDS = 4  # placing again after an old unpaid subscription has been given up; each round ends one
+
+SubscribeOutcome = PaymentOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeWish:
+    """What a caller asks for. One of `plan_id`, `plan_code`, or `product_code` with `interval`, names the plan."""
+
+    plan_id: str | None = None
+    plan_code: str | None = None
+    product_code: str | None = None
+    interval: Interval | None = None
+    currency: str | None = None
+    payment_method_id: str | None = None
+    setup_future_usage: SetupFutureUsage | None = None
+    name: str | None = None
+    customer_id: str | None = None
+    return_url: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    quantity: int = 1
+
+
+async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOutcome:
+    """Start, continue, double or refuse a subscription; with a saved card the first charge is tried at once.
+
+    A declined or unanswered charge still leaves subscription and payment, beside the problem. Raises UserProblem when
+    nothing was begun.
+    """
+    customer = await acting_customer(app, actor, wish.customer_id)
+
+    async def run() -> SubscribeOutcome:
+        return await _subscribe(app, actor, customer, wish)
+
+    if wish.idempotency_key is None:
+        return await run()
+    return await once(app, actor, customer.id, _CAUSE, wish.idempotency_key, asdict(wish), run)
+
+
+async def _subscribe(app: App, actor: Actor, customer: Customer, wish: SubscribeWish) -> SubscribeOutcome:
+    why = Why(_CAUSE, actor, app.now())
+    for _ in range(_ROUNDS):
+        async with app.database.write() as session:
+            decided = await _decide(app, session, customer.id, wish, why)
+        if not isinstance(decided, Subscription):
+            break
+        await within_budget(app, end_incomplete(app, decided.id, why))
+    else:
+        raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "Another request is subscribing; read the subscription.")
+    if decided.course is Course.REFUSE:
+        return await payment_outcome(app, decided.subscription_id, problems=[_already_subscribed()])
+    if decided.payment_id is None:
+        return await payment_outcome(app, decided.subscription_id)
+    try:
+        return await within_budget(app, _collect(app, customer, decided, decided.payment_id, wish, why))
+    except UserProblem as problem:
+        return await payment_outcome(app, decided.subscription_id, decided.payment_id, problems=[problem])
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What stands after the decision. `fence`: this step holds the lease of a payment that it has just written."""
+
+    course: Course
+    subscription_id: str
+    payment_id: str | None
+    method: PaymentMethod | None
+    fence: int | None = None
+
+
+async def _decide(
+    app: App, session: AsyncSession, customer_id: str, wish: SubscribeWish, why: Why
+) -> _Decided | Subscription:
+    """Decide under the customer's lock and write what follows; an old subscription that must go first is returned."""
+    customer = await locked_customer(session, customer_id)
+    if customer is None:
+        raise not_found("customer", "customerId")
+    plan = await _plan(session, wish)
+    price = await _price(session, plan, wish.currency)
+    method = await _method(session, customer, wish.payment_method_id)
+    if wish.quantity < 1:
+        raise UserProblem(ErrorCode.INVALID, "quantity is 1 or more.", ["quantity"])
+    terms = Terms(((plan.id, wish.quantity),), price.currency)
+    existing = await live_subscription(session, customer.id, plan.product_id)
+    decision = course((existing.status, await _terms(session, existing)) if existing else None, terms)
+    if existing is not None and decision is Course.REPLACE:
+        return existing
+    if existing is not None and decision is Course.REFUSE:
+        return _Decided(decision, existing.id, None, method)
+    if existing is not None and decision is Course.CONTINUE:
+        payment_id = await _continue(session, existing, wish, why)
+        return _Decided(decision, existing.id, payment_id, method)
+    placed: Placed = await place(
+        app,
+        session,
+        customer,
+        plan,
+        price,
+        quantity=wish.quantity,
+        name=wish.name,
+        metadata=wish.metadata,
+        setup_future_usage=wish.setup_future_usage,
+        return_url=wish.return_url,
+        why=why,
+    )
+    return _Decided(decision, placed.subscription_id, placed.payment_id, method, placed.fence)
+
+
+async def _continue(session: AsyncSession, existing: Subscription, wish: SubscribeWish, why: Why) -> str:
+    """The same wish again: the open payment goes on, the card and whether it is kept may change."""
+    payment = await latest_payment_of(session, existing.id)
+    if payment is None:
+        raise LookupError(f"subscription {existing.id} is incomplete without a payment")
+    if wish.setup_future_usage is not None and payment.setup_future_usage != wish.setup_future_usage:
+        payment.setup_future_usage = wish.setup_future_usage
+        payment.touch(why.now)
+    return payment.id
+
+
+async def _collect(
+    app: App, customer: Customer, decided: _Decided, payment_id: str, wish: SubscribeWish, why: Why
+) -> SubscribeOutcome:
+    """Bring the payment to the gateway and, with a card, try it; a concurrent twin gets the first one's result."""
+    fence = decided.fence
+    is_new = fence is not None
+    for _ in range(_ROUNDS):
+        if fence is not None:
+            return await _collect_held(app, customer, decided, payment_id, fence, wish, why, is_new=is_new)
+        fence = await hold(app, payment_id)
+        if fence is None:
+            if not await wait_until_free(app, payment_id):
+                break
+            if await _answered_meanwhile(app, payment_id, decided.method, why):
+                return await payment_outcome(app, decided.subscription_id, payment_id)
+    problem = UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "This payment is being made; read the subscription shortly.")
+    return await payment_outcome(app, decided.subscription_id, payment_id, problems=[problem])
+
+
+async def _answered_meanwhile(app: App, payment_id: str, method: PaymentMethod | None, why: Why) -> bool:
+    """Whether the holder that we waited for has done what this request wants."""
+    async with app.database.read() as session:
+        payment = await payment_by_id(session, payment_id)
+        attempts = await attempts_of(session, [payment_id])
+    if payment is None or payment.status in PAYMENT.final:
+        return True
+    if method is None or not attempts:
+        return False
+    last = attempts[-1]
+    return last.payment_method_id == method.id and last.started_at >= why.now
+
+
+async def _collect_held(
+    app: App,
+    customer: Customer,
+    decided: _Decided,
+    payment_id: str,
+    fence: int,
+    wish: SubscribeWish,
+    why: Why,
+    *,
+    is_new: bool,
+) -> SubscribeOutcome:
+    snapshot: PaymentIntentSnapshot | None = None
+    problems: list[UserProblem] = []
+    try:
+        await ensure_gateway_account(app, customer)
+        snapshot = await open_intent(app, payment_id, fence, is_new=is_new)
+        snapshot = await _pay(app, payment_id, fence, snapshot, decided.method, wish.return_url, why)
+    except GatewayUnavailable:
+        problems.append(gateway_unavailable())
+    except GatewayRefused as refusal:
+        problems.append(_refused(refusal))
+    except UserProblem as problem:
+        problems.append(problem)
+    except LeaseLost:
+        pass  # Whoever took over goes on; the rows tell how far it is.
+    if problems:
+        await let_go(app, payment_id, fence)
+    return await payment_outcome(app, decided.subscription_id, payment_id, snapshot, problems)
+
+
+async def _pay(
+    app: App,
+    payment_id: str,
+    fence: int,
+    snapshot: PaymentIntentSnapshot,
+    method: PaymentMethod | None,
+    return_url: str | None,
+    why: Why,
+) -> PaymentIntentSnapshot:
+    """Finish what an earlier try left open, then try the card if there is one and the intent takes it."""
+    earlier = await _unanswered_attempt(app, payment_id)
+    if earlier is not None:
+        snapshot = await resolve_payment(app, payment_id, fence, why) or snapshot
+        again = None if method is None or earlier.payment_method_id == method.id else await hold(app, payment_id)
+        if again is None:
+            return snapshot
+        fence = again
+    if method is None or not _takes_card(snapshot, method):
+        await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
+        return snapshot
+    wish = Try(method, trigger="purchase", off_session=False, return_url=return_url)
+    return await charge(app, payment_id, fence, snapshot.ref, wish, why) or snapshot
+
+
+def _takes_card(snapshot: PaymentIntentSnapshot, method: PaymentMethod) -> bool:
+    """A challenge of the same card is carried on, not begun anew."""
+    if snapshot.status is IntentStatus.REQUIRES_ACTION:
+        return snapshot.payment_method_ref != method.gateway_ref
+    return snapshot.status in (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
+
+
+async def _unanswered_attempt(app: App, payment_id: str) -> ChargeAttempt | None:
+    async with app.database.read() as session:
+        attempts = await attempts_of(session, [payment_id])
+    return next((a for a in reversed(attempts) if a.outcome in UNANSWERED), None)
+
+
+async def _plan(session: AsyncSession, wish: SubscribeWish) -> Plan:
+    """The plan that was named, if it is for sale."""
+    if wish.plan_id is not None or wish.plan_code is not None:
+        given = "planId" if wish.plan_id is not None else "planCode"
+        plan = await plan_by(session, id=wish.plan_id, code=wish.plan_code)
+    elif wish.product_code is not None and wish.interval is not None:
+        given = "productCode"
+        product = await product_by(session, code=wish.product_code)
+        plan = product and await plan_of_product(
+            session, product_id=product.id, interval=wish.interval, currency=wish.currency
+        )
+    else:
+        raise UserProblem(ErrorCode.REQUIRED, "Name a plan: planId, planCode, or productCode with interval.", ["planCode"])
+    if plan is None:
+        raise UserProblem(ErrorCode.NOT_FOUND, "There is no such plan.", [given])
+    if plan.archived_at is not None or not plan.is_active:
+        raise UserProblem(ErrorCode.PLAN_ARCHIVED, f"{plan.name} has been withdrawn. Choose another plan.", [given])
+    if not plan.is_online_sale:
+        raise UserProblem(ErrorCode.PLAN_NOT_FOR_SALE, f"{plan.name} is not for sale.", [given])
+    return plan
+
+
+async def _price(session: AsyncSession, plan: Plan, currency: str | None) -> Price:
+    """The plan's price in the wished currency, else its default one."""
+    prices = await prices_of(session, [plan.id])
+    price = next((p for p in prices if p.currency == currency), None) if currency else next(iter(prices), None)
+    if price is None:
+        offered = ", ".join(p.currency for p in prices)
+        raise UserProblem(
+            ErrorCode.CURRENCY_UNSUPPORTED,
+            f"{plan.name} has no price in {currency}; it is sold in {offered or 'no currency'}.",
+            ["currencyCode"],
+        )
+    return price
+
+
+async def _method(session: AsyncSession, customer: Customer, reference: str | None) -> PaymentMethod | None:
+    if reference is None:
+        return None
+    method = await live_payment_method(session, customer.id, id_or_ref=reference)
+    if method is None:
+        raise not_found("payment method", "paymentMethodId")
+    return method
+
+
+async def _terms(session: AsyncSession, existing: Subscription) -> Terms:
+    items = await items_of(session, [existing.id])
+    return Terms(tuple((item.plan_id, item.quantity) for item in items), existing.currency)
+
+
+def _already_subscribed() -> UserProblem:
+    return UserProblem(
+        ErrorCode.ALREADY_SUBSCRIBED,
+        "There is a subscription to this product already; it is returned. Change or cancel that one.",
+    )
+
+
+def _refused(refusal: GatewayRefused) -> UserProblem:
+    if refusal.code == "amount_too_small":
+        return UserProblem(ErrorCode.AMOUNT_TOO_SMALL, "This amount is below what the gateway charges in this currency.")
+    return UserProblem(ErrorCode.INVALID_STATE, f"The gateway does not take this payment: {refusal}")

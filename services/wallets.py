@@ -1,0 +1,77 @@
+"""Keeping our picture of saved cards: what the gateway says of a card becomes its row."""
+
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from gateways.port import PaymentMethodSnapshot
+from models.base import new_id
+from models.customers import Customer, PaymentMethod, live_payment_methods, payment_method_of
+from services.app import App
+
+
+async def keep_card(
+    session: AsyncSession, app: App, customer: Customer, seen: PaymentMethodSnapshot, now: datetime
+) -> PaymentMethod:
+    """Insert or refresh the row of a card that belongs to the (locked) customer; a first card becomes the default."""
+    row = await payment_method_of(session, app.gateway.platform, seen.ref)
+    if row is None:
+        row = PaymentMethod(
+            id=new_id("payment_method"),
+            customer_id=customer.id,
+            platform=app.gateway.platform,
+            gateway_ref=seen.ref,
+            type=seen.type,
+            livemode=seen.livemode,
+            created_at=now,
+            updated_at=now,
+        )
+        _copy(row, seen)
+        session.add(row)
+        await session.flush()
+    elif row.archived_at is not None or _differs(row, seen):
+        row.archived_at = None
+        _copy(row, seen)
+        row.touch(now)
+    if customer.default_payment_method_id is None:
+        make_default(customer, row, now)
+    return row
+
+
+def make_default(customer: Customer, row: PaymentMethod, now: datetime) -> None:
+    if customer.default_payment_method_id != row.id:
+        customer.default_payment_method_id = row.id
+        customer.touch(now)
+
+
+async def drop_card(session: AsyncSession, customer: Customer, row: PaymentMethod, now: datetime) -> None:
+    """The card is gone at the gateway: archive its row; the newest other card becomes the default if this one was."""
+    if row.archived_at is not None:
+        return
+    row.archived_at = now
+    row.touch(now)
+    if customer.default_payment_method_id == row.id:
+        others = [card for card in await live_payment_methods(session, customer.id) if card.id != row.id]
+        customer.default_payment_method_id = others[0].id if others else None
+        customer.touch(now)
+
+
+def _copy(row: PaymentMethod, seen: PaymentMethodSnapshot) -> None:
+    row.card = _card(seen)
+    row.billing_details = asdict(seen.billing_details)
+    row.meta = dict(seen.metadata)
+
+
+def _differs(row: PaymentMethod, seen: PaymentMethodSnapshot) -> bool:
+    return (row.card, row.billing_details, row.meta) != (
+        _card(seen),
+        asdict(seen.billing_details),
+        dict(seen.metadata),
+    )
+
+
+def _card(seen: PaymentMethodSnapshot) -> dict[str, object] | None:
+    if seen.card is None:
+        return None
+    return {**asdict(seen.card), "networks": list(seen.card.networks)}

@@ -1,0 +1,167 @@
+"""Webhooks are hints: verified, stored once, acknowledged, then worked on by reading the object itself."""
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from gateways.port import CustomerSnapshot, GatewayNotFound, GatewayRefused, GatewayUnavailable
+from models.base import new_id
+from models.customers import (
+    customer_of_account,
+    gateway_account,
+    live_payment_method,
+    live_payment_methods,
+    locked_customer,
+    payment_method_of,
+)
+from models.database import is_unique_violation
+from models.inbox import GatewayEvent, GatewayEventStatus
+from models.leases import claim_due, due_keys, release
+from services.app import WEBHOOK, App
+from services.cards import follow_setup_intent, forget_card, keep_by_ref
+from services.settling import settle
+from services.wallets import drop_card, make_default
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 100
+_BACK_OFF_FIRST = timedelta(seconds=5)
+_BACK_OFF_LONGEST = timedelta(hours=1)
+_MAX_TRIES = 20
+
+
+async def receive(app: App, body: bytes, signature: str | None) -> str | None:
+    """Store a delivery under the gateway's event id: its row's id, or None when it was known already.
+
+    Raises WebhookRefused for what is forged, altered, too old or from the future.
+    """
+    now = app.machine_now()
+    hint = app.gateway.verify_webhook(body, signature, now=now)
+    handled = hint.object_kind in _HANDLERS
+    event = GatewayEvent(
+        id=new_id("gateway_event"),
+        gateway_ref=hint.ref,
+        type=hint.type[:100],
+        object_kind=hint.object_kind,
+        object_ref=hint.object_ref,
+        payload=dict(hint.payload),
+        status=GatewayEventStatus.RECEIVED if handled else GatewayEventStatus.IGNORED,
+        received_at=now,
+        processed_at=None if handled else now,
+        due_at=now if handled else None,
+    )
+    try:
+        async with app.database.write() as session:
+            session.add(event)
+    except IntegrityError as error:
+        if not is_unique_violation(error):
+            raise
+        return None
+    return event.id
+
+
+async def drain_inbox(app: App) -> int:
+    """One pass over the events that are due; how many were worked on."""
+    now = app.machine_now()
+    async with app.database.read() as session:
+        keys = await due_keys(session, GatewayEvent, now=now, machine_now=now, limit=_BATCH)
+    worked = 0
+    for key in keys:
+        async with app.database.write() as session:
+            fence = await claim_due(session, GatewayEvent, key, now=now, machine_now=now)
+        if fence is not None:
+            await _work(app, key, fence)
+            worked += 1
+    return worked
+
+
+async def _work(app: App, event_id: str, fence: int) -> None:
+    async with app.database.read() as session:
+        event = await session.get_one(GatewayEvent, event_id)
+    problem: Exception | None = None
+    try:
+        if event.object_kind is not None and event.object_ref is not None:
+            await _HANDLERS[event.object_kind](app, event.object_ref, event.type)
+    except GatewayNotFound as gone:
+        log.info("event_object_gone", type=event.type, reason=str(gone))
+    except Exception as error:  # One event's trouble must not stop the inbox; it is kept and tried again.
+        problem = error
+        if not isinstance(error, GatewayUnavailable):
+            log.exception("gateway_event_failed", event=event_id, type=event.type)
+    await _close(app, event_id, fence, problem)
+
+
+async def _close(app: App, event_id: str, fence: int, problem: Exception | None) -> None:
+    now = app.machine_now()
+    async with app.database.write() as session:
+        event = await session.get_one(GatewayEvent, event_id)
+        if event.fence != fence:
+            return
+        if problem is None:
+            event.status, event.error, event.processed_at = GatewayEventStatus.PROCESSED, None, now
+            release(event, due_at=None)
+            return
+        event.status, event.error = GatewayEventStatus.FAILED, f"{type(problem).__name__}: {problem}"
+        wait = min(_BACK_OFF_FIRST * 2 ** min(event.tries, 16), _BACK_OFF_LONGEST)
+        release(event, due_at=now + wait if event.tries < _MAX_TRIES else None)
+
+
+async def _payment_intent(app: App, reference: str, event_type: str) -> None:
+    snapshot = await app.gateway.retrieve_payment_intent(reference)
+    await settle(app, snapshot, cause=event_type, actor=WEBHOOK)
+
+
+async def _setup_intent(app: App, reference: str, event_type: str) -> None:
+    await follow_setup_intent(app, await app.gateway.retrieve_setup_intent(reference))
+
+
+async def _payment_method(app: App, reference: str, event_type: str) -> None:
+    try:
+        seen = await app.gateway.retrieve_payment_method(reference)
+    except GatewayNotFound:
+        await forget_card(app, reference)
+        return
+    async with app.database.read() as session:
+        owner = (
+            await customer_of_account(session, app.gateway.platform, seen.customer_ref) if seen.customer_ref else None
+        )
+    if owner is None:
+        await forget_card(app, reference)
+    else:
+        await keep_by_ref(app, owner.id, reference)
+
+
+async def _customer(app: App, reference: str, event_type: str) -> None:
+    """A default chosen on the gateway's dashboard is followed; a customer deleted there keeps no cards here."""
+    try:
+        seen = await app.gateway.retrieve_customer(reference)
+    except GatewayNotFound:
+        seen = CustomerSnapshot(reference, is_deleted=True, default_payment_method_ref=None)
+    now = app.now()
+    async with app.database.read() as session:
+        known = await customer_of_account(session, app.gateway.platform, reference)
+    if known is None:
+        return
+    async with app.database.write() as session:
+        customer = await locked_customer(session, known.id)
+        if customer is None:
+            return
+        if seen.is_deleted:
+            for row in await live_payment_methods(session, customer.id):
+                await drop_card(session, customer, row, now)
+            account = await gateway_account(session, customer.id, app.gateway.platform)
+            if account is not None:
+                await session.delete(account)
+        elif seen.default_payment_method_ref is not None:
+            row = await live_payment_method(session, customer.id, id_or_ref=seen.default_payment_method_ref)
+            if row is not None:
+                make_default(customer, row, now)
+
+
+_HANDLERS = {
+    "payment_intent": _payment_intent,
+    "setup_intent": _setup_intent,
+    "payment_method": _payment_method,
+    "customer": _customer,
+}
