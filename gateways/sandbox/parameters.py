@@ -1,0 +1,414 @@
+"""Which operation takes which parameters: tables only, written for the sandbox.
+
+Owns: names, kinds and required ones per operation; `PUBLISHABLE` says what a browser may send. Parameters that Stripe
+knows and the sandbox does not carry out are listed as UNSUPPORTED, so that nothing is silently ignored.
+"""
+
+from gateways.sandbox.parameter_kinds import (
+    Anything,
+    Boolean,
+    BooleanOr,
+    Hash,
+    Instants,
+    Integer,
+    Kind,
+    Many,
+    Metadata,
+    Text,
+    Unsupported,
+    hash_of,
+    one_of,
+)
+
+TEXT = Text()
+CLEARABLE = Text(clearable=True)
+YES_NO = Boolean()
+NUMBER = Integer()
+UNSUPPORTED = Unsupported()
+METADATA = Metadata()
+EXPAND = {"expand": Many(Text())}
+
+PAYMENT_METHOD_TYPES = tuple(
+    """
+    acss_debit affirm afterpay_clearpay alipay alma amazon_pay au_becs_debit bacs_debit bancontact billie bizum blik
+    boleto card cashapp crypto custom customer_balance eps fpx giropay grabpay ideal kakao_pay klarna konbini kr_card
+    link mb_way mobilepay multibanco naver_pay nz_bank_account oxxo p24 pay_by_bank payco paynow paypal paypay payto pix
+    promptpay revolut_pay samsung_pay satispay scalapay sepa_debit sequra sofort sunbit swish twint upi us_bank_account
+    wechat_pay zip
+    """.split()
+)
+METHOD_TYPE = one_of(*PAYMENT_METHOD_TYPES)
+OTHER_TYPES = [name for name in PAYMENT_METHOD_TYPES if name not in ("card", "custom", "customer_balance")]
+
+
+def _unsupported(names: str) -> dict[str, Kind]:
+    return dict.fromkeys(names.split(), UNSUPPORTED)
+
+
+_ADDRESS_LINES: dict[str, Kind] = dict.fromkeys(
+    ("city", "country", "line1", "line2", "postal_code", "state"), CLEARABLE
+)
+ADDRESS = Hash(_ADDRESS_LINES, clearable=True)
+SHIPPING = hash_of(
+    "address",
+    "name",
+    clearable=True,
+    address=Hash(_ADDRESS_LINES),
+    name=TEXT,
+    carrier=CLEARABLE,
+    phone=CLEARABLE,
+    tracking_number=CLEARABLE,
+)
+BILLING_DETAILS = hash_of(address=ADDRESS, email=CLEARABLE, name=CLEARABLE, phone=CLEARABLE, tax_id=CLEARABLE)
+ALLOW_REDISPLAY = one_of("always", "limited", "unspecified")
+
+PAGE: dict[str, Kind] = {
+    **EXPAND,
+    "limit": Integer(1, 100),
+    "starting_after": TEXT,
+    "ending_before": TEXT,
+}
+DATED_PAGE: dict[str, Kind] = {**PAGE, "created": Instants()}
+RETRIEVE = Hash(EXPAND)
+
+# Customers
+
+_CUSTOMER: dict[str, Kind] = {
+    **EXPAND,
+    "address": ADDRESS,
+    "balance": NUMBER,
+    "business_name": CLEARABLE,
+    "description": CLEARABLE,
+    "email": Text(clearable=True, longest=512),
+    "individual_name": CLEARABLE,
+    "invoice_prefix": TEXT,
+    "invoice_settings": hash_of(
+        custom_fields=Many(hash_of("name", "value", name=TEXT, value=TEXT), clearable=True),
+        default_payment_method=CLEARABLE,
+        footer=CLEARABLE,
+        rendering_options=hash_of(
+            clearable=True,
+            amount_tax_display=one_of("exclude_tax", "include_inclusive_tax", clearable=True),
+            template=TEXT,
+        ),
+    ),
+    "metadata": METADATA,
+    "name": CLEARABLE,
+    "next_invoice_sequence": NUMBER,
+    "phone": CLEARABLE,
+    "preferred_locales": Many(TEXT),
+    "shipping": hash_of("address", "name", clearable=True, address=Hash(_ADDRESS_LINES), name=TEXT, phone=CLEARABLE),
+    "tax_exempt": one_of("exempt", "none", "reverse", clearable=True),
+    **_unsupported("cash_balance source tax validate"),
+}
+CUSTOMER_CREATE = Hash({**_CUSTOMER, "payment_method": TEXT, "tax_id_data": UNSUPPORTED, "test_clock": UNSUPPORTED})
+CUSTOMER_UPDATE = Hash({**_CUSTOMER, "default_source": UNSUPPORTED})
+CUSTOMER_LIST = Hash({**DATED_PAGE, "email": TEXT, "test_clock": UNSUPPORTED})
+NOTHING = Hash({})
+
+# Payment methods
+
+_CARD_NETWORKS = hash_of(preferred=one_of("cartes_bancaires", "mastercard", "visa", clearable=True))
+CARD = hash_of(
+    cvc=Text(clearable=True), exp_month=NUMBER, exp_year=NUMBER, networks=_CARD_NETWORKS, number=TEXT, token=TEXT
+)
+PAYMENT_METHOD_CREATE = Hash(
+    {
+        **EXPAND,
+        **dict.fromkeys(OTHER_TYPES, UNSUPPORTED),
+        "allow_redisplay": ALLOW_REDISPLAY,
+        "billing_details": BILLING_DETAILS,
+        "card": CARD,
+        "metadata": METADATA,
+        "type": METHOD_TYPE,
+        **_unsupported("custom customer customer_balance interac_present payment_method radar_options"),
+    },
+)
+PAYMENT_METHOD_UPDATE = Hash(
+    {
+        **EXPAND,
+        "allow_redisplay": ALLOW_REDISPLAY,
+        "billing_details": BILLING_DETAILS,
+        "card": hash_of(exp_month=NUMBER, exp_year=NUMBER, networks=_CARD_NETWORKS),
+        "metadata": METADATA,
+        "us_bank_account": UNSUPPORTED,
+    }
+)
+PAYMENT_METHOD_LIST = Hash(
+    {
+        **PAGE,
+        "allow_redisplay": ALLOW_REDISPLAY,
+        "customer": TEXT,
+        "customer_account": UNSUPPORTED,
+        "type": METHOD_TYPE,
+    }
+)
+CUSTOMER_PAYMENT_METHOD_LIST = Hash({**PAGE, "allow_redisplay": ALLOW_REDISPLAY, "type": METHOD_TYPE})
+ATTACH = Hash({**EXPAND, "customer": TEXT, "customer_account": UNSUPPORTED}, required=("customer",))
+
+# What both kinds of intent take
+
+_METHOD_DATA = Hash(
+    {
+        "type": METHOD_TYPE,
+        "card": CARD,
+        "billing_details": BILLING_DETAILS,
+        "allow_redisplay": ALLOW_REDISPLAY,
+        "metadata": METADATA,
+        **dict.fromkeys((*OTHER_TYPES, "radar_options"), UNSUPPORTED),
+    },
+    required=("type",),
+)
+_CARD_NETWORK_NAMES = tuple(
+    "amex cartes_bancaires diners discover eftpos_au girocard interac jcb link mastercard unionpay unknown visa".split()
+)
+_CARD_OPTIONS = hash_of(
+    clearable=True,
+    cvc_token=TEXT,
+    moto=YES_NO,
+    network=one_of(*_CARD_NETWORK_NAMES),
+    request_three_d_secure=one_of("any", "automatic", "challenge"),
+    setup_credential_usage=one_of("installment", "recurring", "unscheduled"),
+    mandate_options=UNSUPPORTED,
+    three_d_secure=UNSUPPORTED,
+)
+_PAYMENT_CARD_OPTIONS = Hash(
+    {
+        **_CARD_OPTIONS.members,
+        "capture_method": one_of("manual", clearable=True),
+        "require_cvc_recollection": YES_NO,
+        "setup_future_usage": one_of("none", "off_session", "on_session", clearable=True),
+        "stored_credential_usage": one_of("installment", "recurring", "unscheduled"),
+        **dict.fromkeys(
+            (
+                "request_extended_authorization",
+                "request_incremental_authorization",
+                "request_multicapture",
+                "request_overcapture",
+            ),
+            one_of("if_available", "never"),
+        ),
+        **_unsupported("installments statement_descriptor_suffix_kana statement_descriptor_suffix_kanji"),
+    },
+    clearable=True,
+)
+
+
+def _method_options(card: Hash) -> Hash:
+    others = dict.fromkeys([*OTHER_TYPES, "card_present", "customer_balance", "interac_present"], Anything())
+    return Hash({**others, "card": card})
+
+
+_MANDATE_DATA = hash_of(
+    "customer_acceptance",
+    clearable=True,
+    customer_acceptance=hash_of(
+        "type",
+        type=one_of("offline", "online"),
+        accepted_at=NUMBER,
+        offline=Anything(),
+        online=hash_of("ip_address", "user_agent", ip_address=TEXT, user_agent=TEXT),
+    ),
+)
+# A browser accepts on its own behalf; Stripe reads address and agent from the request.
+_BROWSER_MANDATE_DATA = hash_of(
+    customer_acceptance=hash_of(
+        type=one_of("offline", "online"), infer_from_client=YES_NO, online=Anything(), accepted_at=NUMBER
+    )
+)
+_METHOD_TYPES = Many(METHOD_TYPE)
+_AUTOMATIC = hash_of("enabled", enabled=YES_NO, allow_redirects=one_of("always", "never"))
+_FUTURE_USAGE = one_of("off_session", "on_session", clearable=True)
+
+# Payment intents
+
+_PAYMENT_COMMON: dict[str, Kind] = {
+    **EXPAND,
+    "allowed_payment_method_types": _METHOD_TYPES,
+    "capture_method": one_of("automatic", "automatic_async", "manual"),
+    "excluded_payment_method_types": Many(METHOD_TYPE, clearable=True),
+    "payment_method": CLEARABLE,
+    "payment_method_data": _METHOD_DATA,
+    "payment_method_options": _method_options(_PAYMENT_CARD_OPTIONS),
+    "receipt_email": CLEARABLE,
+    "setup_future_usage": _FUTURE_USAGE,
+    "shipping": SHIPPING,
+    **_unsupported("amount_details hooks payment_details"),
+}
+_CONFIRMING: dict[str, Kind] = {
+    "error_on_requires_action": YES_NO,
+    "mandate_data": _MANDATE_DATA,
+    "off_session": BooleanOr(("one_off", "recurring")),
+    "radar_options": Anything(),
+    "return_url": TEXT,
+    "use_stripe_sdk": YES_NO,
+    **_unsupported("confirmation_token mandate"),
+}
+_PAYMENT_WRITE: dict[str, Kind] = {
+    **_PAYMENT_COMMON,
+    "currency": TEXT,
+    "customer": TEXT,
+    "description": CLEARABLE,
+    "metadata": METADATA,
+    "statement_descriptor": Text(clearable=True, longest=22),
+    "statement_descriptor_suffix": Text(clearable=True, longest=22),
+    "transfer_group": TEXT,
+    **_unsupported("application_fee_amount customer_account payment_method_configuration transfer_data"),
+}
+PAYMENT_INTENT_CREATE = Hash(
+    {
+        **_PAYMENT_WRITE,
+        **_CONFIRMING,
+        "amount": Integer(1),
+        "automatic_payment_methods": _AUTOMATIC,
+        "confirm": YES_NO,
+        "confirmation_method": one_of("automatic", "manual"),
+        "on_behalf_of": UNSUPPORTED,
+    },
+    required=("amount", "currency"),
+)
+PAYMENT_INTENT_UPDATE = Hash({**_PAYMENT_WRITE, "amount": Integer(1)})
+PAYMENT_INTENT_CONFIRM = Hash({**_PAYMENT_COMMON, **_CONFIRMING, "amount_to_confirm": Integer(1)})
+PAYMENT_INTENT_CANCEL = Hash(
+    {
+        **EXPAND,
+        "cancellation_reason": one_of("abandoned", "duplicate", "fraudulent", "requested_by_customer"),
+    }
+)
+PAYMENT_INTENT_CAPTURE = Hash(
+    {
+        **EXPAND,
+        "amount_to_capture": Integer(1),
+        "final_capture": YES_NO,
+        "metadata": METADATA,
+        "statement_descriptor": Text(longest=22),
+        "statement_descriptor_suffix": Text(longest=22),
+        **_unsupported("amount_details application_fee_amount hooks payment_details transfer_data"),
+    }
+)
+INTENT_RETRIEVE = Hash({**EXPAND, "client_secret": TEXT})
+PAYMENT_INTENT_LIST = Hash({**DATED_PAGE, "customer": TEXT, "customer_account": UNSUPPORTED})
+
+# Setup intents
+
+_SETUP_COMMON: dict[str, Kind] = {
+    **EXPAND,
+    "allowed_payment_method_types": _METHOD_TYPES,
+    "payment_method": CLEARABLE,
+    "payment_method_data": _METHOD_DATA,
+    "payment_method_options": _method_options(_CARD_OPTIONS),
+}
+_SETUP_CONFIRMING: dict[str, Kind] = {
+    "mandate_data": _MANDATE_DATA,
+    "return_url": TEXT,
+    "use_stripe_sdk": YES_NO,
+    "confirmation_token": UNSUPPORTED,
+}
+_SETUP_WRITE: dict[str, Kind] = {
+    **_SETUP_COMMON,
+    "customer": TEXT,
+    "description": CLEARABLE,
+    "excluded_payment_method_types": Many(METHOD_TYPE, clearable=True),
+    "flow_directions": Many(one_of("inbound", "outbound")),
+    "metadata": METADATA,
+    **_unsupported("attach_to_self customer_account payment_method_configuration"),
+}
+SETUP_INTENT_CREATE = Hash(
+    {
+        **_SETUP_WRITE,
+        **_SETUP_CONFIRMING,
+        "automatic_payment_methods": _AUTOMATIC,
+        "confirm": YES_NO,
+        "usage": one_of("off_session", "on_session"),
+        **_unsupported("on_behalf_of single_use"),
+    }
+)
+SETUP_INTENT_UPDATE = Hash(_SETUP_WRITE)
+SETUP_INTENT_CONFIRM = Hash({**_SETUP_COMMON, **_SETUP_CONFIRMING})
+SETUP_INTENT_CANCEL = Hash({**EXPAND, "cancellation_reason": one_of("abandoned", "duplicate", "requested_by_customer")})
+SETUP_INTENT_LIST = Hash(
+    {
+        **DATED_PAGE,
+        "customer": TEXT,
+        "payment_method": TEXT,
+        "attach_to_self": UNSUPPORTED,
+        "customer_account": UNSUPPORTED,
+    }
+)
+SETUP_ATTEMPT_LIST = Hash({**DATED_PAGE, "setup_intent": TEXT}, required=("setup_intent",))
+
+# Charges, events, endpoints
+
+CHARGE_UPDATE = Hash(
+    {
+        **EXPAND,
+        "customer": TEXT,
+        "description": CLEARABLE,
+        "fraud_details": hash_of("user_report", user_report=one_of("fraudulent", "safe", clearable=True)),
+        "metadata": METADATA,
+        "receipt_email": CLEARABLE,
+        "shipping": SHIPPING,
+        "transfer_group": TEXT,
+    }
+)
+CHARGE_LIST = Hash({**DATED_PAGE, "customer": TEXT, "payment_intent": TEXT, "transfer_group": UNSUPPORTED})
+EVENT_LIST = Hash({**DATED_PAGE, "type": TEXT, "types": Many(TEXT), "delivery_success": UNSUPPORTED})
+ENDPOINT_CREATE = Hash(
+    {
+        **EXPAND,
+        "api_version": TEXT,
+        "connect": YES_NO,
+        "description": CLEARABLE,
+        "enabled_events": Many(TEXT),
+        "metadata": METADATA,
+        "url": TEXT,
+    },
+    required=("enabled_events", "url"),
+)
+ENDPOINT_UPDATE = Hash(
+    {
+        **EXPAND,
+        "description": CLEARABLE,
+        "disabled": YES_NO,
+        "enabled_events": Many(TEXT),
+        "metadata": METADATA,
+        "url": TEXT,
+    }
+)
+ENDPOINT_LIST = Hash(PAGE)
+
+# What a browser may send: never amounts, currencies, customers or metadata.
+
+_BROWSER: dict[str, Kind] = {**EXPAND, "client_secret": TEXT, "key": TEXT}
+_BROWSER_METHOD = ("payment_method", "payment_method_data", "payment_method_options")
+BROWSER_RETRIEVE = Hash(_BROWSER)
+BROWSER_PAYMENT_UPDATE = Hash(
+    {
+        **_BROWSER,
+        **{
+            name: _PAYMENT_COMMON[name]
+            for name in (*_BROWSER_METHOD, "receipt_email", "setup_future_usage", "shipping")
+        },
+    }
+)
+BROWSER_PAYMENT_CONFIRM = Hash(
+    {
+        **BROWSER_PAYMENT_UPDATE.members,
+        "mandate_data": _BROWSER_MANDATE_DATA,
+        "radar_options": Anything(),
+        "return_url": TEXT,
+        "use_stripe_sdk": YES_NO,
+    }
+)
+BROWSER_SETUP_UPDATE = Hash({**_BROWSER, **{name: _SETUP_COMMON[name] for name in _BROWSER_METHOD}})
+BROWSER_SETUP_CONFIRM = Hash(
+    {
+        **BROWSER_SETUP_UPDATE.members,
+        "mandate_data": _BROWSER_MANDATE_DATA,
+        "return_url": TEXT,
+        "use_stripe_sdk": YES_NO,
+    }
+)
+BROWSER_PAYMENT_METHOD_CREATE = Hash(
+    {**PAYMENT_METHOD_CREATE.members, "key": TEXT, "payment_user_agent": TEXT, "referrer": TEXT}
+)
