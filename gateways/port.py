@@ -106,22 +106,20 @@ class PaymentMethodSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeSnapshot:
-    """One try at moving money, as the gateway booked it."""
+class CustomerSnapshot:
+    """A customer as the gateway sees it now; `is_deleted` ones keep nothing but their reference."""
 
     ref: str
-    succeeded: bool
-    amount: Money
-    created_at: datetime
-    payment_method_ref: str | None
-    problem: CardProblem | None
+    is_deleted: bool
+    default_payment_method_ref: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentIntentSnapshot:
     """A payment intent as the gateway sees it now.
 
-    `client_secret` is for the owner's browser: never stored, never logged. `latest_charge` is the newest try.
+    `client_secret` is for the owner's browser: never stored, never logged. `latest_charge_ref`
+    names the newest try at moving money.
     """
 
     ref: str
@@ -134,7 +132,7 @@ class PaymentIntentSnapshot:
     next_step: NextStep | None
     last_problem: CardProblem | None
     last_problem_method_ref: str | None
-    latest_charge: ChargeSnapshot | None
+    latest_charge_ref: str | None
     client_secret: str = field(repr=False)
     created_at: datetime
     livemode: bool
@@ -199,12 +197,13 @@ class PaymentGateway(Protocol):
         self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
     ) -> str: ...
 
+    async def retrieve_customer(self, ref: str) -> CustomerSnapshot: ...
+
     async def create_setup_intent(
         self,
         *,
         customer_ref: str,
         usage: SetupFutureUsage,
-        return_url: str | None,
         idempotency_key: str,
     ) -> SetupIntentSnapshot: ...
 

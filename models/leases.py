@@ -41,7 +41,12 @@ async def due_keys(
 ) -> Sequence[str]:
     """Ids of rows (of those that `only` admits) due by `now` and free by the machine's time, the longest due first."""
     table = _table(row)
-    query = select(table.c.id).where(*_due(table, now), _free(table, machine_now), *only).order_by(table.c.due_at, table.c.id).limit(limit)
+    query = (
+        select(table.c.id)
+        .where(*_due(table, now), _free(table, machine_now), *only)
+        .order_by(table.c.due_at, table.c.id)
+        .limit(limit)
+    )
     return (await session.execute(query)).scalars().all()
 
 

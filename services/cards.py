@@ -66,9 +66,7 @@ async def create_setup_intent(
     async def run() -> SetupIntentView:
         account = await ensure_gateway_account(app, customer)
         try:
-            snapshot = await app.gateway.create_setup_intent(
-                customer_ref=account, usage=usage, return_url=return_url, idempotency_key=key
-            )
+            snapshot = await app.gateway.create_setup_intent(customer_ref=account, usage=usage, idempotency_key=key)
         except GatewayUnavailable:
             raise gateway_unavailable() from None
         except GatewayRefused as refusal:

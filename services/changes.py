@@ -63,9 +63,7 @@ def move_attempt(session: AsyncSession, row: ChargeAttempt, event: AttemptEvent,
     remember(session, ATTEMPT.name, row.id, before, after, why)
 
 
-def remember(
-    session: AsyncSession, machine: str, subject_id: str, before: str | None, after: str, why: Why
-) -> None:
+def remember(session: AsyncSession, machine: str, subject_id: str, before: str | None, after: str, why: Why) -> None:
     """Append a Change; `before` is None for the status that a row is born with."""
     session.add(
         Change(

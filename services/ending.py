@@ -161,9 +161,7 @@ async def _cancel_now(app: App, seen: Subscription, wish: _Cancellation, why: Wh
     # The version was compared before the gateway was called; what settled since is the payment that has to win.
     wish = _Cancellation(wish.reason, wish.comment, None)
     unpaid = seen.status is SubscriptionStatus.INCOMPLETE
-    ended = await _end(
-        app, seen, SubscriptionEvent.EXPIRE if unpaid else SubscriptionEvent.CANCEL, wish, fences, why
-    )
+    ended = await _end(app, seen, SubscriptionEvent.EXPIRE if unpaid else SubscriptionEvent.CANCEL, wish, fences, why)
     if not ended:
         raise UserProblem(
             ErrorCode.INVALID_STATE,

@@ -120,9 +120,7 @@ async def _finish(app: App, scope: str, outcome: PaymentOutcome) -> None:
             record.answer = {
                 "subscription": outcome.subscription.id if outcome.subscription else None,
                 "payment": outcome.payment.id if outcome.payment else None,
-                "problems": [
-                    {"code": p.code.value, "message": p.message, "field": p.field} for p in outcome.problems
-                ],
+                "problems": [{"code": p.code.value, "message": p.message, "field": p.field} for p in outcome.problems],
             }
 
 

@@ -1,13 +1,15 @@
-"""Writing a new subscription with its first invoice and the payment that will collect it, in the caller's transaction."""
+"""Writing a new subscription with its first invoice and payment, in the caller's transaction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import period
 from billing.charging import SetupFutureUsage
+from billing.errors import ErrorCode, UserProblem
 from billing.invoicing import InvoiceDraft, InvoiceReason, RecurringItem, bill_period, invoice_uuid
 from billing.ledger import PostingKind
 from billing.lifecycle import (
@@ -20,7 +22,6 @@ from billing.lifecycle import (
     SubscriptionStatus,
 )
 from billing.money import minimum_charge
-from billing.errors import ErrorCode, UserProblem
 from billing.subscribing import INCOMPLETE_LIFETIME
 from models.base import ID_PREFIXES, new_id
 from models.catalog import Plan, Price
@@ -34,7 +35,6 @@ from services.app import App
 from services.asking import next_question
 from services.changes import Why, move_invoice, remember
 from services.settling import activate
-from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,7 @@ async def place(
             created_at=now,
         )
     )
-    item = RecurringItem(
-        plan.id, plan.name, price.id, price.amount, quantity, plan.interval, plan.interval_count
-    )
+    item = RecurringItem(plan.id, plan.name, price.id, price.amount, quantity, plan.interval, plan.interval_count)
     draft = bill_period([item], first, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
     invoice = await issue_invoice(session, customer, subscription, draft, why)
     if draft.amount_due.is_zero:

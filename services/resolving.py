@@ -71,9 +71,7 @@ async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> Pa
     if unanswered is None or method is None or not _may_confirm(snapshot, unanswered):
         await let_go(app, payment_id, fence)
         return snapshot
-    await answer_attempt(
-        app, payment_id, fence, snapshot.ref, unanswered, method.gateway_ref, payment.return_url, why
-    )
+    await answer_attempt(app, payment_id, fence, snapshot.ref, unanswered, method.gateway_ref, payment.return_url, why)
     return await app.gateway.retrieve_payment_intent(snapshot.ref)
 
 

@@ -1,5 +1,9 @@
 """The browser's half, played inside the explorer. What it does reaches billing as it always does: by webhook."""
 
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
 from billing.errors import ErrorCode, UserProblem
 from gateways.port import (
     CardBrowser,
@@ -11,45 +15,89 @@ from gateways.port import (
     PaymentIntentSnapshot,
     SetupIntentSnapshot,
 )
-from models.customers import payment_method_of, setup_intent_of
+from models.customers import PaymentMethod, setup_intent_of
 from models.payments import intent_of, payment_by_id
 from services.app import App
 from services.cards import SetupIntentView
 from services.outcomes import PaymentIntentView
 from services.problems import CardDeclined, gateway_unavailable, not_found
-from services.shielding import within_budget
 
 _RETURN_URL = "https://example.com/return"
 
+S = TypeVar("S")
 
-async def confirm_payment_intent(app: App, *, client_secret: str, card: CardInput) -> PaymentIntentView:
-    """Type a card into the payment form. Raises UserProblem CARD_DECLINED, NOT_FOUND, INVALID."""
+
+@dataclass(frozen=True, slots=True)
+class BrowserOutcome:
+    """The intent as the browser sees it after its act, of one kind or the other, and a decline beside it."""
+
+    payment_intent: PaymentIntentView | None = None
+    setup_intent: SetupIntentView | None = None
+    problems: Sequence[UserProblem] = ()
+
+
+async def confirm_payment_intent(app: App, *, client_secret: str, card: CardInput) -> BrowserOutcome:
+    """Type a card into the payment form. Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE."""
     card = await _with_gateway_ref(app, card)
-    browser = _browser(app)
-    snapshot = await _ask(
-        app, browser.confirm_payment_intent(client_secret, card, return_url=_RETURN_URL), "clientSecret"
-    )
-    view = await _payment_view(app, snapshot)
-    if snapshot.last_problem is not None:
-        raise CardDeclined(snapshot.last_problem, view.payment)
-    return view
+    return await _seen(app, _browser(app).confirm_payment_intent(client_secret, card, return_url=_RETURN_URL))
 
 
-async def confirm_setup_intent(app: App, *, client_secret: str, card: CardInput) -> SetupIntentView:
-    """Type a card into the form that saves it. Raises UserProblem CARD_DECLINED, NOT_FOUND, INVALID."""
+async def confirm_setup_intent(app: App, *, client_secret: str, card: CardInput) -> BrowserOutcome:
+    """Type a card into the form that saves it. Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE."""
     card = await _with_gateway_ref(app, card)
-    browser = _browser(app)
-    snapshot = await _ask(
-        app, browser.confirm_setup_intent(client_secret, card, return_url=_RETURN_URL), "clientSecret"
-    )
-    return await _setup_view(app, snapshot)
+    return await _seen(app, _browser(app).confirm_setup_intent(client_secret, card, return_url=_RETURN_URL))
 
 
-async def answer_challenge(
-    app: App, *, client_secret: str, succeed: bool
-) -> PaymentIntentView | SetupIntentView:
+async def answer_challenge(app: App, *, client_secret: str, succeed: bool) -> BrowserOutcome:
     """Pass or fail the bank's challenge. Raises UserProblem NOT_FOUND, INVALID_STATE."""
-    snapshot = await _ask(app, _browser(app).answer_challenge(client_secret, succeed=succeed), "clientSecret")
+    return await _seen(app, _browser(app).answer_challenge(client_secret, succeed=succeed))
+
+
+async def _seen(app: App, act: Awaitable[PaymentIntentSnapshot | SetupIntentSnapshot]) -> BrowserOutcome:
+    try:
+        snapshot = await act
+    except CardRefused as refusal:
+        return BrowserOutcome(problems=[CardDeclined(refusal.problem, None)])
+    except GatewayUnavailable:
+        raise gateway_unavailable() from None
+    except GatewayNotFound:
+        raise not_found("intent", "clientSecret") from None
+    except GatewayRefused as refusal:
+        raise UserProblem(ErrorCode.INVALID, str(refusal)) from None
     if isinstance(snapshot, PaymentIntentSnapshot):
-        return await _payment_view(app, snapshot)
-    return await _setup_view(app, snapshot)
+        return await _payment(app, snapshot)
+    return await _setup(app, snapshot)
+
+
+async def _payment(app: App, snapshot: PaymentIntentSnapshot) -> BrowserOutcome:
+    async with app.database.read() as session:
+        row = await intent_of(session, app.gateway.platform, snapshot.ref)
+        payment = await payment_by_id(session, row.payment_id) if row else None
+    if row is None or payment is None:
+        raise not_found("intent", "clientSecret")
+    problems = [CardDeclined(snapshot.last_problem, payment)] if snapshot.last_problem else []
+    return BrowserOutcome(payment_intent=PaymentIntentView(row, payment, snapshot), problems=problems)
+
+
+async def _setup(app: App, snapshot: SetupIntentSnapshot) -> BrowserOutcome:
+    async with app.database.read() as session:
+        row = await setup_intent_of(session, snapshot.ref)
+    if row is None:
+        raise not_found("intent", "clientSecret")
+    problems = [CardDeclined(snapshot.last_problem, None)] if snapshot.last_problem else []
+    return BrowserOutcome(setup_intent=SetupIntentView(row, snapshot), problems=problems)
+
+
+async def _with_gateway_ref(app: App, card: CardInput) -> CardInput:
+    """A saved card may be named by our id; the gateway judges whose it is by the client secret."""
+    if card.payment_method_ref is None:
+        return card
+    async with app.database.read() as session:
+        row = await session.get(PaymentMethod, card.payment_method_ref)
+    return replace(card, payment_method_ref=row.gateway_ref) if row else card
+
+
+def _browser(app: App) -> CardBrowser:
+    if app.browser is None:
+        raise UserProblem(ErrorCode.INVALID_STATE, "There is no sandbox here: confirm the intent in the browser.")
+    return app.browser

@@ -62,7 +62,7 @@ async def settle(
     async with app.database.write() as session:
         intent = await intent_of(session, app.gateway.platform, snapshot.ref)
         if intent is None:
-            log.warning("intent_not_ours", invoice=snapshot.metadata.get("invoice"))
+            log.warning("intent_not_ours", metadata=sorted(snapshot.metadata))
             return True
         located = await payment_by_id(session, intent.payment_id)
         customer = located and await locked_customer(session, located.customer_id)
@@ -144,8 +144,8 @@ class _Settling:
         """The attempt that this state ends, and whether the state is older than an attempt still unanswered."""
         if holder is not None and holder.attempt_id is not None:
             return next(a for a in attempts if a.id == holder.attempt_id), False
-        charge = self.snapshot.latest_charge
-        known = next((a for a in attempts if charge is not None and a.charge_ref == charge.ref), None)
+        charge = self.snapshot.latest_charge_ref
+        known = next((a for a in attempts if charge is not None and a.charge_ref == charge), None)
         open_attempt = next((a for a in reversed(attempts) if a.outcome not in ATTEMPT.final), None)
         if open_attempt is None:
             return known, False
@@ -165,12 +165,10 @@ class _Settling:
         ref = self.snapshot.payment_method_ref or self.snapshot.last_problem_method_ref
         return await payment_method_of(self.session, self.app.gateway.platform, ref) if ref else None
 
-    def _adopted_attempt(
-        self, attempts: list[ChargeAttempt], method: PaymentMethod | None
-    ) -> ChargeAttempt | None:
+    def _adopted_attempt(self, attempts: list[ChargeAttempt], method: PaymentMethod | None) -> ChargeAttempt | None:
         """A charge made in the customer's browser, recorded under the gateway's own reference."""
-        charge = self.snapshot.latest_charge
-        if charge is None or any(a.charge_ref == charge.ref for a in attempts):
+        charge = self.snapshot.latest_charge_ref
+        if charge is None or any(a.charge_ref == charge for a in attempts):
             return None
         attempt = ChargeAttempt(
             id=new_id("charge_attempt"),
@@ -178,10 +176,10 @@ class _Settling:
             intent_id=self.intent.id,
             sequence=len(attempts) + 1,
             trigger="purchase",
-            idempotency_key=f"browser:{charge.ref}",
+            idempotency_key=f"browser:{charge}",
             outcome=AttemptOutcome.REQUIRES_ACTION,
             payment_method_id=method.id if method else None,
-            charge_ref=charge.ref,
+            charge_ref=charge,
             started_at=self.why.now,
         )
         self.session.add(attempt)
@@ -191,9 +189,9 @@ class _Settling:
     def _answer_attempt(self, attempt: ChargeAttempt, verdict: Verdict, method: PaymentMethod | None) -> None:
         if attempt.outcome in ATTEMPT.final or verdict.attempt is None:
             return
-        charge = self.snapshot.latest_charge
+        charge = self.snapshot.latest_charge_ref
         if charge is not None:
-            attempt.charge_ref = charge.ref
+            attempt.charge_ref = charge
         if method is not None:
             attempt.payment_method_id = method.id
         if verdict.payment is PaymentEvent.DECLINE and self.snapshot.last_problem:

@@ -50,7 +50,7 @@ class SubscribeWish:
     name: str | None = None
     customer_id: str | None = None
     return_url: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     idempotency_key: str | None = None
     quantity: int = 1
 
@@ -262,7 +262,9 @@ async def _plan(session: AsyncSession, wish: SubscribeWish) -> Plan:
             session, product_id=product.id, interval=wish.interval, currency=wish.currency
         )
     else:
-        raise UserProblem(ErrorCode.REQUIRED, "Name a plan: planId, planCode, or productCode with interval.", ["planCode"])
+        raise UserProblem(
+            ErrorCode.REQUIRED, "Name a plan: planId, planCode, or productCode with interval.", ["planCode"]
+        )
     if plan is None:
         raise UserProblem(ErrorCode.NOT_FOUND, "There is no such plan.", [given])
     if plan.archived_at is not None or not plan.is_active:
@@ -309,5 +311,7 @@ def _already_subscribed() -> UserProblem:
 
 def _refused(refusal: GatewayRefused) -> UserProblem:
     if refusal.code == "amount_too_small":
-        return UserProblem(ErrorCode.AMOUNT_TOO_SMALL, "This amount is below what the gateway charges in this currency.")
+        return UserProblem(
+            ErrorCode.AMOUNT_TOO_SMALL, "This amount is below what the gateway charges in this currency."
+        )
     return UserProblem(ErrorCode.INVALID_STATE, f"The gateway does not take this payment: {refusal}")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import IntegrityError
 
-from gateways.port import CustomerSnapshot, GatewayNotFound, GatewayRefused, GatewayUnavailable
+from gateways.port import CustomerSnapshot, GatewayNotFound, GatewayUnavailable
 from models.base import new_id
 from models.customers import (
     customer_of_account,
@@ -13,7 +13,6 @@ from models.customers import (
     live_payment_method,
     live_payment_methods,
     locked_customer,
-    payment_method_of,
 )
 from models.database import is_unique_violation
 from models.inbox import GatewayEvent, GatewayEventStatus

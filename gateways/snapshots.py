@@ -1,0 +1,158 @@
+"""Reading Stripe's objects: from their JSON to the port's snapshots. No calls, no decisions.
+
+Source of the fields: the objects' typings in the installed SDK, which pins the API version.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
+from billing.money import Money
+from gateways.port import (
+    Address,
+    BillingDetails,
+    CardFacts,
+    CustomerSnapshot,
+    NextStep,
+    PaymentIntentSnapshot,
+    PaymentMethodSnapshot,
+    SetupIntentSnapshot,
+)
+
+INVOICE_KEY = "perennial_invoice"
+"""The metadata key under which an intent carries our invoice id."""
+
+Json = Mapping[str, Any]
+
+
+def payment_intent(body: Json) -> PaymentIntentSnapshot:
+    currency = str(body["currency"]).upper()
+    error = body.get("last_payment_error")
+    return PaymentIntentSnapshot(
+        ref=body["id"],
+        status=IntentStatus(body["status"]),
+        amount=Money(body["amount"], currency),
+        captured=Money(body.get("amount_received") or 0, currency),
+        customer_ref=_ref(body.get("customer")),
+        payment_method_ref=_ref(body.get("payment_method")),
+        setup_future_usage=_usage(body.get("setup_future_usage")),
+        next_step=_next_step(body.get("next_action")),
+        last_problem=problem(error),
+        last_problem_method_ref=_ref(error.get("payment_method")) if error else None,
+        latest_charge_ref=_ref(body.get("latest_charge")),
+        client_secret=body.get("client_secret") or "",
+        created_at=_instant(body["created"]),
+        livemode=body["livemode"],
+        metadata=dict(body.get("metadata") or {}),
+    )
+
+
+def setup_intent(body: Json) -> SetupIntentSnapshot:
+    card_options = (body.get("payment_method_options") or {}).get("card") or {}
+    return SetupIntentSnapshot(
+        ref=body["id"],
+        status=IntentStatus(body["status"]),
+        usage=SetupFutureUsage(body.get("usage") or SetupFutureUsage.OFF_SESSION),
+        customer_ref=_ref(body.get("customer")),
+        payment_method_ref=_ref(body.get("payment_method")),
+        next_step=_next_step(body.get("next_action")),
+        last_problem=problem(body.get("last_setup_error")),
+        client_secret=body.get("client_secret") or "",
+        created_at=_instant(body["created"]),
+        livemode=body["livemode"],
+        application=_ref(body.get("application")),
+        cancellation_reason=body.get("cancellation_reason"),
+        description=body.get("description"),
+        mandate=_ref(body.get("mandate")),
+        single_use_mandate=_ref(body.get("single_use_mandate")),
+        on_behalf_of=_ref(body.get("on_behalf_of")),
+        payment_method_types=list(body.get("payment_method_types") or ()),
+        request_three_d_secure=card_options.get("request_three_d_secure") or "automatic",
+        metadata=dict(body.get("metadata") or {}),
+    )
+
+
+def payment_method(body: Json) -> PaymentMethodSnapshot:
+    billing = body.get("billing_details") or {}
+    address = billing.get("address") or {}
+    return PaymentMethodSnapshot(
+        ref=body["id"],
+        type=body["type"],
+        customer_ref=_ref(body.get("customer")),
+        created_at=_instant(body["created"]),
+        livemode=body["livemode"],
+        card=_card(body["card"]) if body.get("card") else None,
+        billing_details=BillingDetails(
+            name=billing.get("name"),
+            email=billing.get("email"),
+            phone=billing.get("phone"),
+            address=Address(
+                **{key: address.get(key) for key in ("line1", "line2", "city", "state", "postal_code", "country")}
+            ),
+        ),
+        metadata=dict(body.get("metadata") or {}),
+    )
+
+
+def customer(body: Json) -> CustomerSnapshot:
+    settings = body.get("invoice_settings") or {}
+    return CustomerSnapshot(
+        ref=body["id"],
+        is_deleted=bool(body.get("deleted")),
+        default_payment_method_ref=_ref(settings.get("default_payment_method")),
+    )
+
+
+def problem(error: Json | None) -> CardProblem | None:
+    if not error:
+        return None
+    return CardProblem(
+        code=error.get("code") or "card_declined",
+        message=error.get("message") or "The card was declined.",
+        decline_code=error.get("decline_code"),
+        advice_code=error.get("advice_code"),
+    )
+
+
+def _card(card: Json) -> CardFacts:
+    checks = card.get("checks") or {}
+    networks = card.get("networks") or {}
+    wallet = card.get("wallet") or {}
+    generated = card.get("generated_from") or {}
+    return CardFacts(
+        brand=card["brand"],
+        last4=card["last4"],
+        exp_month=card["exp_month"],
+        exp_year=card["exp_year"],
+        funding=card["funding"],
+        country=card.get("country"),
+        fingerprint=card.get("fingerprint"),
+        address_line1_check=checks.get("address_line1_check"),
+        address_postal_code_check=checks.get("address_postal_code_check"),
+        cvc_check=checks.get("cvc_check"),
+        networks=tuple(networks.get("available") or ()),
+        preferred_network=networks.get("preferred"),
+        three_d_secure_supported=bool((card.get("three_d_secure_usage") or {}).get("supported")),
+        wallet=wallet.get("type"),
+        generated_from=generated.get("charge"),
+    )
+
+
+def _ref(value: Any) -> str | None:
+    """An id, whether the object was expanded or not."""
+    return value["id"] if isinstance(value, Mapping) else value
+
+
+def _usage(value: str | None) -> SetupFutureUsage | None:
+    return SetupFutureUsage(value) if value else None
+
+
+def _next_step(action: Json | None) -> NextStep | None:
+    if not action:
+        return None
+    return NextStep(redirect_url=(action.get("redirect_to_url") or {}).get("url"))
+
+
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

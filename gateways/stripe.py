@@ -1,0 +1,271 @@
+"""Stripe behind the port: the official SDK, the same code for the sandbox and for production.
+
+Owns: parameters, idempotency keys on the wire, what each of the SDK's exceptions means. Does not own: when to call.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import orjson
+import stripe
+import structlog
+
+from billing.charging import SetupFutureUsage
+from billing.money import Money
+from gateways import snapshots
+from gateways.port import (
+    CardRefused,
+    CustomerSnapshot,
+    GatewayEventHint,
+    GatewayNotFound,
+    GatewayRefused,
+    GatewayUnavailable,
+    PaymentIntentSnapshot,
+    PaymentMethodSnapshot,
+    SetupIntentSnapshot,
+    WebhookRefused,
+)
+
+log = structlog.get_logger(__name__)
+
+CALL_SECONDS = 6.0
+"""How long one HTTP call may take; with one retry it stays within a worker's budget of 20 s."""
+NETWORK_RETRIES = 1
+_WEBHOOK_TOLERANCE_SECONDS = 300
+_LIST_PAGE = 100
+_MAX_LISTED = 1000
+_OBJECT_KINDS = frozenset(("payment_intent", "setup_intent", "payment_method", "customer"))
+_CARD_ONLY = ["card"]
+
+T = TypeVar("T")
+
+
+class StripeGateway:
+    """Stripe, or whatever speaks its wire format, through `stripe.StripeClient`."""
+
+    def __init__(
+        self,
+        client: stripe.StripeClient,
+        *,
+        platform: str,
+        publishable_key: str,
+        webhook_secrets: Sequence[str],
+        livemode: bool,
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.platform = platform
+        self.publishable_key = publishable_key
+        self.livemode = livemode
+        self._v1 = client.v1
+        self._webhook_secrets = tuple(webhook_secrets)
+        self._close = close
+
+    async def create_customer(
+        self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
+    ) -> str:
+        known = {"email": email, "name": name}
+        params: Any = {k: v for k, v in known.items() if v} | {"metadata": {"perennial_customer": customer_id}}
+        made = await _answer(self._v1.customers.create_async(params, {"idempotency_key": idempotency_key}))
+        return made["id"]
+
+    async def retrieve_customer(self, ref: str) -> CustomerSnapshot:
+        return snapshots.customer(await _answer(self._v1.customers.retrieve_async(ref)))
+
+    async def create_setup_intent(
+        self, *, customer_ref: str, usage: SetupFutureUsage, idempotency_key: str
+    ) -> SetupIntentSnapshot:
+        params: Any = {"customer": customer_ref, "usage": usage.value, "allowed_payment_method_types": _CARD_ONLY}
+        body = await _answer(self._v1.setup_intents.create_async(params, {"idempotency_key": idempotency_key}))
+        return snapshots.setup_intent(body)
+
+    async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot:
+        return snapshots.setup_intent(await _answer(self._v1.setup_intents.retrieve_async(ref)))
+
+    async def attach_payment_method(
+        self, ref: str, *, customer_ref: str, idempotency_key: str
+    ) -> PaymentMethodSnapshot:
+        call = self._v1.payment_methods.attach_async(
+            ref, {"customer": customer_ref}, {"idempotency_key": idempotency_key}
+        )
+        return snapshots.payment_method(await _answer(call))
+
+    async def retrieve_payment_method(self, ref: str) -> PaymentMethodSnapshot:
+        return snapshots.payment_method(await _answer(self._v1.payment_methods.retrieve_async(ref)))
+
+    async def set_default_payment_method(
+        self, *, customer_ref: str, payment_method_ref: str, idempotency_key: str
+    ) -> None:
+        params: Any = {"invoice_settings": {"default_payment_method": payment_method_ref}}
+        await _answer(self._v1.customers.update_async(customer_ref, params, {"idempotency_key": idempotency_key}))
+
+    async def create_payment_intent(
+        self,
+        *,
+        customer_ref: str,
+        amount: Money,
+        invoice_id: str,
+        description: str,
+        setup_future_usage: SetupFutureUsage | None,
+        idempotency_key: str,
+    ) -> PaymentIntentSnapshot:
+        params: Any = {
+            "amount": amount.minor,
+            "currency": amount.currency.lower(),
+            "customer": customer_ref,
+            "description": description,
+            "allowed_payment_method_types": _CARD_ONLY,
+            "metadata": {snapshots.INVOICE_KEY: invoice_id},
+        }
+        if setup_future_usage is not None:
+            params["setup_future_usage"] = setup_future_usage.value
+        body = await _answer(self._v1.payment_intents.create_async(params, {"idempotency_key": idempotency_key}))
+        return snapshots.payment_intent(body)
+
+    async def update_payment_intent(
+        self, ref: str, *, setup_future_usage: SetupFutureUsage | None, idempotency_key: str
+    ) -> PaymentIntentSnapshot:
+        params: Any = {"setup_future_usage": setup_future_usage.value if setup_future_usage else ""}
+        body = await _answer(self._v1.payment_intents.update_async(ref, params, {"idempotency_key": idempotency_key}))
+        return snapshots.payment_intent(body)
+
+    async def confirm_payment_intent(
+        self, ref: str, *, payment_method_ref: str, off_session: bool, return_url: str | None, idempotency_key: str
+    ) -> PaymentIntentSnapshot:
+        params: Any = {"payment_method": payment_method_ref}
+        if off_session:
+            params["off_session"] = True
+        elif return_url is not None:
+            params["return_url"] = return_url
+        call = self._v1.payment_intents.confirm_async(ref, params, {"idempotency_key": idempotency_key})
+        return snapshots.payment_intent(await _answer_or_declined(call, "payment_intent"))
+
+    async def retrieve_payment_intent(self, ref: str) -> PaymentIntentSnapshot:
+        return snapshots.payment_intent(await _answer(self._v1.payment_intents.retrieve_async(ref)))
+
+    async def cancel_payment_intent(self, ref: str, *, idempotency_key: str) -> PaymentIntentSnapshot:
+        call = self._v1.payment_intents.cancel_async(ref, None, {"idempotency_key": idempotency_key})
+        try:
+            return snapshots.payment_intent(await _answer(call))
+        except GatewayRefused as refusal:
+            if refusal.code != "payment_intent_unexpected_state":
+                raise
+            return await self.retrieve_payment_intent(ref)
+
+    async def find_payment_intents(
+        self, *, customer_ref: str, invoice_id: str, created_since: datetime
+    ) -> Sequence[PaymentIntentSnapshot]:
+        params: Any = {
+            "customer": customer_ref,
+            "created": {"gte": int(created_since.timestamp())},
+            "limit": _LIST_PAGE,
+        }
+        found: list[PaymentIntentSnapshot] = []
+        for _ in range(_MAX_LISTED // _LIST_PAGE):
+            page = await _answer(self._v1.payment_intents.list_async(params))
+            rows: list[Any] = page["data"]
+            found += [
+                snapshots.payment_intent(row)
+                for row in rows
+                if (row.get("metadata") or {}).get(snapshots.INVOICE_KEY) == invoice_id
+            ]
+            if not page["has_more"]:
+                return found
+            params = {**params, "starting_after": rows[-1]["id"]}
+        raise GatewayRefused(f"more than {_MAX_LISTED} intents of one customer; narrow the search", code="too_many")
+
+    def verify_webhook(self, body: bytes, signature: str | None, *, now: datetime) -> GatewayEventHint:
+        if not signature:
+            raise WebhookRefused("no Stripe-Signature header")
+        self._check_age(signature, now)
+        if not any(_signed_with(body, signature, secret) for secret in self._webhook_secrets):
+            raise WebhookRefused("the signature matches no configured secret")
+        return _hint(body)
+
+    def _check_age(self, signature: str, now: datetime) -> None:
+        stamps = [part[2:] for part in signature.split(",") if part.startswith("t=")]
+        if len(stamps) != 1 or not (stamps[0].isascii() and stamps[0].isdigit() and len(stamps[0]) <= 12):
+            raise WebhookRefused("the signature has no timestamp")
+        if abs(now.timestamp() - int(stamps[0])) > _WEBHOOK_TOLERANCE_SECONDS:
+            raise WebhookRefused("the signature is too old or from the future")
+
+    async def close(self) -> None:
+        await self._close()
+
+
+def _signed_with(body: bytes, signature: str, secret: str) -> bool:
+    try:
+        return stripe.WebhookSignature.verify_header(body.decode(), signature, secret, tolerance=None)
+    except (stripe.SignatureVerificationError, UnicodeDecodeError):
+        return False
+
+
+def _hint(body: bytes) -> GatewayEventHint:
+    """The event in a signed body; whatever is not one is refused, though signed."""
+    try:
+        event = cast(Any, orjson.loads(body))
+        kind, ref = event["data"]["object"]["object"], event["data"]["object"].get("id")
+        if event["object"] != "event" or not isinstance(kind, str):
+            raise WebhookRefused("not an event")
+        for text, longest in ((event["id"], 255), (event["type"], 255), (ref or "-", 255)):
+            if not isinstance(text, str) or not 0 < len(text) <= longest or "\x00" in text:
+                raise WebhookRefused("not an event")
+        created = datetime.fromtimestamp(int(event["created"]), UTC)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise WebhookRefused("not an event") from None
+    known = kind in _OBJECT_KINDS and ref is not None
+    payload = {
+        "type": event["type"],
+        "livemode": event.get("livemode") is True,
+        "api_version": str(event.get("api_version"))[:40],
+    }
+    return GatewayEventHint(event["id"], event["type"], created, kind if known else None, ref, payload)
+
+
+async def _answer(call: Awaitable[Any]) -> Mapping[str, Any]:
+    """The object as plain JSON, or the port's exception for what the SDK raised."""
+    try:
+        return (await call).to_dict()
+    except stripe.CardError as error:
+        raise CardRefused(_problem_of(error)) from error
+    except stripe.StripeError as error:
+        raise translated(error) from error
+
+
+async def _answer_or_declined(call: Awaitable[Any], kind: str) -> Mapping[str, Any]:
+    """Like `_answer`, but a decline is the intent that the refusal carries."""
+    try:
+        return (await call).to_dict()
+    except stripe.StripeError as error:
+        if isinstance(error, stripe.CardError) and (intent := error_body(error).get(kind)):
+            return intent
+        raise translated(error) from error
+
+
+def error_body(error: stripe.StripeError) -> Mapping[str, Any]:
+    body: Any = error.json_body
+    return body.get("error") or {} if isinstance(body, dict) else {}
+
+
+def _problem_of(error: stripe.CardError) -> snapshots.CardProblem:
+    problem = snapshots.problem(error_body(error) or {"message": str(error)})
+    if problem is None:
+        raise AssertionError("a card error has a body or a message")
+    return problem
+
+
+def translated(error: stripe.StripeError) -> Exception:
+    """Certainly refused, or no telling: only the gateway's own clear 'no' counts as a refusal."""
+    body = error_body(error)
+    code, message, param = body.get("code"), body.get("message") or str(error), body.get("param")
+    if isinstance(error, stripe.IdempotencyError):
+        return GatewayRefused(message, code="idempotency_error")
+    if isinstance(error, stripe.InvalidRequestError) and error.http_status in (400, 404):
+        if code == "resource_missing":
+            return GatewayNotFound(message, code=code, param=param)
+        return GatewayRefused(message, code=code, param=param)
+    if isinstance(error, stripe.CardError):
+        return GatewayRefused(message, code=code)
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        log.error("gateway_credentials_refused", status=error.http_status)
+    return GatewayUnavailable(f"{type(error).__name__} (HTTP {error.http_status})")
