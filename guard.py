@@ -116,6 +116,7 @@ class Exchange:
     extra_headers: Mapping[str, str]
     status: int = 0
     started: bool = False
+    finished: bool = False
     refused: bool = False
     _held: list[Message] = field(default_factory=list)
 
@@ -162,6 +163,8 @@ class Exchange:
                     headers.add_vary_header(value)
                 else:
                     headers.setdefault(name, value)
+        elif message["type"] == "http.response.body":
+            self.finished = not message.get("more_body", False)
         await self.send(message)
 
 
@@ -218,6 +221,8 @@ class Guard:
             if exchange.refused:
                 return
             log.exception("request failed")
+            if exchange.finished:
+                return
             if exchange.started:
                 raise  # half an answer went out: only closing the connection tells the client
             request_id = structlog.contextvars.get_contextvars().get("request_id")

@@ -84,8 +84,13 @@ def _sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> 
         if name in variables:
             sizes[name] = variables[name]
         elif isinstance(definition.default_value, IntValueNode):
-            sizes[name] = int(definition.default_value.value)
+            sizes[name] = _integer(definition.default_value)
     return sizes
+
+
+def _integer(literal: IntValueNode) -> int:
+    """The literal's value; of a very long one the beginning, which is too large all the same."""
+    return int(literal.value[:18])
 
 
 @dataclass(slots=True)
@@ -151,7 +156,7 @@ class _Pricing:
             self.varies = True
             given = self.sizes.get(value.name.value)
         else:
-            given = int(value.value) if isinstance(value, IntValueNode) else None
+            given = _integer(value) if isinstance(value, IntValueNode) else None
         if isinstance(given, bool) or not isinstance(given, int):
             return None
         if given > MAX_PAGE:

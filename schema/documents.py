@@ -34,9 +34,10 @@ from schema.required_selections import RequireUserErrors
 MAX_TOKENS = 2_000
 MAX_COMMENTS = 2_000
 MAX_VALIDATION_ERRORS = 20
-# Both bounds of the cache: how many documents, and how large their trees are in all (about 1 KB a token).
+# Both bounds of the cache: how many documents, and what they weigh in all. A token of a tree takes about 300 bytes,
+# as much as 100 characters of text at their widest, so the whole stays below 30 MB.
 CACHED_DOCUMENTS = 1_000
-CACHED_TOKENS = 60_000
+CACHED_WEIGHT = 100_000
 LONGEST_CACHED_TEXT = 64 * 1024
 
 
@@ -46,6 +47,7 @@ class Prepared:
 
     document: DocumentNode
     errors: list[GraphQLError]
+    weight: int = 0
     prices: dict[str | None, Price] = field(default_factory=dict)
 
 
@@ -57,7 +59,7 @@ class DocumentCache:
     require_user_errors: bool
     parsed: int = 0
     validated: int = 0
-    tokens: int = 0
+    weight: int = 0
     _kept: OrderedDict[tuple[str, bool], Prepared] = field(default_factory=OrderedDict)
 
     def prepare(self, text: str, *, introspection: bool) -> Prepared:
@@ -70,7 +72,8 @@ class DocumentCache:
         self.parsed += 1
         document = parse(text, max_lexical_tokens=MAX_TOKENS, max_comments=MAX_COMMENTS)
         self.validated += 1
-        prepared = Prepared(document, self._validate(document, introspection))
+        weight = document.token_count + len(text) // 100
+        prepared = Prepared(document, self._validate(document, introspection), weight)
         if not prepared.errors and len(text) <= LONGEST_CACHED_TEXT:
             self._keep(key, prepared)
         return prepared
@@ -91,10 +94,10 @@ class DocumentCache:
 
     def _keep(self, key: tuple[str, bool], prepared: Prepared) -> None:
         self._kept[key] = prepared
-        self.tokens += prepared.document.token_count
-        while len(self._kept) > CACHED_DOCUMENTS or self.tokens > CACHED_TOKENS:
+        self.weight += prepared.weight
+        while len(self._kept) > CACHED_DOCUMENTS or self.weight > CACHED_WEIGHT:
             _, dropped = self._kept.popitem(last=False)
-            self.tokens -= dropped.document.token_count
+            self.weight -= dropped.weight
 
     def __len__(self) -> int:
         return len(self._kept)

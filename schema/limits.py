@@ -39,10 +39,11 @@ class Limits:
     selections: int = 2_000
     introspection_depth: int = 16
     introspection_fields: int = 500
+    introspection_aliases: int = 2
     operations: int = 10
     variables: int = 50
     name_length: int = 100
-    comparisons: int = 10_000
+    comparisons: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Totals:
     selections: int = 0
     introspection_depth: int = 0
     introspection_fields: int = 0
+    introspection_aliases: int = 0
 
     def spread(self, inner: "Totals", depth: int, introspecting: bool) -> "Totals":
         """These totals with a fragment's added, spread where `depth` fields lie above it."""
@@ -74,6 +76,7 @@ class Totals:
             selections=self.selections + inner.selections,
             introspection_depth=max(self.introspection_depth, depth + meta_deepest if meta_deepest else 0),
             introspection_fields=self.introspection_fields + meta_fields,
+            introspection_aliases=self.introspection_aliases + inner.introspection_aliases,
         )
 
 
@@ -96,6 +99,7 @@ WORDS: Mapping[str, str] = {
     "selections": "selections",
     "introspection_depth": "nested fields under __schema or __type",
     "introspection_fields": "fields under __schema or __type",
+    "introspection_aliases": "aliases under __schema or __type",
 }
 
 
@@ -151,7 +155,7 @@ def violations(document: DocumentNode, limits: Limits) -> Iterator[DocumentError
 def measure(definition: OperationDefinitionNode | FragmentDefinitionNode) -> Measure:
     """The definition's own totals, spreads left open. Linear in its size."""
     result = Measure(longest_name=len(definition.name.value) if definition.name else 0)
-    aliases = fields = root_fields = selections = deepest = meta_fields = meta_deepest = 0
+    aliases = fields = root_fields = selections = deepest = meta_fields = meta_deepest = meta_aliases = 0
     directives = len(definition.directives or ())
     if isinstance(definition, OperationDefinitionNode):
         directives += sum(len(variable.directives or ()) for variable in definition.variable_definitions or ())
@@ -176,12 +180,16 @@ def measure(definition: OperationDefinitionNode | FragmentDefinitionNode) -> Mea
                 result.longest_name = max(result.longest_name, len(name.value))
                 if meta:
                     meta_fields, meta_deepest = meta_fields + 1, max(meta_deepest, inside)
+                    # Several types may be asked for by name; anything else renamed repeats the whole schema.
+                    meta_aliases += selection.alias is not None and selection.name.value != "__type"
                 else:
                     fields, deepest = fields + 1, max(deepest, inside)
             nested: SelectionSetNode | None = getattr(selection, "selection_set", None)
             if nested is not None:
                 stack.append((nested, inside, meta))
-    result.totals = Totals(deepest, aliases, fields, root_fields, directives, selections, meta_deepest, meta_fields)
+    result.totals = Totals(
+        deepest, aliases, fields, root_fields, directives, selections, meta_deepest, meta_fields, meta_aliases
+    )
     return result
 
 

@@ -4,6 +4,7 @@ Owns: the shape of the four parameters and of the JSON around them. Does not own
 type (the guard), the document (`documents.py`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,10 @@ from urllib.parse import parse_qsl
 import orjson
 
 MAX_JSON_DEPTH = 32
-LARGEST_INTEGER = 2**53 - 1
+LARGEST_INTEGER = 2**53
+# No database column holds it, so no argument may: written out, or as an escape in the document.
+NULL_CHARACTER = "\x00"
+_NULL_ESCAPE = re.compile(r"\\u(?:0000|\{0+\})")
 PARAMETERS = ("query", "operationName", "variables", "extensions")
 
 
@@ -66,6 +70,8 @@ def _checked(given: Mapping[str, Any]) -> Parameters:
     query = given.get("query")
     if not isinstance(query, str) or not query.strip():
         raise BadParameters("'query' must be a string that holds a GraphQL document.")
+    if NULL_CHARACTER in query or _NULL_ESCAPE.search(query):
+        raise BadParameters("'query' holds the null character, which is not accepted.")
     name = given.get("operationName")
     if not isinstance(name, str | None):
         raise BadParameters("'operationName' must be a string.")
@@ -95,10 +101,13 @@ def _check_values(document: object, what: str) -> None:
         for value in level:
             if isinstance(value, dict):
                 below.extend(value.values())
+                below.extend(value)
             elif isinstance(value, list):
                 below.extend(value)
             elif isinstance(value, int | float) and abs(value) > LARGEST_INTEGER:
-                raise BadParameters(f"{what} holds a number beyond ±(2^53 - 1); send it as a string.")
+                raise BadParameters(f"{what} holds a number beyond ±2^53; send it as a string.")
+            elif isinstance(value, str) and NULL_CHARACTER in value:
+                raise BadParameters(f"{what} holds the null character, which is not accepted.")
         if not below:
             return
         level = below
