@@ -49,7 +49,7 @@ class DeclineClass(StrEnum):
     TECHNICAL = "technical"
 
 
-_CODES: dict[DeclineClass, frozenset[str]] = {
+DECLINE_CODES: dict[DeclineClass, frozenset[str]] = {
     DeclineClass.NEW_CARD: frozenset(
         """incorrect_number lost_card pickup_card stolen_card revocation_of_authorization
         revocation_of_all_authorizations highest_risk_level transaction_not_allowed restricted_card fraudulent
@@ -68,7 +68,7 @@ _CODES: dict[DeclineClass, frozenset[str]] = {
         "processing_error issuer_not_available reenter_transaction approve_with_id lock_timeout".split()
     ),
 }
-_BY_ADVICE = {
+DECLINE_ADVICE = {
     "do_not_try_again": DeclineClass.NEW_CARD,
     "confirm_card_data": DeclineClass.CUSTOMER_UPDATES,
 }
@@ -77,10 +77,10 @@ _BY_ADVICE = {
 def classify(problem: CardProblem) -> DeclineClass:
     """The issuer's reason decides first, then its advice; what is not listed is soft."""
     for code in (problem.decline_code, problem.code):
-        for decline_class, codes in _CODES.items():
+        for decline_class, codes in DECLINE_CODES.items():
             if code in codes:
                 return decline_class
-    return _BY_ADVICE.get(problem.advice_code or "", DeclineClass.SOFT)
+    return DECLINE_ADVICE.get(problem.advice_code or "", DeclineClass.SOFT)
 
 
 def is_retryable(problem: CardProblem) -> bool:
@@ -98,7 +98,8 @@ class Verdict:
 
 _VERDICTS: dict[IntentStatus, Verdict] = {
     IntentStatus.SUCCEEDED: Verdict(PaymentEvent.SUCCEED, AttemptEvent.SUCCEED),
-    IntentStatus.CANCELED: Verdict(PaymentEvent.CANCEL, AttemptEvent.ABANDON),
+    # The gateway gave this intent up, not we the invoice: it gets a new one when somebody pays.
+    IntentStatus.CANCELED: Verdict(PaymentEvent.ASK_PAYMENT_METHOD, AttemptEvent.ABANDON),
     IntentStatus.REQUIRES_ACTION: Verdict(PaymentEvent.ASK_CUSTOMER, AttemptEvent.ASK_CUSTOMER),
     IntentStatus.PROCESSING: Verdict(PaymentEvent.PROCESS, None),
     IntentStatus.REQUIRES_CAPTURE: Verdict(PaymentEvent.PROCESS, None),
