@@ -1,0 +1,95 @@
+"""Imports point one way: between the rooms by the contracts in .importlinter, beside them by the tables here."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.repository import ROOT, committed, text_of
+
+ROOMS = ("billing", "models", "gateways", "services", "resolvers", "schema")
+
+# Modules beside the rooms. Leaves know nothing of ours; entries wire the house together and no room knows them.
+LEAVES = {"clocks", "logs", "settings"}
+GUARD_MAY_IMPORT = {"logs", "schema", "settings"}
+
+# What of the database's libraries may be named outside models and the sandbox's own store: the handle of a
+# transaction, the type of a row and the refusal of a duplicate. Queries are written in models only.
+SQL_NAMES_FOR_ALL = {"AsyncSession", "SQLModel", "IntegrityError"}
+SQL = ("sqlalchemy", "sqlmodel")
+SPEAKS_SQL = ("models/", "gateways/sandbox/")
+
+# path → what would have to move to models
+QUERIES_OUT_OF_PLACE = {
+    "services/ending.py": "the condition that says which subscriptions are due to end",
+}
+
+
+def modules_of(room: str) -> list[str]:
+    return committed(f"{room}/*.py")
+
+
+def imports_of(module: str) -> list[tuple[str, str | None]]:
+    """(module, name) of each import, the name None for `import module`."""
+    found: list[tuple[str, str | None]] = []
+    for node in ast.walk(ast.parse(text_of(module))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno} imports relatively"
+            found += [(node.module or "", alias.name) for alias in node.names]
+    return found
+
+
+def roots_of(module: str) -> set[str]:
+    return {name.partition(".")[0] for name, _ in imports_of(module)}
+
+
+BESIDE = sorted(Path(name).stem for name in committed(":(glob)*.py"))
+ENTRIES = {"bootstrap", "server", "worker", "cli", *BESIDE} - LEAVES
+
+
+def test_the_contracts_between_rooms_hold() -> None:
+    lint_imports = Path(sys.executable).with_name("lint-imports")
+    checked = subprocess.run(
+        [lint_imports, "--no-cache", "--no-logo"], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_room_knows_who_wires_the_house(room: str) -> None:
+    assert {name: roots_of(name) & ENTRIES for name in modules_of(room) if roots_of(name) & ENTRIES} == {}
+
+
+@pytest.mark.parametrize("leaf", sorted(LEAVES))
+def test_a_leaf_knows_nothing_of_ours(leaf: str) -> None:
+    assert roots_of(f"{leaf}.py") & {*ROOMS, *BESIDE} == set()
+
+
+def test_the_guard_knows_how_refusals_look_and_no_more() -> None:
+    assert roots_of("guard.py") & {*ROOMS, *BESIDE} == GUARD_MAY_IMPORT
+
+
+@pytest.mark.parametrize("module", [name for name in BESIDE if name != "bootstrap"])
+def test_beside_bootstrap_nobody_picks_a_gateway(module: str) -> None:
+    assert {name for name, _ in imports_of(f"{module}.py") if name.startswith(("gateways", "stripe"))} == set()
+
+
+def test_the_engine_needs_the_standard_library_only() -> None:
+    foreign = {name: roots_of(name) - sys.stdlib_module_names - {"billing"} for name in modules_of("billing")}
+    assert {name: imported for name, imported in foreign.items() if imported} == {}
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "models"])
+def test_only_models_and_the_sandboxs_store_write_queries(room: str) -> None:
+    written = {
+        name: sorted(what for what in imports_of(name) if what[0].startswith(SQL) and what[1] not in SQL_NAMES_FOR_ALL)
+        for name in modules_of(room)
+        if not name.startswith(SPEAKS_SQL)
+    }
+    out_of_place = {name for name in QUERIES_OUT_OF_PLACE if name.startswith(f"{room}/")}
+    assert {name: queries for name, queries in written.items() if queries and name not in out_of_place} == {}
+    assert {name for name in out_of_place if not written[name]} == set(), "these exemptions are needed no longer"
