@@ -126,6 +126,12 @@ class Settings(BaseSettings):
         return _is_live(self.gateway_secret_key)
 
     @property
+    def own_address(self) -> str:
+        """Where this process reaches itself: webhooks of the sandbox and its challenge pages."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 (compared, not bound)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
     def is_production(self) -> bool:
         return self.environment is Environment.PRODUCTION
 
@@ -195,7 +201,7 @@ def _contradictions(s: Settings) -> list[tuple[bool, str]]:
             "PERENNIAL_STRIPE_WEBHOOK_SECRET: production needs the endpoint's signing secret",
         ),
         (
-            s.is_production and s.secret_key.get_secret_value() == DEVELOPMENT_SECRET,
+            s.is_production and DEVELOPMENT_SECRET in (s.secret_key.get_secret_value(), s.token_secret),
             "PERENNIAL_SECRET_KEY: production refuses the development secret; set 32 random bytes or more",
         ),
         (

@@ -252,15 +252,13 @@ async def _unanswered_attempt(app: App, payment_id: str) -> ChargeAttempt | None
 
 async def _plan(session: AsyncSession, wish: SubscribeWish) -> Plan:
     """The plan that was named, if it is for sale."""
-    if wish.plan_id is not None or wish.plan_code is not None:
-        given = "planId" if wish.plan_id is not None else "planCode"
-        plan = await plan_by(session, id=wish.plan_id, code=wish.plan_code)
-    elif wish.product_code is not None and wish.interval is not None:
-        given = "productCode"
-        product = await product_by(session, code=wish.product_code)
-        plan = product and await plan_of_product(
-            session, product_id=product.id, interval=wish.interval, currency=wish.currency
-        )
+    if wish.plan_id is not None:
+        given, plan = "planId", await plan_by(session, id=wish.plan_id)
+    elif wish.plan_code is not None:
+        given = "planCode"
+        plan = await plan_by(session, code=wish.plan_code) or await _plan_of_product(session, wish, wish.plan_code)
+    elif wish.product_code is not None:
+        given, plan = "productCode", await _plan_of_product(session, wish, wish.product_code)
     else:
         raise UserProblem(
             ErrorCode.REQUIRED, "Name a plan: planId, planCode, or productCode with interval.", ["planCode"]
@@ -272,6 +270,15 @@ async def _plan(session: AsyncSession, wish: SubscribeWish) -> Plan:
     if not plan.is_online_sale:
         raise UserProblem(ErrorCode.PLAN_NOT_FOR_SALE, f"{plan.name} is not for sale.", [given])
     return plan
+
+
+async def _plan_of_product(session: AsyncSession, wish: SubscribeWish, product_code: str) -> Plan | None:
+    """Where only a product is named, its plan for the wished interval (a month unless said) and currency."""
+    product = await product_by(session, code=product_code)
+    if product is None:
+        return None
+    interval = wish.interval or Interval.MONTH
+    return await plan_of_product(session, product_id=product.id, interval=interval, currency=wish.currency)
 
 
 async def _price(session: AsyncSession, plan: Plan, currency: str | None) -> Price:

@@ -1,0 +1,61 @@
+"""Alembic's entry: the product's own tables; the sandbox's (named sandbox_…) are its own affair."""
+
+import asyncio
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel.sql.sqltypes import AutoString
+
+import models.catalog
+import models.customers
+import models.idempotency
+import models.inbox
+import models.invoices
+import models.ledger
+import models.payments
+import models.subscriptions  # noqa: F401 (importing them fills the metadata)
+from models.base import EnumText, UTCDateTime, metadata
+from models.database import with_driver
+from settings import load_settings
+
+
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    return not (kind == "table" and name is not None and name.startswith("sandbox_"))
+
+
+def _plain(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Migrations outlive our column types: they are written with SQLAlchemy's own."""
+    if kind == "type" and isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, EnumText | AutoString):
+        length = 40 if isinstance(item, EnumText) else item.length
+        return f"sa.String(length={length})" if length else "sa.String()"
+    return False
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=metadata(),
+        include_name=_is_ours,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+        render_item=_plain,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _connect() -> None:
+    url = context.config.get_main_option("sqlalchemy.url") or load_settings().database_url
+    engine = create_async_engine(with_driver(url))
+    async with engine.connect() as connection:
+        await connection.run_sync(_run)
+        await connection.commit()
+    await engine.dispose()
+
+
+asyncio.run(_connect())

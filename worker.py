@@ -1,0 +1,65 @@
+"""The worker: everything that is due, in the order that keeps money safe.
+
+Owns: the order and the pace. Does not own: the steps (services). Any number of workers may run; rows are leased.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from services.app import App
+from services.ending import end_due_subscriptions
+from services.resolving import resolve_due_payments
+from services.webhooks import drain_inbox
+
+log = structlog.get_logger(__name__)
+
+# Unknown outcomes first: nothing else may be decided about a payment that may have happened.
+PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
+    "resolved": resolve_due_payments,
+    "inbox": drain_inbox,
+    "ended": end_due_subscriptions,
+}
+_IDLE_SECONDS = 1.0
+_MAX_ROUNDS = 1000
+
+
+class Worker:
+    """Runs passes until told to stop; `wake` shortens the wait after a webhook."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def once(self) -> Mapping[str, int]:
+        """Passes until nothing is due (bounded): how many rows each step worked on."""
+        worked = dict.fromkeys(PASS, 0)
+        for _ in range(_MAX_ROUNDS):
+            counts = {name: await step(self._app) for name, step in PASS.items()}
+            for name, count in counts.items():
+                worked[name] += count
+            if not any(counts.values()):
+                break
+        return worked
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. A pass that fails is logged and tried again."""
+        while not stop.is_set():
+            self._woken.clear()
+            try:
+                await self.once()
+            except Exception:
+                log.exception("worker_pass_failed")
+            await self._wait(stop)
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        waits = [asyncio.create_task(self._woken.wait()), asyncio.create_task(stop.wait())]
+        try:
+            await asyncio.wait(waits, timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
