@@ -36,17 +36,20 @@ async def _follow(unit: Unit, node: Body, kind: str, steps: list[str], path: str
     step, rest = steps[0], steps[1:]
     fields = EXPANDABLE.get(kind, {})
     if step in fields:
-        value: Any = node.get(step)
         target = fields[step]
-        if isinstance(value, str) and target is not None:
-            value = node[step] = await _behind(unit, target, value)
-        if rest:
-            if target is None:
-                raise _not_expandable(path)
-            if value is None:
-                _check(target, rest, path)
-            elif not value.get("deleted"):
-                await _follow(unit, value, target, rest, path)
+        found: Body | None = None
+        if target is not None and isinstance(node.get(step), str):
+            found = node[step] = await _behind(unit, target, node[step])
+        elif isinstance(node.get(step), dict):
+            found = node[step]
+        if not rest:
+            return
+        if target is None:
+            raise _not_expandable(path)
+        if found is None:
+            _check(target, rest, path)
+        elif not found.get("deleted"):
+            await _follow(unit, found, target, rest, path)
         return
     inner = f"{kind}.{step}"
     if inner not in EXPANDABLE or not rest:

@@ -123,6 +123,15 @@ async def chosen_method(call: Call, intent: Record) -> Record | None:
         method = await usable_method(call, identity, "payment_method")
     else:
         return None
+    refuse_spent(method)
+    check_ownership(intent, method)
+    return method
+
+
+async def kept_method(call: Call, intent: Record) -> Record:
+    """The payment method that the intent holds already, still usable for it."""
+    method = await call.object("payment_method", intent.body["payment_method"], "payment_method")
+    refuse_spent(method)
     check_ownership(intent, method)
     return method
 
@@ -136,7 +145,6 @@ def check_ownership(intent: Record, method: Record) -> None:
             f"method of the {title}'s own customer, or one that is not attached.",
             "payment_method",
         )
-    refuse_spent(method)
     allowed = intent.body["payment_method_types"]
     if "card" not in allowed:
         raise invalid(

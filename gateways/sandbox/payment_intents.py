@@ -69,8 +69,8 @@ async def update(call: Call) -> Body:
         body["payment_method"] = method.id
     elif "payment_method" in params:
         body["payment_method"] = None
-    elif body["payment_method"]:
-        intents.check_ownership(intent, await call.object("payment_method", body["payment_method"], "customer"))
+    elif "customer" in params and body["payment_method"]:
+        await intents.kept_method(call, intent)
     if "payment_method" in params or method or (repriced and body["status"] == "requires_action"):
         intents.end_challenge(intent)
         body["status"] = "requires_confirmation" if body["payment_method"] else "requires_payment_method"
@@ -94,8 +94,7 @@ async def confirm(call: Call) -> Body | Answer:
         raise intents.lacks_method(intent)
     await _assign(call, intent)
     if method is None:
-        method = await call.object("payment_method", body["payment_method"], "payment_method")
-        intents.check_ownership(intent, method)
+        method = await intents.kept_method(call, intent)
     authenticated = intent.private.pop("authenticated", None) == method.id
     return await _attempt(call, intent, method, authenticated=authenticated)
 
@@ -167,8 +166,7 @@ async def _attempt(call: Call, intent: Record, method: Record, *, authenticated:
             intents.demand_action(call, intent, method)
             return intent.body
         verdict = AUTHENTICATION_REQUIRED
-    check_cvc(method)
-    call.unit.change(method)
+    check_cvc(call, method)
     if isinstance(verdict, Decline):
         return _decline(call, intent, method, verdict, authenticated=authenticated)
     return _approve(call, intent, method, authenticated=authenticated)
@@ -208,10 +206,12 @@ def _approve(call: Call, intent: Record, method: Record, *, authenticated: bool)
     charge = _charge(call, intent, method, None, captured=captured, authenticated=authenticated)
     if usage in ("off_session", "on_session"):
         method.private["set_up"] = method.private.get("set_up") or usage == "off_session"
+        call.unit.change(method)
         if body["customer"] and method.body["customer"] is None:
             attach_to(call, method, body["customer"])
     elif method.body["customer"] is None:
         method.private["spent"] = True
+        call.unit.change(method)
     intents.end_challenge(intent)
     body |= {
         "status": "succeeded" if captured else "requires_capture",

@@ -202,7 +202,7 @@ def refuse_spent(method: Record) -> None:
 
 def attach_to(call: Call, method: Record, owner_id: str) -> None:
     method.body["customer"] = owner_id
-    check_cvc(method)
+    check_cvc(call, method)
     call.unit.change(method)
     call.announce("payment_method.attached", method.body)
 
@@ -214,11 +214,12 @@ def detach_from(call: Call, method: Record) -> None:
     call.announce("payment_method.detached", method.body)
 
 
-def check_cvc(method: Record) -> None:
+def check_cvc(call: Call, method: Record) -> None:
     """The first use of a card checks its security code."""
     checks = method.body["card"]["checks"]
     if checks["cvc_check"] == "unchecked":
         checks["cvc_check"] = shapes.card_behind(method.private).cvc_check
+        call.unit.change(method)
 
 
 def declined(decline: Decline) -> ApiError:

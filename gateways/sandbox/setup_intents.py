@@ -56,8 +56,8 @@ async def update(call: Call) -> Body:
         intents.end_challenge(intent)
         body["payment_method"] = method.id if method else None
         body["status"] = "requires_confirmation" if method else "requires_payment_method"
-    elif body["payment_method"]:
-        intents.check_ownership(intent, await call.object("payment_method", body["payment_method"], "customer"))
+    elif "customer" in params and body["payment_method"]:
+        await intents.kept_method(call, intent)
     call.unit.change(intent)
     return body
 
@@ -70,8 +70,7 @@ async def confirm(call: Call) -> Body | Answer:
         raise intents.lacks_method(intent)
     await intents.assign_common(call, intent)
     if method is None:
-        method = await call.object("payment_method", intent.body["payment_method"], "payment_method")
-        intents.check_ownership(intent, method)
+        method = await intents.kept_method(call, intent)
     return await _attempt(call, intent, method)
 
 
@@ -95,8 +94,7 @@ async def _attempt(call: Call, intent: Record, method: Record, *, authenticated:
         intents.demand_action(call, intent, method)
         _note_attempt(call, intent, method, "requires_action")
         return intent.body
-    check_cvc(method)
-    call.unit.change(method)
+    check_cvc(call, method)
     if isinstance(verdict, Decline):
         answer = intents.failed_answer(intent, method, verdict)
         error = intent.body["last_setup_error"]
@@ -105,6 +103,7 @@ async def _attempt(call: Call, intent: Record, method: Record, *, authenticated:
         call.announce("setup_intent.setup_failed", intent.body)
         return answer
     method.private["set_up"] = method.private.get("set_up") or intent.body["usage"] == "off_session"
+    call.unit.change(method)
     if intent.body["customer"] and method.body["customer"] is None:
         attach_to(call, method, intent.body["customer"])
     intents.end_challenge(intent)

@@ -246,10 +246,9 @@ class Unit:
         """Write every addition and change, in the order they were made."""
         if self._added:
             await self._connection.execute(_ADD, [record.row() for record in self._added])
-        for record in self._changed.values():
-            row = record.row()
-            row["the_id"] = row.pop("id")
-            await self._connection.execute(_CHANGE, row)
+        if self._changed:
+            rows = [record.row() for record in self._changed.values()]
+            await self._connection.execute(_CHANGE, [{"the_id": row.pop("id"), **row} for row in rows])
         self._added.clear()
         self._changed.clear()
 

