@@ -87,7 +87,7 @@ def describe(exception: BaseException) -> dict[str, Any]:
             }
         )
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return {"exception": chain}
+    return {"error_chain": chain}
 
 
 def mask_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

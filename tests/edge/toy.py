@@ -58,6 +58,10 @@ class Note:
     text: str
 
     @strawberry.field
+    def private(self, info: "ToyInfo") -> str | None:
+        raise AccessDenied(info.context.identity)
+
+    @strawberry.field
     def tags(self) -> list["Tag"]:
         return [Tag(name="a"), Tag(name="b")]
 
