@@ -1,0 +1,69 @@
+# Two commands to begin with: `make run` and `make test`. Everything else is for those who change the code.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXPLORER := explorer/dist/index.html
+EXPLORER_SOURCES := $(shell find explorer -path explorer/node_modules -prune -o -path explorer/dist -prune -o -type f -print)
+
+.PHONY: run test check format bench soak reset lock migration explorer explorer-test dev
+
+run: $(VENV)/.runtime explorer-if-possible
+	@$(BIN)/python cli.py serve --prepare
+
+reset:
+	@rm -rf var && echo "The local data is gone; 'make run' starts over."
+
+test: dev
+	@$(BIN)/pytest -n 2 --dist loadfile
+
+check: dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/basedpyright
+	@$(BIN)/lint-imports
+	@$(BIN)/python cli.py schema | diff -u schema/schema.graphql - \
+		|| { echo "The schema changed: run 'make format', and see CHANGELOG.md if it breaks clients."; exit 1; }
+	@$(BIN)/python -m docs.generate --check
+	@$(BIN)/python -m migrations.check
+
+format: dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/python cli.py schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
+	@$(BIN)/python -m docs.generate
+
+bench: dev
+	@$(BIN)/python -m bench
+
+explorer: $(EXPLORER)
+
+explorer-test: dev explorer
+	@cd tests/explorer && npm ci --silent && cd ../.. && $(BIN)/python -m tests.explorer.run
+
+dev: $(VENV)/.runtime $(VENV)/.dev
+
+lock: dev
+	@for name in requirements requirements-dev; do \
+		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+			$$name.in -o $$name.txt; done
+
+$(VENV)/.runtime: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "Perennial needs Python 3.11 or newer: install it, or say which with 'make run PYTHON=python3.12'."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt | $(VENV)/.runtime
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.PHONY: explorer-if-possible
+explorer-if-possible:
+	@if node -e 'const [a,b]=process.versions.node.split("."); process.exit(a>20||(a==20&&b>=19)?0:1)' 2>/dev/null; \
+	then $(MAKE) --no-print-directory explorer; \
+	else echo "No Node 20.19 or newer here: the API starts without its explorer (install Node, then 'make explorer')."; fi
+
+$(EXPLORER): $(EXPLORER_SOURCES)
+	@cd explorer && npm ci --silent --no-audit --no-fund && npm run --silent build
+	@touch $@

@@ -1,0 +1,254 @@
+"""The one command line: `python cli.py --help`.
+
+Owns: commands, and faults of the surroundings told in one line. Does not own: what the commands do.
+May import: everything; heavy parts only inside the command that needs them, so that mistakes are told at once.
+"""
+
+import asyncio
+import socket
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from settings import ROOT, Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from bootstrap import Installation
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Perennial: subscription billing behind GraphQL.")
+out = Console()
+err = Console(stderr=True)
+
+
+class TokenRole(StrEnum):
+    CUSTOMER = "customer"
+    SUPPORT = "support"
+    ADMIN = "admin"
+
+
+_TOKEN_USERS = {TokenRole.CUSTOMER: "demo-card", TokenRole.SUPPORT: "demo-support", TokenRole.ADMIN: "demo-admin"}
+
+
+@cli.command()
+def serve(
+    prepare: Annotated[bool, typer.Option(help="Migrate first and, in development, load the demo data.")] = False,
+) -> None:
+    """Serve the API, the explorer and, in sandbox mode, the sandbox; the worker runs inside unless it is off."""
+    settings = _settings()
+    _refuse_taken_port(settings)
+    if prepare:
+        _migrate(settings)
+    import uvicorn
+
+    from bootstrap import build
+    from logs import configure_logging
+    from server import create_app
+
+    configure_logging(json=not sys.stderr.isatty(), level="WARNING" if sys.stderr.isatty() else "INFO")
+    installation = build(settings)
+    config = uvicorn.Config(
+        create_app(installation),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = uvicorn.Server(config)
+
+    async def run() -> None:
+        if prepare:
+            await _demo(installation)
+        _welcome(installation)
+        await server.serve()
+
+    asyncio.run(run())
+
+
+@cli.command()
+def worker(
+    once: Annotated[bool, typer.Option(help="Do what is due and exit: for a daily cron job.")] = False,
+) -> None:
+    """Do what is due: ask about unknown payments, work on webhooks, end what is over."""
+    settings = _settings()
+    from bootstrap import build
+    from logs import configure_logging
+    from worker import Worker
+
+    configure_logging(json=not sys.stderr.isatty())
+    installation = build(settings)
+
+    async def run() -> None:
+        await installation.start()
+        try:
+            if once:
+                out.print_json(data=dict(await Worker(installation.app).once()))
+            else:
+                await _until_signalled(Worker(installation.app).run)
+        finally:
+            await installation.close()
+
+    asyncio.run(run())
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    settings = _settings()
+    _migrate(settings)
+    out.print("The database is at the newest schema.")
+
+
+@cli.command()
+def demo() -> None:
+    """Load the demo catalog and customers, once. Refused in production."""
+    settings = _settings()
+    from bootstrap import build
+
+    installation = build(settings)
+
+    async def run() -> None:
+        await _demo(installation)
+        await installation.close()
+
+    asyncio.run(run())
+    out.print("The demo data is there.")
+
+
+@cli.command()
+def token(
+    role: Annotated[TokenRole, typer.Option(help="What the bearer may do.")] = TokenRole.CUSTOMER,
+    user: Annotated[str | None, typer.Option(help="The user id; demo-card or demo-admin unless given.")] = None,
+) -> None:
+    """Print an access token, in development only."""
+    settings = _settings()
+    if not settings.is_development:
+        _fail("PERENNIAL_ENVIRONMENT: tokens are issued here in development only; ask your identity provider.")
+    from clocks import SystemClock
+    from resolvers.identity import Role, issue_development_token
+
+    try:
+        issued = issue_development_token(
+            settings, user_id=user or _TOKEN_USERS[role], role=Role(role.value), now=SystemClock().now()
+        )
+    except ValueError as problem:
+        _fail(str(problem))
+    sys.stdout.write(f"{issued}\n")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the GraphQL schema in SDL, as the sandbox serves it."""
+    from schema.snapshot import render_snapshot
+
+    sys.stdout.write(render_snapshot())
+
+
+@cli.command()
+def check() -> None:
+    """Prove that the books are right; exit 1 and say what is wrong if not."""
+    settings = _settings()
+    from bootstrap import build
+    from services.audit import ledger_findings
+
+    installation = build(settings)
+
+    async def run() -> list[str]:
+        await installation.start()
+        findings = await ledger_findings(installation.app)
+        await installation.close()
+        return findings
+
+    findings = asyncio.run(run())
+    for finding in findings:
+        err.print(finding, style="red")
+    if findings:
+        raise typer.Exit(1)
+    out.print("The ledger balances and agrees with every payment.")
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError as problem:
+        _fail(str(problem))
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(message, style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as problem:
+            _fail(
+                f"Port {settings.port} on {settings.host} cannot be used ({problem.strerror}): "
+                "stop what runs there, or set PERENNIAL_PORT."
+            )
+
+
+def _migrate(settings: Settings) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy.exc import DBAPIError
+
+    from models.database import Database
+
+    Database(settings.database_url)  # makes the folder of an SQLite file
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("sqlalchemy.url", settings.database_url.replace("%", "%%"))
+    try:
+        command.upgrade(config, "head")
+    except (DBAPIError, OSError) as problem:
+        reason = str(problem).splitlines()[0]
+        _fail(f"PERENNIAL_DATABASE_URL: the database cannot be reached or migrated ({reason}).")
+
+
+async def _demo(installation: "Installation") -> None:
+    if installation.settings.is_production:
+        _fail("PERENNIAL_ENVIRONMENT: production refuses demo data.")
+    if installation.sandbox is None:
+        return  # the demo's cards exist in the sandbox only
+    from services.demo import load_demo
+
+    await installation.start()
+    await load_demo(installation.app)
+
+
+def _welcome(installation: "Installation") -> None:
+    from server import demo_tokens
+
+    address = installation.settings.own_address
+    where = f"{address}/" if installation.settings.serves_explorer else f"{address}/graphql"
+    out.print(f"\n[bold green]Perennial[/] listens. Explorer: [bold]{where}[/]\n", highlight=False)
+    tokens = {name: issued for name, _, issued in demo_tokens(installation)}
+    for name in ("demo-card", "demo-admin"):
+        if name in tokens:
+            out.print(f"  token of {name}:", style="bold")
+            out.print(f"  {tokens[name]}\n", soft_wrap=True, highlight=False, markup=False)
+
+
+async def _until_signalled(run: "Callable[[asyncio.Event], Awaitable[None]]") -> None:
+    import signal
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    await run(stop)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,182 @@
+"""The ASGI entry: which path goes where, and what lives as long as the process.
+
+Owns: routes, start and end. Does not own: what holds for every request (guard), GraphQL (schema), steps (services).
+May import: bootstrap and everything below it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import orjson
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from bootstrap import Installation
+from gateways.port import WebhookRefused
+from guard import Guard
+from logs import current_request_id
+from resolvers.context import RequestContext
+from resolvers.identity import Identity, Role, TokenVerifier, issue_development_token
+from resolvers.loaders import Loaders
+from schema.build import build_schema
+from schema.transport import GraphQLApp
+from services.webhooks import receive
+from settings import ROOT, WorkerMode
+from worker import Worker
+
+log = structlog.get_logger(__name__)
+
+EXPLORER = ROOT / "explorer" / "dist"
+_READY_SECONDS = 1.5
+_STOP_SECONDS = 20.0
+_TOKEN_LIFETIME = timedelta(hours=12)
+_DEMO_IDENTITIES = (
+    ("demo-card", "Demo customer (Visa saved)", Role.CUSTOMER),
+    ("demo-new", "New customer (no card)", Role.CUSTOMER),
+    ("demo-decline", "Customer whose card declines", Role.CUSTOMER),
+    ("demo-admin", "Administrator", Role.ADMIN),
+)
+_NOT_BUILT = (EXPLORER.parent / "not-built.html").read_text()
+
+
+def create_app(installation: Installation) -> ASGIApp:
+    """The whole server behind its guard. Its lifespan starts and closes the installation."""
+    front = _Front(installation)
+    routes = [
+        Route("/graphql", front.graphql),
+        WebSocketRoute("/graphql", front.graphql),
+        Route("/webhooks/stripe", front.webhook, methods=["POST"]),
+        Route("/health/live", front.live),
+        Route("/health/ready", front.ready),
+    ]
+    if installation.sandbox is not None:
+        routes.append(Mount("/sandbox/stripe", installation.sandbox.app))
+    if installation.settings.serves_explorer:
+        routes += [
+            Route("/", front.explorer),
+            Route("/explorer/config.json", front.explorer_config),
+            Mount("/explorer", StaticFiles(directory=EXPLORER, check_dir=False)),
+        ]
+    return Guard(Starlette(routes=routes, lifespan=front.lifespan), settings=installation.settings)
+
+
+class _Front:
+    """The handlers, and the tasks beside them."""
+
+    def __init__(self, installation: Installation) -> None:
+        settings, app = installation.settings, installation.app
+        self._installation, self._settings, self._app = installation, settings, app
+        self._worker = Worker(app)
+        self.graphql = GraphQLApp(
+            build_schema(
+                sandbox=installation.sandbox is not None,
+                introspection=settings.allows_introspection,
+                require_user_errors=settings.require_user_errors,
+            ),
+            tokens=TokenVerifier(settings),
+            clock=app.security_clock,
+            get_context=self._context,
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Worker and webhook deliveries run beside the requests; at the end they are told to stop and waited for."""
+        await self._installation.start()
+        stop = asyncio.Event()
+        tasks: list[asyncio.Task[None]] = []
+        if self._settings.worker is WorkerMode.EMBEDDED:
+            tasks.append(asyncio.create_task(self._worker.run(stop)))
+        if self._installation.sandbox is not None:
+            tasks.append(asyncio.create_task(self._installation.sandbox.run_deliveries(stop)))
+        try:
+            yield
+        finally:
+            stop.set()
+            if tasks:
+                _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+                for task in late:
+                    task.cancel()
+            await self._installation.close()
+
+    async def webhook(self, request: Request) -> Response:
+        """Verify, store, acknowledge. The work is the worker's."""
+        try:
+            stored = await receive(self._app, await request.body(), request.headers.get("stripe-signature"))
+        except WebhookRefused as refusal:
+            log.warning("webhook_refused", reason=str(refusal))
+            return _json({"error": {"code": "WEBHOOK_REFUSED", "message": str(refusal)}}, 400)
+        except SQLAlchemyError:
+            log.exception("webhook_not_stored")
+            return _json({"error": {"code": "UNAVAILABLE", "message": "Not stored; deliver it again."}}, 503)
+        if stored is not None:
+            self._worker.wake()
+        return _json({"received": True, "duplicate": stored is None})
+
+    async def live(self, _request: Request) -> Response:
+        return _json({"status": "live"})
+
+    async def ready(self, _request: Request) -> Response:
+        """503 while the database does not answer."""
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await self._app.database.ping()
+        except (SQLAlchemyError, OSError, TimeoutError):
+            return _json({"status": "unavailable", "waiting_for": "database"}, 503)
+        return _json({"status": "ready"})
+
+    async def explorer(self, _request: Request) -> Response:
+        page = EXPLORER / "index.html"
+        if not await asyncio.to_thread(page.is_file):
+            return HTMLResponse(_NOT_BUILT)
+        return FileResponse(page, headers={"Cache-Control": "no-cache"})
+
+    async def explorer_config(self, _request: Request) -> Response:
+        """What the explorer needs to know; tokens of demo identities in development with the sandbox only."""
+        return _json(
+            {
+                "endpoint": "/graphql",
+                "environment": self._settings.environment.value,
+                "sandbox": self._installation.sandbox is not None,
+                "identities": [
+                    {"name": name, "label": label, "token": token}
+                    for name, label, token in demo_tokens(self._installation)
+                ],
+            }
+        )
+
+    def _context(self, _request: Request, identity: Identity) -> RequestContext:
+        return RequestContext(
+            app=self._app,
+            identity=identity,
+            loaders=Loaders(self._app.database),
+            settings=self._settings,
+            request_id=current_request_id() or "",
+        )
+
+
+def demo_tokens(installation: Installation) -> list[tuple[str, str, str]]:
+    """Name, label and a fresh token of each demo identity; none where demo data is not for."""
+    settings = installation.settings
+    if not settings.is_development or installation.sandbox is None or not settings.jwt_algorithm.startswith("HS"):
+        return []
+    now = installation.app.security_clock.now()
+    return [
+        (
+            name,
+            label,
+            issue_development_token(settings, user_id=name, role=role, now=now, lifetime=_TOKEN_LIFETIME),
+        )
+        for name, label, role in _DEMO_IDENTITIES
+    ]
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")

