@@ -123,6 +123,11 @@ def _render_json(_logger: object, _method: str, event: MutableMapping[str, Any])
     return orjson.dumps(event, default=str).decode()
 
 
+def _no_websocket_address(record: logging.LogRecord) -> bool:
+    """Uvicorn tells a WebSocket's address with its query string, where some clients put a token."""
+    return '"WebSocket %s"' not in str(record.msg)
+
+
 def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's loggers through one masking pipeline to `stream` (stderr).
 
@@ -158,3 +163,4 @@ def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO 
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"  # the guard writes the access line
+    logging.getLogger("uvicorn.error").addFilter(_no_websocket_address)

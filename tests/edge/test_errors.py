@@ -159,6 +159,7 @@ def test_tracebacks_of_other_libraries_are_described_not_printed(written, json_l
 
 def test_the_servers_own_access_line_is_silenced_for_it_holds_the_query_string(written):
     logging.getLogger("uvicorn.access").info("GET /graphql?query=canary")
+    logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "127.0.0.1:1", "/graphql?token=canary")
     assert written.getvalue() == ""
 
 

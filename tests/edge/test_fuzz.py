@@ -19,8 +19,8 @@ VERIFIER = TokenVerifier(settings_for())
 fuzzed = settings(max_examples=200, deadline=None, print_blob=True)
 
 words = st.sampled_from(
-    "{ } ( ) ... : $v @skip(if: true on Query Note hello self notes first: F fragment query mutation addNote userErrors "
-    '__schema __type 1 "x" [ ] Int ! = a: nodes'.split()
+    "{ } ( ) ... : $v @skip(if: true on Query Note hello self notes first: F fragment query mutation addNote "
+    'userErrors __schema __type 1 "x" [ ] Int ! = a: nodes'.split()
 )
 
 
