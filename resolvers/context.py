@@ -1,0 +1,66 @@
+"""What a resolver works with: the application, the caller and the request's loaders."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from models.customers import Customer
+from resolvers.access import is_staff
+from resolvers.identity import Identity, Role
+from resolvers.loaders import Loaders
+from services.app import Actor, ActorKind, App
+from settings import Settings
+
+_KINDS = {
+    Role.CUSTOMER: ActorKind.CUSTOMER,
+    Role.SUPPORT: ActorKind.SUPPORT,
+    Role.ADMIN: ActorKind.ADMIN,
+    Role.SERVICE: ActorKind.SERVICE,
+}
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request's surroundings. `request_id` is the one that logs and masked errors name."""
+
+    app: App
+    identity: Identity
+    loaders: Loaders
+    settings: Settings
+    request_id: str
+    _now: datetime | None = field(default=None, init=False)
+
+    @property
+    def now(self) -> datetime:
+        """The billing instant by which this request is answered, the same for all its fields."""
+        if self._now is None:
+            self._now = self.app.now()
+        return self._now
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the cause of a step; only for fields that nobody is kept from (KeyError for PUBLIC)."""
+        who = self.identity
+        return Actor(_KINDS[who.role], who.user_id, email=who.email, name=who.name)
+
+    @property
+    def is_staff(self) -> bool:
+        return is_staff(self.identity)
+
+    async def own_customer(self) -> Customer | None:
+        """The caller's own customer; None before the first mutation of that user, and for nobody."""
+        if self.identity.user_id is None:
+            return None
+        return await self.loaders.customer_of_user.load(self.identity.user_id)
+
+    async def owns(self, customer_id: str) -> bool:
+        own = await self.own_customer()
+        return own is not None and own.id == customer_id
+
+    async def may_see(self, customer_id: str) -> bool:
+        """Whether a row of that customer may be shown: to its owner and to staff."""
+        return self.is_staff or await self.owns(customer_id)
+
+    def forget(self) -> None:
+        """Read everything anew from here on: a step has changed rows."""
+        self.loaders = self.loaders.fresh()
+        self._now = None

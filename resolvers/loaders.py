@@ -1,0 +1,225 @@
+"""Batching: everything that one level of a query asks of one edge becomes one statement.
+
+Owns: the loaders of one request, each batch in a short read session of its own. Does not own: who may see a row.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+from aiodataloader import DataLoader
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.lifecycle import SUBSCRIPTION
+from models.catalog import AppRole, Plan, Price, Product, prices_of
+from models.customers import Customer, GatewayAccount, PaymentMethod
+from models.database import Database
+from models.invoices import Invoice, InvoiceLine, lines_of
+from models.lists import Page, by_ids
+from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of
+from models.subscriptions import Change, Subscription, SubscriptionItem, changes_of, items_of
+from resolvers.batches import (
+    INVOICES,
+    PAYMENT_METHODS,
+    PAYMENTS,
+    PLANS,
+    SUBSCRIPTIONS,
+    Listing,
+    Span,
+    Where,
+    counts_of,
+    pages_of,
+)
+
+R = TypeVar("R", bound=SQLModel)
+K = TypeVar("K", bound=Hashable)
+
+Rows = Callable[[AsyncSession, Sequence[str]], Awaitable[Sequence[R]]]
+
+
+class Loaders:
+    """The loaders of one request. `fresh` forgets all that was read, after a mutation changed it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pages: dict[tuple[str, str], DataLoader[Any, Any]] = {}
+        self._counts: dict[tuple[str, str], DataLoader[Any, Any]] = {}
+
+    def fresh(self) -> "Loaders":
+        return Loaders(self._database)
+
+    @cached_property
+    def product(self) -> DataLoader[str, Product | None]:
+        return self._one(Product)
+
+    @cached_property
+    def plan(self) -> DataLoader[str, Plan | None]:
+        return self._one(Plan)
+
+    @cached_property
+    def price(self) -> DataLoader[str, Price | None]:
+        return self._one(Price)
+
+    @cached_property
+    def app_role(self) -> DataLoader[int, AppRole | None]:
+        return self._one(AppRole)
+
+    @cached_property
+    def customer(self) -> DataLoader[str, Customer | None]:
+        return self._one(Customer)
+
+    @cached_property
+    def customer_of_user(self) -> DataLoader[str, Customer | None]:
+        return self._one(Customer, key="user_id")
+
+    @cached_property
+    def payment_method(self) -> DataLoader[str, PaymentMethod | None]:
+        return self._one(PaymentMethod)
+
+    @cached_property
+    def payment_method_of_ref(self) -> DataLoader[str, PaymentMethod | None]:
+        """By the gateway's reference; null when the card was not kept."""
+        return self._one(PaymentMethod, key="gateway_ref")
+
+    @cached_property
+    def subscription(self) -> DataLoader[str, Subscription | None]:
+        return self._one(Subscription)
+
+    @cached_property
+    def invoice(self) -> DataLoader[str, Invoice | None]:
+        return self._one(Invoice)
+
+    @cached_property
+    def invoice_of_number(self) -> DataLoader[str, Invoice | None]:
+        return self._one(Invoice, key="number")
+
+    @cached_property
+    def payment(self) -> DataLoader[str, Payment | None]:
+        return self._one(Payment)
+
+    @cached_property
+    def payment_of_invoice(self) -> DataLoader[str, Payment | None]:
+        return self._one(Payment, key="invoice_id")
+
+    @cached_property
+    def prices_of_plan(self) -> DataLoader[str, Sequence[Price]]:
+        """The default price first."""
+        return self._many(prices_of, "plan_id")
+
+    @cached_property
+    def accounts_of_customer(self) -> DataLoader[str, Sequence[GatewayAccount]]:
+        return self._many(self._by("customer_id", GatewayAccount), "customer_id")
+
+    @cached_property
+    def items_of_subscription(self) -> DataLoader[str, Sequence[SubscriptionItem]]:
+        return self._many(items_of, "subscription_id")
+
+    @cached_property
+    def changes_of_subscription(self) -> DataLoader[str, Sequence[Change]]:
+        async def changes(session: AsyncSession, ids: Sequence[str]) -> Sequence[Change]:
+            return await changes_of(session, SUBSCRIPTION.name, ids)
+
+        return self._many(changes, "subject_id")
+
+    @cached_property
+    def lines_of_invoice(self) -> DataLoader[str, Sequence[InvoiceLine]]:
+        return self._many(lines_of, "invoice_id")
+
+    @cached_property
+    def attempts_of_payment(self) -> DataLoader[str, Sequence[ChargeAttempt]]:
+        return self._many(attempts_of, "payment_id")
+
+    @cached_property
+    def intents_of_payment(self) -> DataLoader[str, Sequence[CollectionIntent]]:
+        return self._many(self._by("payment_id", CollectionIntent), "payment_id")
+
+    async def newest_intent(self, payment_id: str) -> CollectionIntent | None:
+        """The payment's intent with the highest number."""
+        return max(await self.intents_of_payment.load(payment_id), key=lambda intent: intent.n, default=None)
+
+    async def plans_of_product(self, product_id: str, where: Where, span: Span) -> Page[Plan]:
+        return await self._page(PLANS, "product_id", product_id, where, span)
+
+    async def methods_of_customer(self, customer_id: str, where: Where, span: Span) -> Page[PaymentMethod]:
+        return await self._page(PAYMENT_METHODS, "customer_id", customer_id, where, span)
+
+    async def subscriptions_of_customer(self, customer_id: str, where: Where, span: Span) -> Page[Subscription]:
+        return await self._page(SUBSCRIPTIONS, "customer_id", customer_id, where, span)
+
+    async def invoices_of(self, parent: str, parent_id: str, where: Where, span: Span) -> Page[Invoice]:
+        """`parent` is customer_id or subscription_id."""
+        return await self._page(INVOICES, parent, parent_id, where, span)
+
+    async def payments_of(self, parent: str, parent_id: str, where: Where, span: Span) -> Page[Payment]:
+        """`parent` is customer_id or subscription_id."""
+        return await self._page(PAYMENTS, parent, parent_id, where, span)
+
+    async def latest_payment(self, subscription_id: str, where: Where) -> Payment | None:
+        page = await self.payments_of("subscription_id", subscription_id, where, Span(limit=1))
+        return page.rows[0] if page.rows else None
+
+    async def count(self, listing: Listing[Any], parent: str, parent_id: str, where: Where) -> int:
+        """How long one parent's list is in all."""
+        loader = self._counts.get((listing.name, parent))
+        if loader is None:
+
+            async def counts(session: AsyncSession, ids: Sequence[str], where: Where) -> dict[str, int]:
+                return await counts_of(session, listing, parent, ids, where)
+
+            loader = self._counts[listing.name, parent] = self._alike(counts)
+        return await loader.load((parent_id, where))
+
+    async def _page(self, listing: Listing[R], parent: str, parent_id: str, where: Where, span: Span) -> Page[R]:
+        loader = self._pages.get((listing.name, parent))
+        if loader is None:
+
+            async def pages(session: AsyncSession, ids: Sequence[str], wish: tuple[Where, Span]) -> dict[str, Page[R]]:
+                return await pages_of(session, listing, parent, ids, *wish)
+
+            loader = self._pages[listing.name, parent] = self._alike(pages)
+        return await loader.load((parent_id, (where, span)))
+
+    def _one(self, row: type[R], *, key: str = "id") -> DataLoader[Any, R | None]:
+        """The row whose `key` is the one asked for, or None."""
+
+        async def batch(wanted: list[Any]) -> list[R | None]:
+            async with self._database.read() as session:
+                rows = await by_ids(session, row, wanted, key=getattr(row, key))
+            found = {getattr(each, key): each for each in rows}
+            return [found.get(each) for each in wanted]
+
+        return DataLoader(batch)
+
+    def _many(self, rows: Rows[R], parent: str) -> DataLoader[str, Sequence[R]]:
+        """All rows of the parent asked for, in the order of the query."""
+
+        async def batch(wanted: list[str]) -> list[Sequence[R]]:
+            found: dict[str, list[R]] = {each: [] for each in wanted}
+            async with self._database.read() as session:
+                for row in await rows(session, wanted):
+                    found[getattr(row, parent)].append(row)
+            return [found[each] for each in wanted]
+
+        return DataLoader(batch)
+
+    def _by(self, key: str, row: type[R]) -> Rows[R]:
+        async def rows(session: AsyncSession, ids: Sequence[str]) -> Sequence[R]:
+            return await by_ids(session, row, ids, key=getattr(row, key))
+
+        return rows
+
+    def _alike(
+        self, read: Callable[[AsyncSession, Sequence[str], Any], Awaitable[dict[str, Any]]]
+    ) -> DataLoader[tuple[str, Any], Any]:
+        """Keys are (parent, wish): one statement for all parents with the same wish."""
+
+        async def batch(wanted: list[tuple[str, Any]]) -> list[Any]:
+            parents: dict[Any, list[str]] = {}
+            for parent, wish in wanted:
+                parents.setdefault(wish, []).append(parent)
+            async with self._database.read() as session:
+                found = {wish: await read(session, ids, wish) for wish, ids in parents.items()}
+            return [found[wish][parent] for parent, wish in wanted]
+
+        return DataLoader(batch)

@@ -1,0 +1,127 @@
+"""Rows that belong to a customer: looked up one by one and listed, never another's.
+
+A missing and a foreign row are both None. Lists are narrowed to the caller's own unless the caller is staff.
+"""
+
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from models.customers import Customer, PaymentMethod
+from models.invoices import Invoice
+from models.lists import Page, count
+from models.payments import Payment
+from models.subscriptions import Subscription
+from resolvers.access import refuse_foreign_owner
+from resolvers.batches import (
+    EVERYTHING,
+    INVOICES,
+    PAYMENT_METHODS,
+    PAYMENTS,
+    InvoicesWhere,
+    Listing,
+    LivePaymentMethods,
+    PaymentsWhere,
+    Span,
+    SubscriptionsWhere,
+    Where,
+    page_of,
+)
+from resolvers.context import RequestContext
+
+
+class _Owned(Protocol):
+    customer_id: str
+
+
+Row = TypeVar("Row", bound=_Owned)
+
+
+async def visible(context: RequestContext, row: Row | None) -> Row | None:
+    """The row if the caller may see it; whether it exists otherwise stays unsaid."""
+    return row if row is not None and await context.may_see(row.customer_id) else None
+
+
+async def subscription(context: RequestContext, subscription_id: str) -> Subscription | None:
+    return await visible(context, await context.loaders.subscription.load(subscription_id))
+
+
+async def payment_method(context: RequestContext, payment_method_id: str) -> PaymentMethod | None:
+    return await visible(context, await context.loaders.payment_method.load(payment_method_id))
+
+
+async def invoice(context: RequestContext, *, id: str | None, number: str | None) -> Invoice | None:
+    """By exactly one of the two."""
+    loaders = context.loaders
+    found = await (loaders.invoice.load(id) if id is not None else loaders.invoice_of_number.load(number or ""))
+    return await visible(context, found)
+
+
+async def payment(context: RequestContext, payment_id: str) -> Payment | None:
+    return await visible(context, await context.loaders.payment.load(payment_id))
+
+
+async def customer(context: RequestContext, customer_id: str) -> Customer | None:
+    found = await context.loaders.customer.load(customer_id)
+    return found if found is not None and await context.may_see(found.id) else None
+
+
+async def my_subscription(context: RequestContext, product_code: str | None) -> Subscription | None:
+    """The caller's subscription that has not ended, the newest if there are several products."""
+    own = await context.own_customer()
+    return None if own is None else await live_subscription(context, own.id, product_code)
+
+
+async def live_subscription(context: RequestContext, customer_id: str, product_code: str | None) -> Subscription | None:
+    where = SubscriptionsWhere(live=True, product_code=product_code)
+    page = await context.loaders.subscriptions_of_customer(customer_id, where, Span(limit=1))
+    return page.rows[0] if page.rows else None
+
+
+class OwnedList:
+    """One root list as this caller may read it: a page, and how long it is in all if asked."""
+
+    def __init__(self, context: RequestContext, listing: Listing[Any], where: Where | None) -> None:
+        self._context, self._listing, self._where = context, listing, where
+
+    async def page(self, span: Span) -> Page[Any]:
+        if self._where is None:
+            return Page((), has_next=False, has_previous=False)
+        async with self._context.app.database.read() as session:
+            return await page_of(session, self._listing, self._where, span)
+
+    async def count(self) -> int:
+        if self._where is None:
+            return 0
+        async with self._context.app.database.read() as session:
+            return await count(session, self._listing.row, self._where.conditions())
+
+
+async def payment_methods(context: RequestContext, *, customer_id: str | None, where: LivePaymentMethods) -> OwnedList:
+    return await _narrowed(context, PAYMENT_METHODS, where, customer_id)
+
+
+async def invoices(context: RequestContext, *, customer_id: str | None, where: InvoicesWhere) -> OwnedList:
+    return await _narrowed(context, INVOICES, where, customer_id)
+
+
+async def payments(context: RequestContext, *, customer_id: str | None, where: PaymentsWhere) -> OwnedList:
+    """Raises AccessDenied when a customer names another user as owner."""
+    owner = where.owner_user_id
+    if owner is not None and not context.is_staff and owner != context.identity.user_id:
+        raise refuse_foreign_owner(context.identity)
+    return await _narrowed(context, PAYMENTS, where, customer_id)
+
+
+def public(context: RequestContext, listing: Listing[Any], where: Where = EVERYTHING) -> OwnedList:
+    """A list that belongs to nobody, such as the catalog."""
+    return OwnedList(context, listing, where)
+
+
+async def _narrowed(context: RequestContext, listing: Listing[Any], where: Any, customer_id: str | None) -> OwnedList:
+    """Staff reads any customer's or all; everybody else their own, which is empty before they are a customer."""
+    if context.is_staff:
+        return OwnedList(context, listing, replace(where, customer_id=customer_id))
+    own = await context.own_customer()
+    if customer_id is not None and (own is None or own.id != customer_id):
+        raise refuse_foreign_owner(context.identity)
+    return OwnedList(context, listing, None if own is None else replace(where, customer_id=own.id))

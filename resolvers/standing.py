@@ -1,0 +1,115 @@
+"""How things stand for the customer: whether the money has come, and what to do next. Derived, never stored."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from billing.charging import CardProblem
+from billing.lifecycle import SUBSCRIPTION, PaymentStatus, SubscriptionStatus
+from models.payments import ChargeAttempt, CollectionIntent, Payment
+from models.subscriptions import Subscription
+
+
+class PaymentConfirmation(StrEnum):
+    PENDING = "pending"
+    PROCESSING = "processing"
+    PAID = "paid"
+    CANCELED = "canceled"
+
+
+class NextActionType(StrEnum):
+    CONFIRM_WITH_SDK = "confirm_with_sdk"
+    REDIRECT = "redirect"
+    ADD_PAYMENT_METHOD = "add_payment_method"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class NextAction:
+    """What the customer does next; the addresses are there only where they are needed."""
+
+    type: NextActionType
+    redirect_url: str | None = None
+    return_url: str | None = None
+
+
+NOTHING_TO_DO = NextAction(NextActionType.NONE)
+
+CONFIRMATIONS: Mapping[PaymentStatus, PaymentConfirmation] = {
+    PaymentStatus.REQUIRES_PAYMENT_METHOD: PaymentConfirmation.PENDING,
+    PaymentStatus.REQUIRES_CONFIRMATION: PaymentConfirmation.PENDING,
+    PaymentStatus.REQUIRES_ACTION: PaymentConfirmation.PENDING,
+    PaymentStatus.FAILED: PaymentConfirmation.PENDING,
+    PaymentStatus.UNKNOWN: PaymentConfirmation.PENDING,
+    PaymentStatus.PROCESSING: PaymentConfirmation.PROCESSING,
+    PaymentStatus.SUCCEEDED: PaymentConfirmation.PAID,
+    PaymentStatus.CANCELED: PaymentConfirmation.CANCELED,
+}
+_RENEWING = frozenset((SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE))
+_NEEDS_A_CARD = frozenset((PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.FAILED))
+
+
+def statuses(confirmations: Iterable[PaymentConfirmation]) -> frozenset[PaymentStatus]:
+    """The payment statuses that read as one of these."""
+    wanted = frozenset(confirmations)
+    return frozenset(status for status, confirmation in CONFIRMATIONS.items() if confirmation in wanted)
+
+
+def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentConfirmation:
+    """By the latest payment; without one there was nothing to pay, so it counts as paid once it was activated."""
+    if latest is not None:
+        return CONFIRMATIONS[latest.status]
+    if subscription.activated_at is not None:
+        return PaymentConfirmation.PAID
+    ended = subscription.status in SUBSCRIPTION.final
+    return PaymentConfirmation.CANCELED if ended else PaymentConfirmation.PENDING
+
+
+def will_renew(subscription: Subscription) -> bool:
+    return subscription.status in _RENEWING and not subscription.cancel_at_period_end
+
+
+def ends_at(subscription: Subscription) -> datetime | None:
+    """When it will end, or did; None while it goes on."""
+    if subscription.ended_at is not None:
+        return subscription.ended_at
+    return subscription.period_end if subscription.cancel_at_period_end else None
+
+
+def action_of_payment(payment: Payment, redirect_url: str | None) -> NextAction:
+    """`redirect_url` is where the bank waits for the customer, None when the browser SDK knows the way."""
+    if payment.status is PaymentStatus.REQUIRES_ACTION:
+        kind = NextActionType.REDIRECT if redirect_url is not None else NextActionType.CONFIRM_WITH_SDK
+        return NextAction(kind, redirect_url, payment.return_url)
+    if payment.status in _NEEDS_A_CARD:
+        return NextAction(NextActionType.CONFIRM_WITH_SDK, return_url=payment.return_url)
+    return NOTHING_TO_DO
+
+
+def action_of_subscription(
+    subscription: Subscription, latest: Payment | None, intent: CollectionIntent | None, *, has_card: bool
+) -> NextAction:
+    """First the payment that is under way, then a card for the next one."""
+    if subscription.status in SUBSCRIPTION.final:
+        return NOTHING_TO_DO
+    if latest is not None:
+        action = action_of_payment(latest, intent.next_action_url if intent is not None else None)
+        if action.type is not NextActionType.NONE:
+            return action
+    costs = subscription.original_amount_minor > subscription.discount_amount_minor
+    if costs and will_renew(subscription) and not has_card:
+        return NextAction(NextActionType.ADD_PAYMENT_METHOD)
+    return NOTHING_TO_DO
+
+
+def problem_of(row: Payment | ChargeAttempt) -> CardProblem | None:
+    """Why the card was refused, if it was."""
+    if row.error_code is None:
+        return None
+    return CardProblem(
+        code=row.error_code,
+        message=row.error_message or "The card was refused.",
+        decline_code=row.error_decline_code,
+        advice_code=row.error_advice_code,
+    )

@@ -1,0 +1,89 @@
+"""The schema put together: roots, names, and access enforced on every field of the table."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from graphql import GraphQLField, GraphQLSchema, is_object_type
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
+from strawberry.types.base import StrawberryObjectDefinition, StrawberryType
+
+from resolvers.access import ACCESS, require
+from schema.documents import GuardedSchema
+from schema.errors import DocumentError, ErrorCode
+from schema.queries import Query
+from schema.scalars import SCALARS
+from schema.user_errors import USER_ERRORS
+
+Resolve = Callable[..., Any]
+
+
+class Names(NameConverter):
+    """`SubscriptionConnection`, though its entries are called PlanSubscription."""
+
+    def from_generic(self, generic_type: StrawberryObjectDefinition, types: list[StrawberryType | type]) -> str:
+        return super().from_generic(generic_type, types).replace("PlanSubscription", "Subscription")
+
+
+def build_schema(*, sandbox: bool, introspection: bool = True, require_user_errors: bool = True) -> GuardedSchema:
+    """The GraphQL schema; `sandbox` adds the mutations that play the browser. Build it once per process."""
+    schema = GuardedSchema(
+        query=Query,
+        types=USER_ERRORS,
+        config=StrawberryConfig(auto_camel_case=True, name_converter=Names(), scalar_map=SCALARS),
+        introspection=introspection,
+        require_user_errors=require_user_errors,
+    )
+    enforce_access(schema._schema)
+    return schema
+
+
+def enforce_access(schema: GraphQLSchema) -> None:
+    """Put the access table before the resolvers. ValueError for a root field that the table does not name."""
+    roots = {root.name for root in (schema.query_type, schema.mutation_type, schema.subscription_type) if root}
+    for coordinate, field in _fields(schema):
+        if coordinate in ACCESS:
+            field.resolve = _guarded(field.resolve, coordinate)
+        elif coordinate.partition(".")[0] in roots:
+            raise ValueError(f"{coordinate} has no roles in resolvers.access.ACCESS")
+        if field.args:
+            field.resolve = _storable(field.resolve)
+
+
+def _fields(schema: GraphQLSchema) -> Iterator[tuple[str, GraphQLField]]:
+    for name, kind in schema.type_map.items():
+        if is_object_type(kind) and not name.startswith("__"):
+            for field_name, field in kind.fields.items():
+                yield f"{name}.{field_name}", field
+
+
+def _guarded(resolve: Resolve | None, coordinate: str) -> Resolve:
+    assert resolve is not None  # Strawberry gives every field one
+
+    def checked(source: Any, info: Any, **arguments: Any) -> Any:
+        require(info.context.identity, coordinate)
+        return resolve(source, info, **arguments)
+
+    return checked
+
+
+def _storable(resolve: Resolve | None) -> Resolve:
+    """Texts that no database can hold are refused here, for every argument of every field."""
+    assert resolve is not None  # Strawberry gives every field one
+
+    def checked(source: Any, info: Any, **arguments: Any) -> Any:
+        for name, value in arguments.items():
+            if not _is_storable(value):
+                message = f"{name}: text must not hold NUL or half a character (a lone surrogate)."
+                raise DocumentError(message, ErrorCode.BAD_USER_INPUT)
+        return resolve(source, info, **arguments)
+
+    return checked
+
+
+def _is_storable(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, dict):
+        return all(_is_storable(key) and _is_storable(each) for key, each in value.items())
+    return all(map(_is_storable, value)) if isinstance(value, list) else True

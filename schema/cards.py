@@ -1,0 +1,183 @@
+"""Saved cards: all that a gateway tells of them, never a number."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import strawberry
+from strawberry.scalars import JSON
+
+from models.customers import PaymentMethod as PaymentMethodRow
+from schema import customers
+from schema.enums import CardFunding, CheckResult, GatewayPlatform
+from schema.fields import CustomerRef, Info, described
+from schema.interfaces import Node, Record, record_fields
+from schema.scalars import CountryCode
+
+EXPIRES_SOON = timedelta(days=31)
+
+
+@strawberry.type(description="A postal address; every part may be missing.")
+class Address:
+    line1: str | None = described("Street and number, or a post box.")
+    line2: str | None = described("Flat, floor or building.")
+    city: str | None = described("City or town.")
+    state: str | None = described("State, county or province.")
+    postal_code: str | None = described("ZIP or postal code.")
+    country_code: CountryCode | None = described("The country.")
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Address":
+        return cls(
+            line1=facts.get("line1"),
+            line2=facts.get("line2"),
+            city=facts.get("city"),
+            state=facts.get("state"),
+            postal_code=facts.get("postal_code"),
+            country_code=_country(facts.get("country")),
+        )
+
+
+@strawberry.type(description="Whom a card belongs to, as given when it was saved.")
+class BillingDetails:
+    name: str | None = described("The holder's name.")
+    email: str | None = described("The holder's email address.")
+    phone: str | None = described("The holder's telephone number.")
+    address: Address = described("The holder's address.")
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "BillingDetails":
+        return cls(
+            name=facts.get("name"),
+            email=facts.get("email"),
+            phone=facts.get("phone"),
+            address=Address.of(facts.get("address") or {}),
+        )
+
+
+@strawberry.type(description="What the issuer said of the details given with a card.")
+class CardChecks:
+    address_line1: CheckResult = described("Of the street.", name="addressLine1")
+    address_postal_code: CheckResult = described("Of the postal code.")
+    cvc: CheckResult = described("Of the security code.")
+
+
+@strawberry.type(description="The networks that can carry a card's charges.")
+class CardNetworks:
+    available: list[str] = described("All of them, such as visa.")
+    preferred: str | None = described("The one that the holder prefers, if told.")
+
+
+@strawberry.type(description="A card.")
+class Card:
+    brand: str = described("Its brand in lower case, such as visa.")
+    last4: str = described("The last four digits.")
+    exp_month: int = described("The month of expiry, 1 to 12.")
+    exp_year: int = described("The year of expiry, four digits.")
+    country_code: CountryCode | None = described("The issuer's country.")
+    funding: CardFunding = described("How it is funded.")
+    fingerprint: str | None = described("Equal for the same card number saved twice.")
+    checks: CardChecks = described("What the issuer said of the details given with it.")
+    networks: CardNetworks = described("The networks that can carry its charges.")
+    three_d_secure_supported: bool = described("Whether the issuer can ask its holder by 3-D Secure.")
+    wallet: str | None = described("The wallet that it came from, such as apple_pay.")
+    generated_from: str | None = described("The payment that it was generated from, if it was.")
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "Card":
+        return cls(
+            brand=facts["brand"],
+            last4=facts["last4"],
+            exp_month=facts["exp_month"],
+            exp_year=facts["exp_year"],
+            country_code=_country(facts.get("country")),
+            funding=_member(CardFunding, facts.get("funding"), CardFunding.UNKNOWN),
+            fingerprint=facts.get("fingerprint"),
+            checks=CardChecks(
+                address_line1=_check(facts.get("address_line1_check")),
+                address_postal_code=_check(facts.get("address_postal_code_check")),
+                cvc=_check(facts.get("cvc_check")),
+            ),
+            networks=CardNetworks(
+                available=list(facts.get("networks") or ()), preferred=facts.get("preferred_network")
+            ),
+            three_d_secure_supported=bool(facts.get("three_d_secure_supported")),
+            wallet=facts.get("wallet"),
+            generated_from=facts.get("generated_from"),
+        )
+
+
+@strawberry.type(description="A saved way to pay.")
+class PaymentMethod(Node, Record):
+    gateway_id: str = described("The gateway's own id for it.")
+    platform: GatewayPlatform = described("The gateway that keeps it.")
+    type: str = described("What kind of thing it is: card.")
+    livemode: bool = described("Whether it pays with real money.")
+    card: Card | None = described("The card, if it is one.")
+    billing_details: BillingDetails = described("Whom it belongs to.")
+    card_holder_name: str | None = described("The holder's name, the same as in `billingDetails`.")
+    card_holder_zip: str | None = described("The holder's postal code, the same as in `billingDetails.address`.")
+    metadata: JSON = described("The merchant's own notes.")
+    customer_id: strawberry.Private[str]
+
+    @classmethod
+    def of(cls, row: PaymentMethodRow) -> "PaymentMethod":
+        details = BillingDetails.of(row.billing_details)
+        return cls(
+            **record_fields(row),
+            gateway_id=row.gateway_ref,
+            platform=GatewayPlatform(row.platform),
+            type=row.type,
+            livemode=row.livemode,
+            card=Card.of(row.card) if row.card is not None else None,
+            billing_details=details,
+            card_holder_name=details.name,
+            card_holder_zip=details.address.postal_code,
+            metadata=JSON(row.meta),
+            customer_id=row.customer_id,
+        )
+
+    @strawberry.field(description="Whether it pays for what has no card of its own.")
+    async def is_default(self, info: Info) -> bool:
+        row = await info.context.loaders.customer.load(self.customer_id)
+        return row is not None and row.default_payment_method_id == self.id
+
+    @strawberry.field(description="Whether it is expired or will be within 31 days.")
+    def is_expiring_soon(self, info: Info) -> bool:
+        if self.card is None:
+            return False
+        return _expiry(self.card) <= info.context.now + EXPIRES_SOON
+
+    @strawberry.field(description="Whose it is.")
+    async def customer(self, info: Info) -> CustomerRef:
+        return await customers.customer_of(info, self.customer_id)
+
+
+def _expiry(card: Card) -> datetime:
+    """The first instant at which the card is no longer good: the end of its month."""
+    years, month = divmod(card.exp_month, 12)
+    return datetime(card.exp_year + years, month + 1, 1, tzinfo=UTC)
+
+
+M = TypeVar("M")
+
+
+def _member(enum: type[M], value: Any, otherwise: M) -> M:
+    try:
+        return enum(value)  # pyright: ignore[reportCallIssue] (an enum's look-up by value)
+    except ValueError:
+        return otherwise
+
+
+def _check(value: str | None) -> CheckResult:
+    return _member(CheckResult, value, CheckResult.UNCHECKED)
+
+
+def _country(value: str | None) -> CountryCode | None:
+    return CountryCode(value) if value else None
+
+
+async def payment_method_of(info: Info, payment_method_id: str | None) -> PaymentMethod | None:
+    """The card of that id, also one that has been detached since."""
+    row = await info.context.loaders.payment_method.load(payment_method_id) if payment_method_id else None
+    return PaymentMethod.of(row) if row is not None else None

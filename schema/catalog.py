@@ -1,0 +1,155 @@
+"""What is for sale."""
+
+from datetime import datetime
+from typing import Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+
+from billing.calendar import Interval
+from models.catalog import AppRole as AppRoleRow
+from models.catalog import Plan as PlanRow
+from models.catalog import Price as PriceRow
+from models.catalog import Product as ProductRow
+from resolvers.batches import PLANS, SUBSCRIPTIONS, PlansWhere, SubscriptionsWhere
+from schema.connections import After, Connection, First, connection, span
+from schema.fields import Info, PlanRef, ProductRef, argument, described
+from schema.interfaces import Node, Record, record_fields
+from schema.money import Money
+from schema.scalars import CurrencyCode
+
+
+@strawberry.type(description="A role of the merchant's own application, granted while a plan is paid.")
+class AppRole:
+    id: int = described("The application's own number for it.")
+    code: str = described("Its name in the application's code.")
+    name: str = described("Its name for people.")
+
+    @classmethod
+    def of(cls, row: AppRoleRow) -> "AppRole":
+        return cls(id=row.id, code=row.code, name=row.name)
+
+
+@strawberry.type(description="What a plan costs in one currency. A price never changes: a new one replaces it.")
+class PlanPrice(Node):
+    currency_code: CurrencyCode = described("The currency.")
+    amount: Money = described("The price of one period.")
+    is_default: bool = described("Whether it is the price when no currency is asked for.")
+    is_active: bool = described("Whether new subscriptions can have it.")
+    effective_from: datetime = described("Since when it holds.")
+
+    @classmethod
+    def of(cls, row: PriceRow) -> "PlanPrice":
+        return cls(
+            id=strawberry.ID(row.id),
+            currency_code=CurrencyCode(row.currency),
+            amount=Money.of(row.amount),
+            is_default=row.is_default,
+            is_active=row.is_active,
+            effective_from=row.effective_from,
+        )
+
+
+@strawberry.type(description="A way to buy a product: how often, at which prices. `subscribe` takes its id or code.")
+class Plan(Node, Record):
+    code: str = described("Its public name, for `subscribe(planCode)` and `plan(code)`.")
+    name: str = described("Its name for people.")
+    item: str | None = described("What the merchant's own system calls the thing sold.")
+    highlight: str | None = described("A word to draw attention to it, such as 'Popular'.")
+    description: str | None = described("What one gets, for people.")
+    position: int = described("Its place in the shop; plans are listed in this order.")
+    interval: Interval = described("The unit of its period.")
+    interval_count: int = described("How many units make a period.")
+    billing_day: int | None = described("The day of the month that it bills on; null bills on the day of subscribing.")
+    trial_period_days: int = described("How many days are free at first.")
+    cancel_at_period_end: bool = described("Whether new subscriptions end with their period instead of renewing.")
+    is_active: bool = described("Whether it exists for new subscriptions at all.")
+    is_online_sale: bool = described("Whether customers may subscribe to it themselves.")
+    metadata: JSON = described("The merchant's own notes.")
+    product_id: strawberry.Private[str]
+    role_id: strawberry.Private[int | None]
+
+    @classmethod
+    def of(cls, row: PlanRow) -> "Plan":
+        return cls(
+            **record_fields(row),
+            code=row.code,
+            name=row.name,
+            item=row.item,
+            highlight=row.highlight,
+            description=row.description,
+            position=row.position,
+            interval=row.interval,
+            interval_count=row.interval_count,
+            billing_day=row.billing_day,
+            trial_period_days=row.trial_period_days,
+            cancel_at_period_end=row.cancel_at_period_end,
+            is_active=row.is_active,
+            is_online_sale=row.is_online_sale,
+            metadata=JSON(row.meta),
+            product_id=row.product_id,
+            role_id=row.role_id,
+        )
+
+    @strawberry.field(description="The product that it sells.")
+    async def product(self, info: Info) -> ProductRef:
+        row = await info.context.loaders.product.load(self.product_id)
+        assert row is not None  # held by a foreign key
+        return Product.of(row)
+
+    @strawberry.field(description="What it costs in one currency; null if it has no price there.")
+    async def price(
+        self,
+        info: Info,
+        currency_code: Annotated[
+            CurrencyCode | None, argument("In which currency; the plan's default one unless given.")
+        ] = None,
+    ) -> PlanPrice | None:
+        prices = await info.context.loaders.prices_of_plan.load(self.id)
+        for row in prices:
+            if row.is_default if currency_code is None else row.currency == currency_code:
+                return PlanPrice.of(row)
+        return None
+
+    @strawberry.field(description="What it costs in each of its currencies, the default one first.")
+    async def prices(self, info: Info) -> list[PlanPrice]:
+        return [PlanPrice.of(row) for row in await info.context.loaders.prices_of_plan.load(self.id)]
+
+    @strawberry.field(description="The application's role that paying for it grants.")
+    async def role(self, info: Info) -> AppRole | None:
+        row = await info.context.loaders.app_role.load(self.role_id) if self.role_id is not None else None
+        return AppRole.of(row) if row is not None else None
+
+    @strawberry.field(description="How many subscriptions to it have not ended. For staff.")
+    async def subscriptions_count(self, info: Info) -> int | None:
+        return await info.context.loaders.count(SUBSCRIPTIONS, "plan_id", self.id, SubscriptionsWhere(live=True))
+
+
+@strawberry.type(description="Something sold. A customer has at most one subscription to each that has not ended.")
+class Product(Node, Record):
+    code: str = described("Its public name, for `product(code)` and `subscribe(productCode)`.")
+    name: str = described("Its name for people.")
+    description: str | None = described("What it is, for people.")
+    is_active: bool = described("Whether it is offered.")
+    metadata: JSON = described("The merchant's own notes.")
+
+    @classmethod
+    def of(cls, row: ProductRow) -> "Product":
+        return cls(
+            **record_fields(row),
+            code=row.code,
+            name=row.name,
+            description=row.description,
+            is_active=row.is_active,
+            metadata=JSON(row.meta),
+        )
+
+    @strawberry.field(description="The ways to buy it, in the shop's order.")
+    async def plans(self, info: Info, first: First = None, after: After = None) -> Connection[PlanRef]:
+        loaders, where = info.context.loaders, PlansWhere()
+        page = await loaders.plans_of_product(self.id, where, span(PLANS, first=first, after=after))
+
+        async def count() -> int:
+            return await loaders.count(PLANS, "product_id", self.id, where)
+
+        return connection(PLANS, page, Plan.of, count)

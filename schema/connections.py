@@ -1,0 +1,130 @@
+"""Relay connections over keyset pages: opaque cursors that are checked, sizes that are bounded."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+import orjson
+import strawberry
+
+from models.lists import Page
+from resolvers.batches import Listing, Span
+from schema.errors import DocumentError, ErrorCode
+from schema.fields import argument, described
+
+N = TypeVar("N")
+
+DEFAULT_PAGE = 25
+MAX_PAGE = 100
+MAX_CURSOR_LENGTH = 400
+_LARGEST_KEY = 2**62
+
+First = Annotated[int | None, argument("The first so many after `after`: 1 to 100, 25 unless said.")]
+After = Annotated[str | None, argument("Only what follows this cursor.")]
+Last = Annotated[int | None, argument("The last so many before `before`: 1 to 100. Not together with `first`.")]
+Before = Annotated[str | None, argument("Only what precedes this cursor.")]
+
+
+@strawberry.type(description="Where a page lies in its list.")
+class PageInfo:
+    has_next_page: bool = described("Whether more follows; ask for it with `after: endCursor`.")
+    has_previous_page: bool = described("Whether more precedes; ask for it with `before: startCursor`.")
+    start_cursor: str | None = described("The first entry's cursor; null on an empty page.")
+    end_cursor: str | None = described("The last entry's cursor; null on an empty page.")
+
+
+@strawberry.type(description="An entry of a list and its place.")
+class Edge(Generic[N]):
+    cursor: str = described("This entry's place, for `after` and `before`. Opaque.")
+    node: N = described("The entry.")
+
+
+@strawberry.type(description="One page of a list.")
+class Connection(Generic[N]):
+    edges: list[Edge[N]] = described("The page's entries with their cursors.")
+    nodes: list[N] = described("The page's entries alone.")
+    page_info: PageInfo = described("Where this page lies.")
+    counter: strawberry.Private[Callable[[], Awaitable[int]]]
+
+    @strawberry.field(description="How many entries the whole list has; counted only when asked for.")
+    async def total_count(self) -> int:
+        return await self.counter()
+
+
+def span(
+    listing: Listing[Any],
+    *,
+    first: int | None = None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+) -> Span:
+    """The part of `listing` that the arguments ask for. DocumentError BAD_USER_INPUT when they make no sense."""
+    if first is not None and last is not None:
+        raise _bad("first, last: give one of them.")
+    for name, size in (("first", first), ("last", last)):
+        if size is not None and not 1 <= size <= MAX_PAGE:
+            raise _bad(f"{name}: expected 1 to {MAX_PAGE}.")
+    return Span(
+        limit=first or last or DEFAULT_PAGE,
+        after=None if after is None else _place(listing, "after", after),
+        before=None if before is None else _place(listing, "before", before),
+        backwards=last is not None,
+    )
+
+
+def connection(
+    listing: Listing[Any], page: Page[Any], of: Callable[[Any], N], count: Callable[[], Awaitable[int]]
+) -> Connection[N]:
+    """The page as clients see it; `of` makes a row's GraphQL type."""
+    nodes = [of(row) for row in page.rows]
+    cursors = [cursor(listing, row) for row in page.rows]
+    return Connection(
+        edges=[Edge(cursor=place, node=node) for place, node in zip(cursors, nodes, strict=True)],
+        nodes=nodes,
+        page_info=PageInfo(
+            has_next_page=page.has_next,
+            has_previous_page=page.has_previous,
+            start_cursor=cursors[0] if cursors else None,
+            end_cursor=cursors[-1] if cursors else None,
+        ),
+        counter=count,
+    )
+
+
+def cursor(listing: Listing[Any], row: Any) -> str:
+    """Where `row` stands in `listing`, as an opaque word."""
+    place = [key.isoformat() if isinstance(key, datetime) else key for key in listing.key_of(row)]
+    return base64.urlsafe_b64encode(orjson.dumps([listing.name, *place])).rstrip(b"=").decode()
+
+
+def _place(listing: Listing[Any], name: str, text: str) -> tuple[Any, ...]:
+    """The keys in a cursor that was made for this very list."""
+    if len(text) <= MAX_CURSOR_LENGTH:
+        try:
+            padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+            kind, *keys = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            if kind == listing.name and len(keys) == len(listing.keys):
+                return tuple(_key(key, wanted) for key, (_, wanted) in zip(keys, listing.keys, strict=True))
+        except (ValueError, TypeError, binascii.Error):
+            pass
+    raise _bad(f"{name}: this is no cursor of this list; use endCursor or startCursor of its pageInfo.")
+
+
+def _key(value: Any, wanted: type) -> Any:
+    if wanted is datetime:
+        instant = datetime.fromisoformat(value)
+        if instant.tzinfo is None:
+            raise ValueError("an instant without an offset")
+        return instant
+    if type(value) is not wanted or (wanted is int and abs(value) > _LARGEST_KEY):
+        raise TypeError(f"expected {wanted.__name__}")
+    if wanted is str and "\0" in value:
+        raise ValueError("no id holds this")
+    return value
+
+
+def _bad(message: str) -> DocumentError:
+    return DocumentError(message, ErrorCode.BAD_USER_INPUT)

@@ -1,0 +1,43 @@
+"""How fields are written here: a description on each, the request's context, references between modules."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from resolvers.context import RequestContext
+
+if TYPE_CHECKING:
+    from schema.cards import PaymentMethod
+    from schema.catalog import Plan, PlanPrice, Product
+    from schema.customers import Customer
+    from schema.intents import PaymentIntent
+    from schema.invoices import Invoice
+    from schema.payments import Payment
+    from schema.subscriptions import PlanSubscription
+
+Info = strawberry.Info[RequestContext, None]
+
+# Types refer to one another in circles; these are looked up when the schema is built.
+ProductRef = Annotated["Product", strawberry.lazy("schema.catalog")]
+PlanRef = Annotated["Plan", strawberry.lazy("schema.catalog")]
+PlanPriceRef = Annotated["PlanPrice", strawberry.lazy("schema.catalog")]
+CustomerRef = Annotated["Customer", strawberry.lazy("schema.customers")]
+PaymentMethodRef = Annotated["PaymentMethod", strawberry.lazy("schema.cards")]
+PaymentIntentRef = Annotated["PaymentIntent", strawberry.lazy("schema.intents")]
+PlanSubscriptionRef = Annotated["PlanSubscription", strawberry.lazy("schema.subscriptions")]
+InvoiceRef = Annotated["Invoice", strawberry.lazy("schema.invoices")]
+PaymentRef = Annotated["Payment", strawberry.lazy("schema.payments")]
+
+
+def described(text: str, *, name: str | None = None) -> Any:
+    """A plain attribute with its description."""
+    return strawberry.field(description=text, name=name)
+
+
+def optional(text: str, *, name: str | None = None) -> Any:
+    """An input's field that may be left out."""
+    return strawberry.field(description=text, name=name, default=None)
+
+
+def argument(text: str) -> Any:
+    return strawberry.argument(description=text)

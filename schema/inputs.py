@@ -1,0 +1,222 @@
+"""What clients may ask for: filters of lists and inputs of mutations."""
+
+import strawberry
+from strawberry.scalars import JSON
+
+from billing.calendar import Interval
+from billing.charging import SetupFutureUsage
+from billing.errors import ErrorCode, UserProblem
+from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionStatus
+from gateways.port import CardInput
+from resolvers.batches import InvoicesWhere, PaymentsWhere, PlansWhere, SubscriptionsWhere
+from resolvers.standing import PaymentConfirmation, statuses
+from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
+from schema.errors import DocumentError
+from schema.errors import ErrorCode as DocumentErrorCode
+from schema.fields import described, optional
+from schema.scalars import URL, CurrencyCode
+from services.subscribing import SubscribeWish
+
+LONGEST_SEARCH = 100
+
+
+@strawberry.input(description="Which plans.")
+class PlanFilter:
+    is_online_sale: bool | None = optional("Whether customers may subscribe to them themselves.")
+    is_active: bool | None = optional("Whether they exist for new subscriptions at all.")
+    currency_code: CurrencyCode | None = optional("Only those with a price in this currency.")
+    interval: Interval | None = optional("Only those whose period is counted in this unit.")
+    product_code: str | None = optional("Only those of this product.")
+    search: str | None = optional("Text in code, name or description, whatever its case; at most 100 characters.")
+
+    def where(self) -> PlansWhere:
+        if self.search is not None and len(self.search) > LONGEST_SEARCH:
+            message = f"search: at most {LONGEST_SEARCH} characters are searched for."
+            raise DocumentError(message, DocumentErrorCode.BAD_USER_INPUT)
+        return PlansWhere(
+            is_online_sale=self.is_online_sale,
+            is_active=self.is_active,
+            currency=self.currency_code,
+            interval=self.interval,
+            product_code=self.product_code,
+            search=self.search or None,
+        )
+
+
+@strawberry.input(description="Which subscriptions.")
+class SubscriptionFilter:
+    status: list[SubscriptionStatus] | None = optional("In any of these statuses.")
+
+    def where(self) -> SubscriptionsWhere:
+        return SubscriptionsWhere(status=None if self.status is None else frozenset(self.status))
+
+
+@strawberry.input(description="Which invoices.")
+class InvoiceFilter:
+    status: list[InvoiceStatus] | None = optional("In any of these statuses.")
+    subscription_id: strawberry.ID | None = optional("Of this subscription.")
+
+    def where(self) -> InvoicesWhere:
+        return InvoicesWhere(
+            subscription_id=self.subscription_id,
+            status=None if self.status is None else frozenset(self.status),
+        )
+
+
+@strawberry.input(description="Which payments.")
+class PaymentFilter:
+    owner_id: strawberry.ID | None = optional("Of this user of the application. Customers may only name themselves.")
+    order_id: strawberry.ID | None = optional("Of this invoice.")
+    gateway_payment_id: str | None = optional("With this id at the gateway.")
+    status: list[PaymentStatus] | None = optional("In any of these statuses.")
+    status_literal: list[PaymentConfirmation] | None = optional("That read as any of these.")
+
+    def where(self) -> PaymentsWhere:
+        wanted = None if self.status is None else frozenset(self.status)
+        if self.status_literal is not None:
+            read_as = statuses(self.status_literal)
+            wanted = read_as if wanted is None else wanted & read_as
+        return PaymentsWhere(
+            owner_user_id=self.owner_id,
+            order_id=self.order_id,
+            gateway_payment_id=self.gateway_payment_id,
+            status=wanted,
+        )
+
+
+@strawberry.input(
+    description="What to subscribe to, and how to pay. Name the plan by `planId`, by `planCode`, or by `productCode` "
+    "with `interval`. Without `paymentMethodId` the answer carries a client secret for the browser to confirm."
+)
+class SubscribeInput:
+    plan_id: strawberry.ID | None = optional("The plan, by id.")
+    plan_code: str | None = optional("The plan, by code: `reader-pro`.")
+    product_code: str | None = optional("The product; its plan is found by `interval` and `currencyCode`.")
+    interval: Interval | None = optional("The period's unit, together with `productCode`.")
+    currency_code: CurrencyCode | None = optional("In which of the plan's currencies to pay; its default one else.")
+    payment_method_id: strawberry.ID | None = optional("A saved card, by our id or the gateway's; charged at once.")
+    setup_future_usage: SetupFutureUsage | None = optional(
+        "Keep the card that the browser confirms; OFF_SESSION lets it pay the renewals."
+    )
+    name: str | None = optional("A name for the subscription, at most 250 characters.")
+    quantity: int = strawberry.field(description="How many, 1 to 10000.", default=1)
+    customer_id: strawberry.ID | None = optional("For whom. Staff only; customers leave it out.")
+    return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
+    metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
+    idempotency_key: str | None = optional(
+        "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
+    )
+
+    def wish(self) -> SubscribeWish:
+        _at_most(250, name=self.name)
+        _at_most(255, idempotency_key=self.idempotency_key)
+        if not 1 <= self.quantity <= 10_000:
+            raise UserProblem(ErrorCode.INVALID, "Give a quantity of 1 to 10000.", ["quantity"])
+        if self.metadata is not None and not isinstance(self.metadata, dict):
+            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
+        return SubscribeWish(
+            plan_id=self.plan_id,
+            plan_code=self.plan_code,
+            product_code=self.product_code,
+            interval=self.interval,
+            currency=self.currency_code,
+            payment_method_id=self.payment_method_id,
+            setup_future_usage=self.setup_future_usage,
+            name=self.name,
+            customer_id=self.customer_id,
+            return_url=self.return_url,
+            metadata=self.metadata or {},
+            idempotency_key=self.idempotency_key,
+            quantity=self.quantity,
+        )
+
+
+@strawberry.input(description="How a card shall be kept.")
+class CreateSetupIntentInput:
+    usage: SetupFutureUsage = strawberry.field(
+        description="What it shall be kept for.", default=SetupFutureUsage.OFF_SESSION
+    )
+    return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
+    customer_id: strawberry.ID | None = optional("For whom. Staff only; customers leave it out.")
+    idempotency_key: str | None = optional(
+        "The same key with the same input gives the first answer again; at most 255 characters."
+    )
+
+    def check(self) -> None:
+        _at_most(255, idempotency_key=self.idempotency_key)
+
+
+@strawberry.input(description="A card that the browser has given to the gateway.")
+class AttachPaymentMethodInput:
+    payment_method_id: str = described("The gateway's id of it, in any of the gateway's forms.")
+    make_default: bool = strawberry.field(
+        description="Whether it shall pay for what has no card of its own. A first card does anyway.", default=False
+    )
+    customer_id: strawberry.ID | None = optional("For whom. Staff only; customers leave it out.")
+
+    def check(self) -> None:
+        _at_most(255, payment_method_id=self.payment_method_id)
+
+
+@strawberry.input(description="Which saved card shall pay.")
+class SetDefaultPaymentMethodInput:
+    payment_method_id: strawberry.ID = described("The saved card, by our id or the gateway's.")
+    customer_id: strawberry.ID | None = optional("For whom. Staff only; customers leave it out.")
+    apply_to_subscriptions: bool = strawberry.field(
+        description="Whether subscriptions with a card of their own shall be paid by this one too.", default=True
+    )
+
+
+@strawberry.input(description="Which subscription to end, when and why.")
+class CancelSubscriptionInput:
+    subscription_id: strawberry.ID = described("The subscription.")
+    effective_at: EffectiveAt = strawberry.field(
+        description="At once, or when the paid period ends. An unpaid first period ends at once either way.",
+        default=EffectiveAt.PERIOD_END,
+    )
+    reason: CancellationReason | None = optional("Why.")
+    comment: str | None = optional("Why, in the customer's own words; at most 1000 characters.")
+    expected_version: int | None = optional("Only if the subscription is still at this version.")
+
+    def check(self) -> None:
+        _at_most(1_000, comment=self.comment)
+
+
+@strawberry.input(description="Which payment to look after at the gateway.")
+class RefreshSubscriptionPaymentInput:
+    subscription_id: strawberry.ID = described("The subscription.")
+    payment_id: strawberry.ID | None = optional("One of its payments; its latest one unless given.")
+
+
+@strawberry.input(description="The card that the customer would type into the browser. Test cards only.")
+class SandboxConfirmInput:
+    client_secret: str = described("The intent's client secret.")
+    card_number: str | None = optional("A test card's number, such as 4242424242424242.")
+    exp_month: int | None = optional("The month of expiry; a month to come unless given.")
+    exp_year: int | None = optional("The year of expiry; a year to come unless given.")
+    cvc: str | None = optional("The security code.")
+    payment_method_id: strawberry.ID | None = optional("A saved card instead, by our id or the gateway's.")
+
+    def card(self) -> CardInput:
+        return CardInput(
+            number=self.card_number,
+            exp_month=self.exp_month,
+            exp_year=self.exp_year,
+            cvc=self.cvc,
+            payment_method_ref=self.payment_method_id,
+        )
+
+
+@strawberry.input(description="How the customer answers the bank's challenge.")
+class SandboxAnswerChallengeInput:
+    client_secret: str = described("The client secret of the intent that waits for the challenge.")
+    outcome: ChallengeOutcome = described("Whether the challenge is passed.")
+
+
+def _at_most(longest: int, **texts: str | None) -> None:
+    """Raises UserProblem INVALID for a text beyond `longest` characters, naming its field."""
+    for name, text in texts.items():
+        if text is not None and len(text) > longest:
+            first, *others = name.split("_")
+            field = first + "".join(part.capitalize() for part in others)
+            raise UserProblem(ErrorCode.INVALID, f"{field}: at most {longest} characters are kept.", [field])

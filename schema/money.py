@@ -1,0 +1,55 @@
+"""Amounts as clients see them."""
+
+import re
+from decimal import Decimal
+from functools import lru_cache
+from typing import Annotated
+
+import strawberry
+from babel import Locale, UnknownLocaleError
+from babel.numbers import get_currency_precision
+
+from billing.money import Money as Amount
+from billing.money import exponent
+from schema.errors import DocumentError, ErrorCode
+from schema.fields import argument, described
+from schema.scalars import BigInt, CurrencyCode
+
+_LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}", re.ASCII)
+
+
+@strawberry.type(description="An amount in one currency. Compute with `amountMinor`, show `formatted`.")
+class Money:
+    amount: Decimal = described('In major units, with the currency\'s own number of decimals: "7.00".')
+    amount_minor: BigInt = described("In minor units, such as cents: 700.")
+    currency_code: CurrencyCode = described("The currency.")
+
+    @classmethod
+    def of(cls, amount: Amount) -> "Money":
+        return cls(amount=amount.major, amount_minor=BigInt(amount.minor), currency_code=CurrencyCode(amount.currency))
+
+    @strawberry.field(description="As text for a person: `$7.00`.")
+    def formatted(
+        self,
+        locale: Annotated[str, argument("Whose way of writing, by BCP 47: `en`, `de-CH`.")] = "en",
+    ) -> str:
+        return formatted(self.amount, self.currency_code, locale)
+
+
+def formatted(amount: Decimal, currency: str, locale: str) -> str:
+    """As the locale writes it; never fewer decimals than the amount has."""
+    known = _locale(locale)
+    usual = get_currency_precision(currency)
+    decimals = usual if amount == round(amount, usual) else exponent(currency)
+    pattern = known.currency_formats["standard"]
+    return pattern.apply(amount, known, currency=currency, currency_digits=False, force_frac=(decimals, decimals))
+
+
+@lru_cache(maxsize=256)
+def _locale(name: str) -> Locale:
+    try:
+        if _LOCALE.fullmatch(name):
+            return Locale.parse(name.replace("-", "_"))
+    except (UnknownLocaleError, ValueError):
+        pass
+    raise DocumentError("locale: expected a known language tag, such as en or de-CH.", ErrorCode.BAD_USER_INPUT)

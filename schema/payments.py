@@ -1,0 +1,138 @@
+"""The collecting of invoices, try by try."""
+
+from datetime import datetime
+
+import strawberry
+
+from billing.lifecycle import AttemptOutcome, PaymentStatus
+from billing.money import Money as Amount
+from models.payments import ChargeAttempt as AttemptRow
+from models.payments import Payment as PaymentRow
+from resolvers.batches import PAYMENTS, PaymentsWhere, Span
+from resolvers.standing import CONFIRMATIONS, PaymentConfirmation, problem_of
+from schema import cards, customers, intents, invoices, subscriptions
+from schema.actions import GatewayError
+from schema.connections import Connection, connection
+from schema.enums import ChargeTrigger, GatewayPlatform
+from schema.fields import (
+    CustomerRef,
+    Info,
+    InvoiceRef,
+    PaymentIntentRef,
+    PaymentMethodRef,
+    PlanSubscriptionRef,
+    described,
+)
+from schema.interfaces import Node
+from schema.money import Money
+from schema.scalars import BigInt
+
+
+@strawberry.type(description="One try at charging a card.")
+class ChargeAttempt(Node):
+    sequence: int = described("1 for the first try of its payment.")
+    trigger: ChargeTrigger = described("What set it off.")
+    outcome: AttemptOutcome = described("How it ended.")
+    error: GatewayError | None = described("Why the card was refused, if it was.")
+    started_at: datetime = described("When it began.")
+    finished_at: datetime | None = described("When it was answered; null while it is not.")
+    idempotency_key: str | None = described("The key under which the gateway was asked. For staff.")
+    payment_method_id: strawberry.Private[str | None]
+
+    @classmethod
+    def of(cls, row: AttemptRow) -> "ChargeAttempt":
+        return cls(
+            id=strawberry.ID(row.id),
+            sequence=row.sequence,
+            trigger=ChargeTrigger(row.trigger),
+            outcome=row.outcome,
+            error=GatewayError.of(problem_of(row)),
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            idempotency_key=row.idempotency_key,
+            payment_method_id=row.payment_method_id,
+        )
+
+    @strawberry.field(description="The saved card that was tried; null if it was not kept.")
+    async def payment_method(self, info: Info) -> PaymentMethodRef | None:
+        return await cards.payment_method_of(info, self.payment_method_id)
+
+
+@strawberry.type(description="The collecting of one invoice, over all its tries.")
+class Payment(Node):
+    number: BigInt = described("Counts up over all payments.")
+    order_id: strawberry.ID = described("The id of the invoice that it pays.")
+    platform: GatewayPlatform = described("The gateway that collects it.")
+    status: PaymentStatus = described("Where it stands.")
+    status_literal: PaymentConfirmation = described("The same in four words.")
+    success: bool = described("Whether it is paid.")
+    amount: Money = described("What is to be collected in all.")
+    amount_paid: Money = described("What has been collected.")
+    amount_due: Money = described("What is still to be collected.")
+    error: GatewayError | None = described("Why the last card was refused, if it was.")
+    version: int = described("Grows with each change.")
+    created_at: datetime = described("When it was begun.")
+    updated_at: datetime = described("When it last changed.")
+    row: strawberry.Private[PaymentRow]
+
+    @classmethod
+    def of(cls, row: PaymentRow) -> "Payment":
+        paid = Amount(row.amount_paid_minor, row.currency)
+        return cls(
+            id=strawberry.ID(row.id),
+            number=BigInt(row.number or 0),
+            order_id=strawberry.ID(row.invoice_id),
+            platform=GatewayPlatform(row.platform),
+            status=row.status,
+            status_literal=CONFIRMATIONS[row.status],
+            success=row.status is PaymentStatus.SUCCEEDED,
+            amount=Money.of(row.amount),
+            amount_paid=Money.of(paid),
+            amount_due=Money.of(row.amount - paid),
+            error=GatewayError.of(problem_of(row)),
+            version=row.version,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            row=row,
+        )
+
+    @strawberry.field(description="Who pays.")
+    async def customer(self, info: Info) -> CustomerRef:
+        return await customers.customer_of(info, self.row.customer_id)
+
+    @strawberry.field(description="The subscription that it is for.")
+    async def subscription(self, info: Info) -> PlanSubscriptionRef | None:
+        return await subscriptions.subscription_of(info, self.row.subscription_id)
+
+    @strawberry.field(description="The invoice that it pays.")
+    async def invoice(self, info: Info) -> InvoiceRef | None:
+        row = await info.context.loaders.invoice.load(self.row.invoice_id)
+        return invoices.Invoice.of(row) if row is not None else None
+
+    @strawberry.field(description="The card tried last, or that paid; null if none was, or if it was not kept.")
+    async def payment_method(self, info: Info) -> PaymentMethodRef | None:
+        return await cards.payment_method_of(info, self.row.payment_method_id)
+
+    @strawberry.field(description="The gateway's id of its intent; null until the gateway has answered.")
+    async def gateway_payment_id(self, info: Info) -> str | None:
+        intent = await info.context.loaders.newest_intent(self.row.id)
+        return intent.gateway_ref if intent is not None else None
+
+    @strawberry.field(description="Its intent at the gateway as last seen; without the client secret.")
+    async def intent(self, info: Info) -> PaymentIntentRef | None:
+        return await intents.intent_of_payment(info, self.row)
+
+    @strawberry.field(description="Every try, the first one first.")
+    async def attempts(self, info: Info) -> list[ChargeAttempt]:
+        return [ChargeAttempt.of(row) for row in await info.context.loaders.attempts_of_payment.load(self.row.id)]
+
+
+async def payments_of(info: Info, parent: str, parent_id: str, where: PaymentsWhere, part: Span) -> Connection[Payment]:
+    """The payments of a customer or a subscription, newest first."""
+    loaders = info.context.loaders
+    page = await loaders.payments_of(parent, parent_id, where, part)
+
+    async def count() -> int:
+        return await loaders.count(PAYMENTS, parent, parent_id, where)
+
+    return connection(PAYMENTS, page, Payment.of, count)

@@ -1,0 +1,258 @@
+"""The root of all reading."""
+
+import asyncio
+from typing import Annotated, Any
+
+import strawberry
+
+from models.base import ID_PREFIXES
+from models.catalog import plan_by, product_by
+from resolvers import owned
+from resolvers.batches import (
+    INVOICES,
+    PAYMENT_METHODS,
+    PAYMENTS,
+    PLANS,
+    PRODUCTS,
+    InvoicesWhere,
+    Listing,
+    LivePaymentMethods,
+    PaymentsWhere,
+    PlansWhere,
+    ProductsWhere,
+    Span,
+)
+from resolvers.context import RequestContext
+from schema.cards import PaymentMethod
+from schema.catalog import Plan, PlanPrice, Product
+from schema.connections import After, Before, Connection, First, Last, connection, span
+from schema.customers import Customer
+from schema.errors import DocumentError, ErrorCode
+from schema.fields import Info, argument
+from schema.inputs import InvoiceFilter, PaymentFilter, PlanFilter
+from schema.interfaces import Node
+from schema.invoices import Invoice
+from schema.payments import Payment
+from schema.server import GatewayConfig, ServerInfo, Viewer
+from schema.subscriptions import PlanSubscription
+
+MAX_NODES = 100
+
+OwnerId = Annotated[
+    strawberry.ID | None, argument("Of which customer. Staff only: customers read their own and leave it out.")
+]
+
+
+@strawberry.type(description="All that can be read.")
+class Query:
+    @strawberry.field(description="Which server answers. Open to everybody.")
+    def server_info(self, info: Info) -> ServerInfo:
+        return ServerInfo.of(info.context, info.schema.as_str())
+
+    @strawberry.field(description="What a browser needs to talk to the payment gateway itself. Open to everybody.")
+    def gateway_config(self, info: Info) -> GatewayConfig:
+        return GatewayConfig.of(info.context)
+
+    @strawberry.field(description="Who is calling, and what they may do. Open to everybody.")
+    def viewer(self, info: Info) -> Viewer:
+        return Viewer.of(info.context)
+
+    @strawberry.field(description="The plans, in the shop's order. Open to everybody.")
+    async def plans(
+        self,
+        info: Info,
+        filter: Annotated[PlanFilter | None, argument("Only those that match.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Plan]:
+        part = span(PLANS, first=first, after=after, last=last, before=before)
+        where = filter.where() if filter is not None else PlansWhere()
+        return await _listed(owned.public(info.context, PLANS, where), PLANS, part, Plan.of)
+
+    @strawberry.field(description="One plan, by id or by code; null if there is none. Open to everybody.")
+    async def plan(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
+        code: Annotated[str | None, argument("Its code: `reader-pro`.")] = None,
+    ) -> Plan | None:
+        _one_of(id=id, code=code)
+        async with info.context.app.database.read() as session:
+            row = await plan_by(session, id=id, code=code)
+        return Plan.of(row) if row is not None else None
+
+    @strawberry.field(description="The products, by code. Open to everybody.")
+    async def products(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Product]:
+        part = span(PRODUCTS, first=first, after=after, last=last, before=before)
+        return await _listed(owned.public(info.context, PRODUCTS, ProductsWhere()), PRODUCTS, part, Product.of)
+
+    @strawberry.field(description="One product, by id, by code or by another name of it; null if there is none.")
+    async def product(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
+        code: Annotated[str | None, argument("Its code or an alias.")] = None,
+    ) -> Product | None:
+        _one_of(id=id, code=code)
+        async with info.context.app.database.read() as session:
+            row = await product_by(session, id=id, code=code)
+        return Product.of(row) if row is not None else None
+
+    @strawberry.field(description="The caller as a customer; null before the first mutation of that user.")
+    async def me(self, info: Info) -> Customer | None:
+        row = await info.context.own_customer()
+        return Customer.of(row) if row is not None else None
+
+    @strawberry.field(
+        description="The caller's subscription that has not ended, the newest if there are several; null, never an "
+        "error, when there is none."
+    )
+    async def my_subscription(
+        self,
+        info: Info,
+        product_code: Annotated[str | None, argument("To this product; to any unless given.")] = None,
+    ) -> PlanSubscription | None:
+        row = await owned.my_subscription(info.context, product_code)
+        return PlanSubscription.of(row) if row is not None else None
+
+    @strawberry.field(description="One subscription; null if there is none or it is another's.")
+    async def subscription(
+        self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]
+    ) -> PlanSubscription | None:
+        row = await owned.subscription(info.context, id)
+        return PlanSubscription.of(row) if row is not None else None
+
+    @strawberry.field(description="Saved cards, newest first: the caller's own, or for staff any customer's.")
+    async def payment_methods(
+        self,
+        info: Info,
+        customer_id: OwnerId = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[PaymentMethod]:
+        part = span(PAYMENT_METHODS, first=first, after=after, last=last, before=before)
+        rows = await owned.payment_methods(info.context, customer_id=customer_id, where=LivePaymentMethods())
+        return await _listed(rows, PAYMENT_METHODS, part, PaymentMethod.of)
+
+    @strawberry.field(description="One saved card; null if there is none or it is another's.")
+    async def payment_method(
+        self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]
+    ) -> PaymentMethod | None:
+        row = await owned.payment_method(info.context, id)
+        return PaymentMethod.of(row) if row is not None else None
+
+    @strawberry.field(description="Invoices, newest first: the caller's own, or for staff any customer's or all.")
+    async def invoices(
+        self,
+        info: Info,
+        filter: Annotated[InvoiceFilter | None, argument("Only those that match.")] = None,
+        customer_id: OwnerId = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Invoice]:
+        part = span(INVOICES, first=first, after=after, last=last, before=before)
+        where = filter.where() if filter is not None else InvoicesWhere()
+        rows = await owned.invoices(info.context, customer_id=customer_id, where=where)
+        return await _listed(rows, INVOICES, part, Invoice.of)
+
+    @strawberry.field(description="One invoice, by id or by number; null if there is none or it is another's.")
+    async def invoice(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
+        number: Annotated[str | None, argument("Its number.")] = None,
+    ) -> Invoice | None:
+        _one_of(id=id, number=number)
+        row = await owned.invoice(info.context, id=id, number=number)
+        return Invoice.of(row) if row is not None else None
+
+    @strawberry.field(description="Payments, newest first: the caller's own, or for staff any customer's or all.")
+    async def payments(
+        self,
+        info: Info,
+        filter: Annotated[PaymentFilter | None, argument("Only those that match.")] = None,
+        customer_id: OwnerId = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Payment]:
+        part = span(PAYMENTS, first=first, after=after, last=last, before=before)
+        where = filter.where() if filter is not None else PaymentsWhere()
+        rows = await owned.payments(info.context, customer_id=customer_id, where=where)
+        return await _listed(rows, PAYMENTS, part, Payment.of)
+
+    @strawberry.field(description="One payment; null if there is none or it is another's.")
+    async def payment(self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]) -> Payment | None:
+        row = await owned.payment(info.context, id)
+        return Payment.of(row) if row is not None else None
+
+    @strawberry.field(description="Any object by its id; null if there is none or it is another's.")
+    async def node(self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]) -> Node | None:
+        return await _node(info.context, id)
+
+    @strawberry.field(description="Objects by their ids, in the order asked for, null where `node` would be null.")
+    async def nodes(
+        self, info: Info, ids: Annotated[list[strawberry.ID], argument("At most 100 ids.")]
+    ) -> list[Node | None]:
+        if len(ids) > MAX_NODES:
+            raise DocumentError(f"ids: at most {MAX_NODES} are looked up at once.", ErrorCode.BAD_USER_INPUT)
+        return list(await asyncio.gather(*(_node(info.context, id) for id in ids)))
+
+
+async def _listed(rows: owned.OwnedList, listing: Listing[Any], part: Span, of: Any) -> Connection[Any]:
+    return connection(listing, await rows.page(part), of, rows.count)
+
+
+def _one_of(**given: str | None) -> None:
+    if sum(value is not None for value in given.values()) != 1:
+        raise DocumentError(f"{', '.join(given)}: give exactly one of them.", ErrorCode.BAD_USER_INPUT)
+
+
+async def _plan(context: RequestContext, id: str) -> Any:
+    return await context.loaders.plan.load(id)
+
+
+async def _product(context: RequestContext, id: str) -> Any:
+    return await context.loaders.product.load(id)
+
+
+async def _price(context: RequestContext, id: str) -> Any:
+    return await context.loaders.price.load(id)
+
+
+# Prefix of an id → how its row is found for this caller, and the type that shows it.
+_NODES: dict[str, tuple[Any, Any]] = {
+    ID_PREFIXES["product"]: (_product, Product),
+    ID_PREFIXES["plan"]: (_plan, Plan),
+    ID_PREFIXES["price"]: (_price, PlanPrice),
+    ID_PREFIXES["customer"]: (owned.customer, Customer),
+    ID_PREFIXES["payment_method"]: (owned.payment_method, PaymentMethod),
+    ID_PREFIXES["subscription"]: (owned.subscription, PlanSubscription),
+    ID_PREFIXES["payment"]: (owned.payment, Payment),
+}
+
+
+async def _node(context: RequestContext, id: str) -> Any:
+    prefix, _, _ = id.partition("_")
+    if prefix == ID_PREFIXES["invoice"]:
+        row, shown = await owned.invoice(context, id=id, number=None), Invoice
+    elif prefix in _NODES:
+        find, shown = _NODES[prefix]
+        row = await find(context, id)
+    else:
+        return None
+    return shown.of(row) if row is not None else None

@@ -1,0 +1,77 @@
+"""The server and its caller."""
+
+import tomllib
+from datetime import datetime
+from functools import lru_cache
+from hashlib import sha256
+
+import strawberry
+
+from resolvers.access import permissions
+from resolvers.context import RequestContext
+from resolvers.identity import Role
+from schema.customers import Customer, UserRef
+from schema.enums import GatewayPlatform
+from schema.fields import CustomerRef, Info, described
+from settings import ROOT, Environment
+
+
+@lru_cache(maxsize=1)
+def version() -> str:
+    """The application's version, as its pyproject.toml has it."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+@strawberry.type(description="Which server answers.")
+class ServerInfo:
+    version: str = described("The application's version.")
+    environment: Environment = described("Where it runs.")
+    livemode: bool = described("Whether cards are charged real money.")
+    now: datetime = described("The billing clock: the instant that billing goes by.")
+    schema_hash: str = described("Changes with the schema, for caches of generated code.")
+
+    @classmethod
+    def of(cls, context: RequestContext, sdl: str) -> "ServerInfo":
+        return cls(
+            version=version(),
+            environment=context.settings.environment,
+            livemode=context.app.gateway.livemode,
+            now=context.app.now(),
+            schema_hash=sha256(sdl.encode()).hexdigest(),
+        )
+
+
+@strawberry.type(description="What a browser needs to talk to the payment gateway itself.")
+class GatewayConfig:
+    platform: GatewayPlatform = described("Which gateway.")
+    publishable_key: str = described("The key for the gateway's browser SDK. It is public.")
+    livemode: bool = described("Whether cards are charged real money.")
+
+    @classmethod
+    def of(cls, context: RequestContext) -> "GatewayConfig":
+        gateway = context.app.gateway
+        return cls(
+            platform=GatewayPlatform(gateway.platform),
+            publishable_key=gateway.publishable_key,
+            livemode=gateway.livemode,
+        )
+
+
+@strawberry.type(description="Who is calling, by the token of this request.")
+class Viewer:
+    role: Role = described("The caller's role; PUBLIC without a token.")
+    user: UserRef | None = described("The user behind the token; null without one.")
+    permissions: list[str] = described("The operations that this role may call: `Mutation.subscribe`.")
+
+    @classmethod
+    def of(cls, context: RequestContext) -> "Viewer":
+        who = context.identity
+        user = None
+        if who.user_id is not None:
+            user = UserRef(id=strawberry.ID(who.user_id), display_name=who.name or who.email or who.user_id)
+        return cls(role=who.role, user=user, permissions=permissions(who.role))
+
+    @strawberry.field(description="The caller as a customer; null before the first mutation of that user.")
+    async def customer(self, info: Info) -> CustomerRef | None:
+        row = await info.context.own_customer()
+        return Customer.of(row) if row is not None else None

@@ -1,0 +1,267 @@
+"""Standing orders. The type is PlanSubscription: clients take one named Subscription for the root of live updates."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import strawberry
+from strawberry.scalars import JSON
+
+from billing.access import has_access
+from billing.calendar import Interval
+from billing.lifecycle import SubscriptionStatus
+from billing.money import Money as Amount
+from models.payments import Payment as PaymentRow
+from models.subscriptions import Change
+from models.subscriptions import Subscription as SubscriptionRow
+from models.subscriptions import SubscriptionItem as ItemRow
+from resolvers.batches import INVOICES, PAYMENTS, InvoicesWhere, PaymentsWhere
+from resolvers.identity import Role
+from resolvers.standing import (
+    PaymentConfirmation,
+    action_of_subscription,
+    confirmation,
+    ends_at,
+    will_renew,
+)
+from schema import cards, customers, invoices, payments
+from schema.actions import NextAction
+from schema.catalog import Plan, PlanPrice, Product
+from schema.connections import After, Connection, First, span
+from schema.enums import CancellationReason, SubscriptionOrigin
+from schema.fields import (
+    CustomerRef,
+    Info,
+    InvoiceRef,
+    PaymentMethodRef,
+    PaymentRef,
+    PlanPriceRef,
+    PlanRef,
+    ProductRef,
+    described,
+)
+from schema.interfaces import Node, Record, record_fields
+from schema.money import Money
+from schema.periods import Period
+from schema.scalars import CurrencyCode
+
+
+@strawberry.type(description="One change of a subscription's status.")
+class StatusChange:
+    from_status: SubscriptionStatus | None = described("The status before; null for the first one.", name="from")
+    to_status: SubscriptionStatus = described("The status after.", name="to")
+    at: datetime = described("When.")
+    cause: str = described("What brought it about: an operation or an event.")
+    full_actor: strawberry.Private[str]
+
+    @classmethod
+    def of(cls, row: Change) -> "StatusChange":
+        return cls(
+            from_status=SubscriptionStatus(row.from_status) if row.from_status is not None else None,
+            to_status=SubscriptionStatus(row.to_status),
+            at=row.at,
+            cause=row.cause,
+            full_actor=row.actor,
+        )
+
+    @strawberry.field(description="Who brought it about: customer, support, admin, webhook or worker.")
+    def actor(self, info: Info) -> str:
+        kind, _, user_id = self.full_actor.partition(":")
+        return self.full_actor if info.context.is_staff or user_id == info.context.identity.user_id else kind
+
+
+@strawberry.type(description="Why and by whom a subscription was canceled.")
+class Cancellation:
+    reason: CancellationReason | None = described("Why; null if nobody said.")
+    comment: str | None = described("Why, in the customer's own words.")
+    requested_by: Role | None = described("Who asked for it; null if it came of itself.")
+
+
+@strawberry.type(description="One thing subscribed to.")
+class SubscriptionItem(Node):
+    quantity: int = described("How many.")
+    created_at: datetime = described("Since when.")
+    plan_id: strawberry.Private[str]
+    price_id: strawberry.Private[str]
+
+    @classmethod
+    def of(cls, row: ItemRow) -> "SubscriptionItem":
+        return cls(
+            id=strawberry.ID(row.id),
+            quantity=row.quantity,
+            created_at=row.created_at,
+            plan_id=row.plan_id,
+            price_id=row.price_id,
+        )
+
+    @strawberry.field(description="The plan.")
+    async def plan(self, info: Info) -> PlanRef:
+        return await _plan_of(info, self.plan_id)
+
+    @strawberry.field(description="The price it was subscribed to at; later prices do not change it.")
+    async def price(self, info: Info) -> PlanPriceRef:
+        row = await info.context.loaders.price.load(self.price_id)
+        assert row is not None  # held by a foreign key
+        return PlanPrice.of(row)
+
+    @strawberry.field(description="The product.")
+    async def product(self, info: Info) -> ProductRef:
+        plan = await _plan_of(info, self.plan_id)
+        row = await info.context.loaders.product.load(plan.product_id)
+        assert row is not None  # held by a foreign key
+        return Product.of(row)
+
+
+@strawberry.type(description="A customer's standing order: what is billed each period, and whether it gives access.")
+class PlanSubscription(Node, Record):
+    external_id: str | None = described("The merchant's own id for it, if it has one.")
+    name: str | None = described("Its name, if it was given one.")
+    origin: SubscriptionOrigin = described("How it came to be.")
+    status: SubscriptionStatus = described("Where it stands. Ask `isActive` for access.")
+    status_updated_at: datetime = described("Since when it stands there.")
+    interval: Interval = described("The unit of its period.")
+    interval_count: int = described("How many units make a period.")
+    currency_code: CurrencyCode = described("What it is paid in.")
+    amount: Money = described("What a period costs: originalAmount − discountAmount.")
+    original_amount: Money = described("What a period costs before discounts.")
+    discount_amount: Money = described("What discounts take off.")
+    current_period: Period = described("The period under way, or the last one.")
+    billing_day: int = described("The day of the month of its anchor, in its own zone.")
+    billing_cycle_anchor: datetime = described("The instant from which periods are counted.")
+    next_billing_at: datetime | None = described("When it renews; null if it will not.")
+    started_at: datetime = described("When it was subscribed to.")
+    activated_at: datetime | None = described("When it was first paid; null if it never was.")
+    cancel_at_period_end: bool = described("Whether it ends with its period instead of renewing.")
+    canceled_at: datetime | None = described("When its cancellation was asked for.")
+    ends_at: datetime | None = described("When it ends or ended; null while it goes on.")
+    ended_at: datetime | None = described("When it ended; null before.")
+    cancellation: Cancellation | None = described("Why and by whom it was canceled; null if it was not.")
+    timezone: str = described("The IANA zone by which its periods are counted. Never changes.")
+    metadata: JSON = described("The merchant's own notes.")
+    row: strawberry.Private[SubscriptionRow]
+
+    @classmethod
+    def of(cls, row: SubscriptionRow) -> "PlanSubscription":
+        original = Amount(row.original_amount_minor, row.currency)
+        discount = Amount(row.discount_amount_minor, row.currency)
+        return cls(
+            **record_fields(row),
+            external_id=row.external_id,
+            name=row.name,
+            origin=SubscriptionOrigin(row.origin),
+            status=row.status,
+            status_updated_at=row.status_updated_at,
+            interval=row.interval,
+            interval_count=row.interval_count,
+            currency_code=CurrencyCode(row.currency),
+            amount=Money.of(original - discount),
+            original_amount=Money.of(original),
+            discount_amount=Money.of(discount),
+            current_period=Period(start=row.period_start, end=row.period_end),
+            billing_day=row.anchor.astimezone(ZoneInfo(row.timezone)).day,
+            billing_cycle_anchor=row.anchor,
+            next_billing_at=row.period_end if will_renew(row) else None,
+            started_at=row.started_at,
+            activated_at=row.activated_at,
+            cancel_at_period_end=row.cancel_at_period_end,
+            canceled_at=row.canceled_at,
+            ends_at=ends_at(row),
+            ended_at=row.ended_at,
+            cancellation=_cancellation(row),
+            timezone=row.timezone,
+            metadata=JSON(row.meta),
+            row=row,
+        )
+
+    @strawberry.field(description="Whether it gives access now. This is the field to open or close a door by.")
+    def is_active(self, info: Info) -> bool:
+        return has_access(
+            self.row.status,
+            past_due_since=self.row.past_due_since,
+            grace=info.context.app.grace,
+            now=info.context.now,
+        )
+
+    @strawberry.field(description="Every status that it has had, the first one first.")
+    async def status_history(self, info: Info) -> list[StatusChange]:
+        return [StatusChange.of(row) for row in await info.context.loaders.changes_of_subscription.load(self.id)]
+
+    @strawberry.field(description="Whose it is.")
+    async def customer(self, info: Info) -> CustomerRef:
+        return await customers.customer_of(info, self.row.customer_id)
+
+    @strawberry.field(description="The plan subscribed to.")
+    async def plan(self, info: Info) -> PlanRef:
+        return await _plan_of(info, self.row.plan_id)
+
+    @strawberry.field(description="All that is subscribed to.")
+    async def items(self, info: Info) -> list[SubscriptionItem]:
+        return [SubscriptionItem.of(row) for row in await info.context.loaders.items_of_subscription.load(self.id)]
+
+    @strawberry.field(description="A card of its own; null if the customer's default one pays.")
+    async def payment_method(self, info: Info) -> PaymentMethodRef | None:
+        return await cards.payment_method_of(info, self.row.payment_method_id)
+
+    @strawberry.field(description="The card that the next renewal is paid with: its own, else the default one.")
+    async def effective_payment_method(self, info: Info) -> PaymentMethodRef | None:
+        return await cards.payment_method_of(info, await self._card_id(info))
+
+    @strawberry.field(description="Whether the latest payment has come.")
+    async def payment_confirmation(self, info: Info) -> PaymentConfirmation:
+        return confirmation(self.row, await self._latest(info))
+
+    @strawberry.field(description="What the customer must do next; its `type` is NONE when nothing.")
+    async def next_action(self, info: Info) -> NextAction:
+        latest = await self._latest(info)
+        intent = await info.context.loaders.newest_intent(latest.id) if latest is not None else None
+        has_card = await self._card_id(info) is not None
+        return NextAction.of(action_of_subscription(self.row, latest, intent, has_card=has_card))
+
+    @strawberry.field(description="The newest payment; null if nothing ever had to be paid.")
+    async def latest_payment(self, info: Info) -> PaymentRef | None:
+        latest = await self._latest(info)
+        return payments.Payment.of(latest) if latest is not None else None
+
+    @strawberry.field(description="Its payments, newest first.")
+    async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
+        return await payments.payments_of(
+            info, "subscription_id", self.id, PaymentsWhere(), span(PAYMENTS, first=first, after=after)
+        )
+
+    @strawberry.field(description="Its invoices, newest first.")
+    async def invoices(self, info: Info, first: First = None, after: After = None) -> Connection[InvoiceRef]:
+        return await invoices.invoices_of(
+            info, "subscription_id", self.id, InvoicesWhere(), span(INVOICES, first=first, after=after)
+        )
+
+    async def _latest(self, info: Info) -> PaymentRow | None:
+        return await info.context.loaders.latest_payment(self.id, PaymentsWhere())
+
+    async def _card_id(self, info: Info) -> str | None:
+        if self.row.payment_method_id is not None:
+            return self.row.payment_method_id
+        customer = await info.context.loaders.customer.load(self.row.customer_id)
+        return customer.default_payment_method_id if customer is not None else None
+
+
+async def subscription_of(info: Info, subscription_id: str) -> PlanSubscription | None:
+    row = await info.context.loaders.subscription.load(subscription_id)
+    return PlanSubscription.of(row) if row is not None else None
+
+
+async def _plan_of(info: Info, plan_id: str) -> Plan:
+    row = await info.context.loaders.plan.load(plan_id)
+    assert row is not None  # held by a foreign key
+    return Plan.of(row)
+
+
+_REQUESTERS = {role.value: role for role in (Role.CUSTOMER, Role.SUPPORT, Role.ADMIN)}
+
+
+def _cancellation(row: SubscriptionRow) -> Cancellation | None:
+    if row.canceled_at is None:
+        return None
+    return Cancellation(
+        reason=CancellationReason(row.cancellation_reason) if row.cancellation_reason is not None else None,
+        comment=row.cancellation_comment,
+        requested_by=_REQUESTERS.get(row.cancellation_requested_by or ""),
+    )
