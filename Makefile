@@ -7,7 +7,8 @@ EXPLORER_SOURCES := $(shell find explorer -path explorer/node_modules -prune -o 
 
 .PHONY: run test check format bench soak reset lock migration explorer explorer-test dev
 
-run: $(VENV)/.runtime explorer-if-possible
+run:
+	@$(MAKE) --no-print-directory -j 2 $(VENV)/.runtime explorer-if-possible
 	@$(BIN)/python cli.py serve --prepare
 
 reset:
@@ -65,5 +66,5 @@ explorer-if-possible:
 	else echo "No Node 20.19 or newer here: the API starts without its explorer (install Node, then 'make explorer')."; fi
 
 $(EXPLORER): $(EXPLORER_SOURCES)
-	@cd explorer && npm ci --silent --no-audit --no-fund && npm run --silent build
+	@cd explorer && npm ci --silent --prefer-offline --no-audit --no-fund && npm run --silent build -- --logLevel warn
 	@touch $@

@@ -13,6 +13,7 @@ import stripe
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
+from stripe._base_address import BaseAddresses
 
 from clocks import Clock, SystemClock
 from gateways.browser import SandboxBrowser
@@ -99,12 +100,10 @@ def _gateway(
     settings: Settings, sandbox: Sandbox | None
 ) -> tuple[StripeGateway, Callable[[], Awaitable[None]], SandboxBrowser | None]:
     http = InProcessTransport(sandbox.app) if sandbox else stripe.HTTPXClient(timeout=CALL_SECONDS)
-    base: stripe.BaseAddresses = {"api": settings.stripe_api_base} if settings.stripe_api_base else {}
+    base: BaseAddresses = {"api": settings.stripe_api_base} if settings.stripe_api_base else {}
 
     def client(key: str) -> stripe.StripeClient:
-        return stripe.StripeClient(
-            key, http_client=http, max_network_retries=NETWORK_RETRIES, base_addresses=base
-        )
+        return stripe.StripeClient(key, http_client=http, max_network_retries=NETWORK_RETRIES, base_addresses=base)
 
     gateway = StripeGateway(
         client(settings.gateway_secret_key),

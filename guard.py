@@ -35,6 +35,8 @@ CSP_PAGE = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
+# The challenge page answers its form with a redirect to the merchant's own origin, so form-action stays open.
+CSP_CHALLENGE = "default-src 'none'; style-src 'self' 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 PREFLIGHT_HEADERS = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 CORS_REQUEST_HEADERS = (
     "authorization, content-type, x-request-id, graphql-require-preflight, apollo-require-preflight, "
@@ -90,7 +92,7 @@ def route_rules() -> tuple[RouteRule, ...]:
             MB,
             seconds=120.0,  # faults include slow answers
             cors=Cors.OPEN,
-            csp=CSP_PAGE,
+            csp=CSP_CHALLENGE,
         ),
         RouteRule("/", READ, seconds=30.0, csp=CSP_PAGE, cache_control=None),
     )

@@ -5,7 +5,7 @@ May import: bootstrap and everything below it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -149,7 +149,8 @@ class _Front:
                     {"name": name, "label": label, "token": token}
                     for name, label, token in demo_tokens(self._installation)
                 ],
-            }
+            },
+            headers={"Cache-Control": "no-store"},
         )
 
     def _context(self, _request: Request, identity: Identity) -> RequestContext:
@@ -178,5 +179,5 @@ def demo_tokens(installation: Installation) -> list[tuple[str, str, str]]:
     ]
 
 
-def _json(body: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json")
+def _json(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")

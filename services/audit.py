@@ -12,7 +12,9 @@ async def ledger_findings(app: App) -> list[str]:
         sums = await sums_by_currency(session)
         captured = await captured_by_payment(session)
         payments = await succeeded_payments(session)
-    findings += [f"the ledger is off by {amount} minor units of {currency}" for currency, amount in sums.items() if amount]
+    findings += [
+        f"the ledger is off by {amount} minor units of {currency}" for currency, amount in sums.items() if amount
+    ]
     paid = {payment.id: Money(payment.amount_paid_minor, payment.currency) for payment in payments}
     for payment_id in sorted(paid.keys() | captured.keys()):
         if paid.get(payment_id) != captured.get(payment_id):

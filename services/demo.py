@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from billing.calendar import Interval
 from billing.money import Money
@@ -95,7 +96,7 @@ PRODUCTS = (
     _Product("free", "Free", (_Plan("free", "Free", _M, {"USD": "0.00"}, "To look around, without a card."),)),
 )
 
-# user id, name, and the card that is saved for it (None: no card, "": no customer yet)
+# user id, name, and the card that is saved for it
 USERS = (
     ("demo-card", "Dana Card", "pm_card_visa"),
     ("demo-decline", "Deniz Decline", "pm_card_chargeCustomerFail"),
@@ -117,6 +118,7 @@ async def load_demo(app: App) -> bool:
 async def _load_catalog(app: App) -> bool:
     now = app.now()
     loaded = False
+    positions = count(1)
     async with app.database.write() as session:
         for role_id, (code, name) in ROLES.items():
             if await session.get(AppRole, role_id) is None:
@@ -136,7 +138,7 @@ async def _load_catalog(app: App) -> bool:
             )
             session.add(product)
             await session.flush()
-            for position, plan in enumerate(offered.plans):
+            for plan in offered.plans:
                 row = Plan(
                     id=new_id("plan"),
                     product_id=product.id,
@@ -144,7 +146,7 @@ async def _load_catalog(app: App) -> bool:
                     name=plan.name,
                     item=offered.code,
                     description=plan.description,
-                    position=position,
+                    position=next(positions),
                     interval=plan.interval,
                     billing_day=plan.billing_day,
                     trial_period_days=plan.trial_period_days,

@@ -17,7 +17,8 @@ from sqlalchemy import make_url
 
 from settings import ROOT
 
-TEMPLATE = "perennial_template"
+# Each process of a parallel run has its own, also on a server that they share.
+TEMPLATE = f"perennial_template_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
 def migrate(url: str, revision: str = "head") -> None:

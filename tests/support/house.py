@@ -47,14 +47,18 @@ class House:
             now=self.machine.now(),
         )
 
-    async def post(self, query: str, variables: Mapping[str, Any] | None = None, user: str | None = None) -> httpx.Response:
+    async def post(
+        self, query: str, variables: Mapping[str, Any] | None = None, user: str | None = None
+    ) -> httpx.Response:
         """One GraphQL request over HTTP as `user` (None: nobody)."""
         headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
         return await self.http.post(
             "/graphql", json={"query": query, "variables": dict(variables or {})}, headers=headers
         )
 
-    async def ask(self, query: str, variables: Mapping[str, Any] | None = None, user: str | None = None) -> dict[str, Any]:
+    async def ask(
+        self, query: str, variables: Mapping[str, Any] | None = None, user: str | None = None
+    ) -> dict[str, Any]:
         """The data of an operation that must be executed without errors."""
         answer = await self.post(query, variables, user)
         body = answer.json()
