@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from billing.charging import CardProblem
+from billing.charging import CardProblem, IntentStatus
 from billing.lifecycle import SUBSCRIPTION, PaymentStatus, SubscriptionStatus
 from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.subscriptions import Subscription
@@ -47,6 +47,9 @@ CONFIRMATIONS: Mapping[PaymentStatus, PaymentConfirmation] = {
     PaymentStatus.CANCELED: PaymentConfirmation.CANCELED,
 }
 _RENEWING = frozenset((SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE))
+_FOR_THE_BROWSER = frozenset(
+    (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.REQUIRES_ACTION)
+)
 _NEEDS_A_CARD = frozenset((PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.FAILED))
 
 
@@ -84,6 +87,15 @@ def action_of_payment(payment: Payment, redirect_url: str | None) -> NextAction:
         return NextAction(kind, redirect_url, payment.return_url)
     if payment.status in _NEEDS_A_CARD:
         return NextAction(NextActionType.CONFIRM_WITH_SDK, return_url=payment.return_url)
+    return NOTHING_TO_DO
+
+
+def action_of_intent(status: IntentStatus, redirect_url: str | None, return_url: str | None) -> NextAction:
+    """By the gateway's own latest word, which may be ahead of our rows."""
+    if status is IntentStatus.REQUIRES_ACTION and redirect_url is not None:
+        return NextAction(NextActionType.REDIRECT, redirect_url, return_url)
+    if status in _FOR_THE_BROWSER:
+        return NextAction(NextActionType.CONFIRM_WITH_SDK, return_url=return_url)
     return NOTHING_TO_DO
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from graphql import GraphQLField, GraphQLSchema, is_object_type
+from graphql import GraphQLField, GraphQLSchema, Undefined, is_input_object_type, is_object_type
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.base import StrawberryObjectDefinition, StrawberryType
@@ -11,6 +11,7 @@ from strawberry.types.base import StrawberryObjectDefinition, StrawberryType
 from resolvers.access import ACCESS, require
 from schema.documents import GuardedSchema
 from schema.errors import DocumentError, ErrorCode
+from schema.mutations import Mutation, SandboxMutation
 from schema.queries import Query
 from schema.scalars import SCALARS
 from schema.user_errors import USER_ERRORS
@@ -29,11 +30,13 @@ def build_schema(*, sandbox: bool, introspection: bool = True, require_user_erro
     """The GraphQL schema; `sandbox` adds the mutations that play the browser. Build it once per process."""
     schema = GuardedSchema(
         query=Query,
+        mutation=SandboxMutation if sandbox else Mutation,
         types=USER_ERRORS,
         config=StrawberryConfig(auto_camel_case=True, name_converter=Names(), scalar_map=SCALARS),
         introspection=introspection,
         require_user_errors=require_user_errors,
     )
+    leave_null_defaults_out(schema._schema)
     enforce_access(schema._schema)
     return schema
 
@@ -48,6 +51,20 @@ def enforce_access(schema: GraphQLSchema) -> None:
             raise ValueError(f"{coordinate} has no roles in resolvers.access.ACCESS")
         if field.args:
             field.resolve = _storable(field.resolve)
+
+
+def leave_null_defaults_out(schema: GraphQLSchema) -> None:
+    """`first: Int` instead of `first: Int = null`: what is left out is None to our resolvers anyway."""
+    for kind in schema.type_map.values():
+        if is_input_object_type(kind):
+            given: list[Any] = list(kind.fields.values())
+        elif is_object_type(kind):
+            given = [argument for field in kind.fields.values() for argument in field.args.values()]
+        else:
+            continue
+        for each in given:
+            if each.default_value is None:
+                each.default_value = Undefined
 
 
 def _fields(schema: GraphQLSchema) -> Iterator[tuple[str, GraphQLField]]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
+import schema.enums  # noqa: F401 (publishes the engine's enums before any type names one)
 from resolvers.context import RequestContext
 
 if TYPE_CHECKING:

@@ -6,12 +6,11 @@ import strawberry
 from strawberry.scalars import JSON
 
 from billing.charging import IntentStatus, SetupFutureUsage
-from gateways.port import NextStep
 from models.payments import CollectionIntent
 from models.payments import Payment as PaymentRow
 from resolvers.access import require_owner
 from resolvers.standing import NextAction as NextActionFacts
-from resolvers.standing import NextActionType, action_of_payment, problem_of
+from resolvers.standing import NextActionType, action_of_intent, action_of_payment, problem_of
 from schema import cards, customers
 from schema.actions import OWNERS_ONLY, GatewayError, NextAction
 from schema.fields import CustomerRef, Info, PaymentMethodRef, described
@@ -142,9 +141,13 @@ class SetupIntent:
 
 
 def action_of_view(view: PaymentIntentView) -> NextActionFacts:
-    """By the payment's standing, and the gateway's latest word on where the customer goes."""
-    step = view.snapshot.next_step if view.snapshot is not None else None
-    return action_of_payment(view.payment, step.redirect_url if step is not None else view.row.next_action_url)
+    """By the gateway's live answer where there is one, else by the payment as it stands."""
+    if view.snapshot is None:
+        return action_of_payment(view.payment, view.row.next_action_url)
+    step = view.snapshot.next_step
+    return action_of_intent(
+        view.snapshot.status, step.redirect_url if step is not None else None, view.payment.return_url
+    )
 
 
 async def intent_of_payment(info: Info, payment: PaymentRow) -> PaymentIntent | None:
@@ -155,22 +158,11 @@ async def intent_of_payment(info: Info, payment: PaymentRow) -> PaymentIntent | 
     return PaymentIntent.of(PaymentIntentView(row, payment, None), livemode=info.context.app.gateway.livemode)
 
 
-_SETUP_ACTIONS = {
-    IntentStatus.REQUIRES_PAYMENT_METHOD: NextActionType.CONFIRM_WITH_SDK,
-    IntentStatus.REQUIRES_CONFIRMATION: NextActionType.CONFIRM_WITH_SDK,
-    IntentStatus.REQUIRES_ACTION: NextActionType.CONFIRM_WITH_SDK,
-}
-
-
 def _setup_action(view: SetupIntentView) -> NextAction | None:
-    kind = _SETUP_ACTIONS.get(view.snapshot.status)
-    if kind is None:
+    step = view.snapshot.next_step
+    facts = action_of_intent(view.snapshot.status, step.redirect_url if step is not None else None, view.row.return_url)
+    if facts.type is NextActionType.NONE:
         return None
-    step: NextStep | None = view.snapshot.next_step
-    redirect_url = step.redirect_url if step is not None else None
-    if redirect_url is not None:
-        kind = NextActionType.REDIRECT
-    facts = NextActionFacts(kind, redirect_url, view.row.return_url)
     return NextAction.of(facts, secret=view.snapshot.client_secret, customer_id=view.row.customer_id)
 
 

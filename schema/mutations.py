@@ -1,0 +1,253 @@
+"""The root of all change: an input becomes a step of services, its outcome a payload. Refusals are data."""
+
+from collections.abc import Awaitable
+from typing import Annotated, TypeVar
+
+import strawberry
+
+from billing.errors import UserProblem
+from schema.cards import PaymentMethod
+from schema.customers import Customer
+from schema.enums import ChallengeOutcome, EffectiveAt
+from schema.fields import Info, argument
+from schema.inputs import (
+    AttachPaymentMethodInput,
+    CancelSubscriptionInput,
+    CreateSetupIntentInput,
+    RefreshSubscriptionPaymentInput,
+    SandboxAnswerChallengeInput,
+    SandboxConfirmInput,
+    SetDefaultPaymentMethodInput,
+    SubscribeInput,
+)
+from schema.intents import PaymentIntent, SetupIntent
+from schema.invoices import Invoice
+from schema.payloads import (
+    ChallengePayload,
+    DefaultPaymentMethodPayload,
+    PaymentIntentPayload,
+    PaymentMethodPayload,
+    SetupIntentPayload,
+    SubscribePayload,
+    SubscriptionPayload,
+    SubscriptionPaymentPayload,
+    refusals,
+)
+from schema.subscriptions import PlanSubscription
+from services import cards, sandbox
+from services.ending import cancel_subscription
+from services.problems import not_found
+from services.resolving import refresh_payment
+from services.subscribing import subscribe
+
+T = TypeVar("T")
+
+_INPUT = argument("What is wished.")
+
+
+async def _done(info: Info, step: Awaitable[T]) -> T:
+    """Carry the step out; what was read before it is forgotten, whether it went well or not."""
+    try:
+        return await step
+    finally:
+        info.context.forget()
+
+
+@strawberry.type(description="All that can be changed. Mutations of one document are carried out one after another.")
+class Mutation:
+    @strawberry.mutation(
+        description="Subscribe to a plan. With a saved card the first period is charged at once; without one the "
+        "answer carries a client secret that the browser confirms a card with. Repeating it continues what was begun "
+        "and never charges twice."
+    )
+    async def subscribe(self, info: Info, input: Annotated[SubscribeInput, _INPUT]) -> SubscribePayload:
+        try:
+            outcome = await _done(info, subscribe(info.context.app, info.context.actor, input.wish()))
+        except UserProblem as problem:
+            return SubscribePayload.refused(problem)
+        return await SubscribePayload.of(info, outcome)
+
+    @strawberry.mutation(
+        description="Begin to save a card without a charge: confirm it in the browser with the client secret, then the "
+        "card is among `paymentMethods`."
+    )
+    async def create_setup_intent(
+        self, info: Info, input: Annotated[CreateSetupIntentInput | None, _INPUT] = None
+    ) -> SetupIntentPayload:
+        wish = input or CreateSetupIntentInput()
+        try:
+            wish.check()
+            view = await _done(
+                info,
+                cards.create_setup_intent(
+                    info.context.app,
+                    info.context.actor,
+                    usage=wish.usage,
+                    return_url=wish.return_url,
+                    customer_id=wish.customer_id,
+                    idempotency_key=wish.idempotency_key,
+                ),
+            )
+        except UserProblem as problem:
+            return SetupIntentPayload(setup_intent=None, user_errors=refusals([problem]))
+        return SetupIntentPayload(setup_intent=SetupIntent.of(view), user_errors=[])
+
+    @strawberry.mutation(description="Keep a card that the browser has given to the gateway.")
+    async def attach_payment_method(
+        self, info: Info, input: Annotated[AttachPaymentMethodInput, _INPUT]
+    ) -> PaymentMethodPayload:
+        try:
+            input.check()
+            row = await _done(
+                info,
+                cards.attach_payment_method(
+                    info.context.app,
+                    info.context.actor,
+                    reference=input.payment_method_id,
+                    make_default=input.make_default,
+                    customer_id=input.customer_id,
+                ),
+            )
+        except UserProblem as problem:
+            return PaymentMethodPayload(payment_method=None, user_errors=refusals([problem]))
+        return PaymentMethodPayload(payment_method=PaymentMethod.of(row), user_errors=[])
+
+    @strawberry.mutation(description="Choose the saved card that pays for what has no card of its own.")
+    async def set_default_payment_method(
+        self, info: Info, input: Annotated[SetDefaultPaymentMethodInput, _INPUT]
+    ) -> DefaultPaymentMethodPayload:
+        try:
+            outcome = await _done(
+                info,
+                cards.set_default_payment_method(
+                    info.context.app,
+                    info.context.actor,
+                    payment_method_id=input.payment_method_id,
+                    customer_id=input.customer_id,
+                    apply_to_subscriptions=input.apply_to_subscriptions,
+                ),
+            )
+        except UserProblem as problem:
+            return DefaultPaymentMethodPayload(
+                customer=None, payment_method=None, updated_subscriptions=[], user_errors=refusals([problem])
+            )
+        return DefaultPaymentMethodPayload(
+            customer=Customer.of(outcome.customer),
+            payment_method=PaymentMethod.of(outcome.payment_method),
+            updated_subscriptions=[PlanSubscription.of(row) for row in outcome.updated_subscriptions],
+            user_errors=[],
+        )
+
+    @strawberry.mutation(description="End a subscription now, or when its paid period ends.")
+    async def cancel_subscription(
+        self, info: Info, input: Annotated[CancelSubscriptionInput, _INPUT]
+    ) -> SubscriptionPayload:
+        try:
+            input.check()
+            outcome = await _done(
+                info,
+                cancel_subscription(
+                    info.context.app,
+                    info.context.actor,
+                    subscription_id=input.subscription_id,
+                    at_period_end=input.effective_at is EffectiveAt.PERIOD_END,
+                    reason=input.reason.value if input.reason is not None else None,
+                    comment=input.comment,
+                    expected_version=input.expected_version,
+                ),
+            )
+        except UserProblem as problem:
+            return SubscriptionPayload(subscription=None, invoice=None, user_errors=refusals([problem]))
+        return SubscriptionPayload(
+            subscription=PlanSubscription.of(outcome.subscription),
+            invoice=Invoice.of(outcome.invoice) if outcome.invoice is not None else None,
+            user_errors=[],
+        )
+
+    @strawberry.mutation(
+        description="Ask the gateway how a payment stands, after the browser's half or whenever in doubt. Safe to "
+        "repeat; it charges nothing."
+    )
+    async def refresh_subscription_payment(
+        self, info: Info, input: Annotated[RefreshSubscriptionPaymentInput, _INPUT]
+    ) -> SubscriptionPaymentPayload:
+        try:
+            outcome = await _done(
+                info,
+                refresh_payment(info.context.app, info.context.actor, input.subscription_id, input.payment_id),
+            )
+        except UserProblem as problem:
+            return SubscriptionPaymentPayload.refused(problem)
+        return await SubscriptionPaymentPayload.of(info, outcome)
+
+
+@strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)  # pyright: ignore
+class SandboxMutation(Mutation):
+    """With the sandbox: the browser's half too, so that everything can be done in the explorer."""
+
+    @strawberry.mutation(
+        description="Sandbox only: type a test card into the payment form. What follows reaches the subscription by "
+        "webhook, or at once by `refreshSubscriptionPayment`."
+    )
+    async def sandbox_confirm_payment_intent(
+        self, info: Info, input: Annotated[SandboxConfirmInput, _INPUT]
+    ) -> PaymentIntentPayload:
+        try:
+            step = sandbox.confirm_payment_intent(
+                info.context.app, client_secret=input.client_secret, card=input.card()
+            )
+            outcome = await _browsed(info, step)
+        except UserProblem as problem:
+            return PaymentIntentPayload(payment_intent=None, user_errors=refusals([problem]))
+        return PaymentIntentPayload(
+            payment_intent=_payment_intent(info, outcome), user_errors=refusals(outcome.problems)
+        )
+
+    @strawberry.mutation(description="Sandbox only: type a test card into the form that saves it.")
+    async def sandbox_confirm_setup_intent(
+        self, info: Info, input: Annotated[SandboxConfirmInput, _INPUT]
+    ) -> SetupIntentPayload:
+        try:
+            step = sandbox.confirm_setup_intent(info.context.app, client_secret=input.client_secret, card=input.card())
+            outcome = await _browsed(info, step)
+        except UserProblem as problem:
+            return SetupIntentPayload(setup_intent=None, user_errors=refusals([problem]))
+        return SetupIntentPayload(setup_intent=_setup_intent(outcome), user_errors=refusals(outcome.problems))
+
+    @strawberry.mutation(description="Sandbox only: pass or fail the bank's challenge that an intent waits for.")
+    async def sandbox_answer_challenge(
+        self, info: Info, input: Annotated[SandboxAnswerChallengeInput, _INPUT]
+    ) -> ChallengePayload:
+        try:
+            step = sandbox.answer_challenge(
+                info.context.app,
+                client_secret=input.client_secret,
+                succeed=input.outcome is ChallengeOutcome.SUCCEEDED,
+            )
+            outcome = await _browsed(info, step)
+        except UserProblem as problem:
+            return ChallengePayload(payment_intent=None, setup_intent=None, user_errors=refusals([problem]))
+        return ChallengePayload(
+            payment_intent=_payment_intent(info, outcome),
+            setup_intent=_setup_intent(outcome),
+            user_errors=refusals(outcome.problems),
+        )
+
+
+async def _browsed(info: Info, step: Awaitable[sandbox.BrowserOutcome]) -> sandbox.BrowserOutcome:
+    """What the browser did, if this caller may see whose intent it was."""
+    outcome = await _done(info, step)
+    payment, setup = outcome.payment_intent, outcome.setup_intent
+    for owner in (payment and payment.payment.customer_id, setup and setup.row.customer_id):
+        if owner is not None and not await info.context.may_see(owner):
+            raise not_found("intent", "clientSecret")
+    return outcome
+
+
+def _payment_intent(info: Info, outcome: sandbox.BrowserOutcome) -> PaymentIntent | None:
+    view = outcome.payment_intent
+    return PaymentIntent.of(view, livemode=info.context.app.gateway.livemode) if view is not None else None
+
+
+def _setup_intent(outcome: sandbox.BrowserOutcome) -> SetupIntent | None:
+    return SetupIntent.of(outcome.setup_intent) if outcome.setup_intent is not None else None

@@ -1,0 +1,156 @@
+"""Answers to mutations: the objects as they are now, and beside them what stood in the way."""
+
+from collections.abc import Sequence
+
+import strawberry
+
+from billing.errors import UserProblem
+from billing.lifecycle import PaymentStatus
+from resolvers.standing import NextActionType, action_of_payment, action_of_subscription
+from schema.actions import NextAction
+from schema.cards import PaymentMethod
+from schema.customers import Customer
+from schema.fields import Info, described
+from schema.intents import PaymentIntent, SetupIntent, action_of_view
+from schema.invoices import Invoice
+from schema.payments import Payment
+from schema.subscriptions import PlanSubscription
+from schema.user_errors import UserError, user_errors
+from services.outcomes import PaymentOutcome
+
+_ERRORS = "What stood in the way; empty when all went well. Always select it: success and refusal can come together."
+
+
+@strawberry.type(description="The answer to `subscribe`.")
+class SubscribePayload:
+    subscription: PlanSubscription | None = described("The subscription, also when its first payment is not made yet.")
+    payment: Payment | None = described("The first payment; null when nothing is to be paid.")
+    payment_intent: PaymentIntent | None = described("The gateway's intent, with its client secret for the browser.")
+    next_action: NextAction | None = described("What the customer must do next; its `type` is NONE when nothing.")
+    user_errors: list[UserError] = described(_ERRORS)
+
+    @classmethod
+    async def of(cls, info: Info, outcome: PaymentOutcome) -> "SubscribePayload":
+        return cls(
+            subscription=_subscription(outcome),
+            payment=_payment(outcome),
+            payment_intent=_intent(info, outcome),
+            next_action=await _next_action(info, outcome),
+            user_errors=user_errors(outcome.problems),
+        )
+
+    @classmethod
+    def refused(cls, problem: UserProblem) -> "SubscribePayload":
+        return cls(
+            subscription=None, payment=None, payment_intent=None, next_action=None, user_errors=user_errors([problem])
+        )
+
+
+@strawberry.type(description="The answer to a mutation about a subscription's payment.")
+class SubscriptionPaymentPayload:
+    subscription: PlanSubscription | None = described("The subscription as it is now.")
+    payment: Payment | None = described("The payment as it is now.")
+    payment_intent: PaymentIntent | None = described("The gateway's intent, with its client secret for the browser.")
+    success: bool = described("Whether the payment is paid.")
+    next_action: NextAction | None = described("What the customer must do next; its `type` is NONE when nothing.")
+    user_errors: list[UserError] = described(_ERRORS)
+
+    @classmethod
+    async def of(cls, info: Info, outcome: PaymentOutcome) -> "SubscriptionPaymentPayload":
+        paid = outcome.payment is not None and outcome.payment.status is PaymentStatus.SUCCEEDED
+        return cls(
+            subscription=_subscription(outcome),
+            payment=_payment(outcome),
+            payment_intent=_intent(info, outcome),
+            success=paid,
+            next_action=await _next_action(info, outcome),
+            user_errors=user_errors(outcome.problems),
+        )
+
+    @classmethod
+    def refused(cls, problem: UserProblem) -> "SubscriptionPaymentPayload":
+        return cls(
+            subscription=None,
+            payment=None,
+            payment_intent=None,
+            success=False,
+            next_action=None,
+            user_errors=user_errors([problem]),
+        )
+
+
+@strawberry.type(description="The answer to a mutation about a subscription.")
+class SubscriptionPayload:
+    subscription: PlanSubscription | None = described("The subscription as it is now; null when refused.")
+    invoice: Invoice | None = described("The invoice that was withdrawn with it, if one was.")
+    user_errors: list[UserError] = described(_ERRORS)
+
+
+@strawberry.type(description="The answer to a mutation about a setup intent.")
+class SetupIntentPayload:
+    setup_intent: SetupIntent | None = described("The setup intent; null when refused.")
+    user_errors: list[UserError] = described(_ERRORS)
+
+
+@strawberry.type(description="The answer to a mutation about a payment intent.")
+class PaymentIntentPayload:
+    payment_intent: PaymentIntent | None = described("The payment intent; null when refused.")
+    user_errors: list[UserError] = described(_ERRORS)
+
+
+@strawberry.type(description="The answer to a challenge.")
+class ChallengePayload:
+    payment_intent: PaymentIntent | None = described("The intent that the challenge was for, if it collects a payment.")
+    setup_intent: SetupIntent | None = described("The intent that the challenge was for, if it saves a card.")
+    user_errors: list[UserError] = described(_ERRORS)
+
+
+@strawberry.type(description="The answer to a mutation about a saved card.")
+class PaymentMethodPayload:
+    payment_method: PaymentMethod | None = described("The saved card; null when refused.")
+    user_errors: list[UserError] = described(_ERRORS)
+
+
+@strawberry.type(description="The answer to `setDefaultPaymentMethod`.")
+class DefaultPaymentMethodPayload:
+    customer: Customer | None = described("The customer with the new default card; null when refused.")
+    payment_method: PaymentMethod | None = described("The default card; null when refused.")
+    updated_subscriptions: list[PlanSubscription] = described("The subscriptions whose own card gave way to it.")
+    user_errors: list[UserError] = described(_ERRORS)
+
+
+def refusals(problems: Sequence[UserProblem]) -> list[UserError]:
+    return user_errors(problems)
+
+
+def _subscription(outcome: PaymentOutcome) -> PlanSubscription | None:
+    return PlanSubscription.of(outcome.subscription) if outcome.subscription is not None else None
+
+
+def _payment(outcome: PaymentOutcome) -> Payment | None:
+    return Payment.of(outcome.payment) if outcome.payment is not None else None
+
+
+def _intent(info: Info, outcome: PaymentOutcome) -> PaymentIntent | None:
+    if outcome.intent is None:
+        return None
+    return PaymentIntent.of(outcome.intent, livemode=info.context.app.gateway.livemode)
+
+
+async def _next_action(info: Info, outcome: PaymentOutcome) -> NextAction:
+    """The payment under way first, with the secret that it needs; then a card for the renewals."""
+    view, subscription = outcome.intent, outcome.subscription
+    if view is not None:
+        action = action_of_view(view)
+        if action.type is not NextActionType.NONE:
+            secret = view.snapshot.client_secret if view.snapshot is not None else None
+            return NextAction.of(action, secret=secret, customer_id=view.payment.customer_id)
+    elif outcome.payment is not None:
+        action = action_of_payment(outcome.payment, None)
+        if action.type is not NextActionType.NONE:
+            return NextAction.of(action)
+    if subscription is None:
+        return NextAction(type=NextActionType.NONE, redirect_url=None, return_url=None)
+    customer = await info.context.loaders.customer.load(subscription.customer_id)
+    has_card = subscription.payment_method_id or (customer is not None and customer.default_payment_method_id)
+    return NextAction.of(action_of_subscription(subscription, None, None, has_card=bool(has_card)))
