@@ -14,6 +14,7 @@ import orjson
 from gateways.sandbox import shapes
 from gateways.sandbox.errors import no_such
 from gateways.sandbox.ids import Ids
+from gateways.sandbox.parameter_kinds import refuse_both
 from gateways.sandbox.store import Listing, Record, Unit
 
 Body = dict[str, Any]
@@ -75,6 +76,7 @@ class Call:
     async def page(self, listing: Listing, url: str) -> Body:
         """A list answer, honouring limit and cursors."""
         params = self.params
+        refuse_both(params, "starting_after", "ending_before")
         older = params.get("starting_after")
         cursor = older or params.get("ending_before")
         if cursor:

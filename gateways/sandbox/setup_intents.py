@@ -144,7 +144,7 @@ async def _end_attempt(
         attempt = await call.object("setup_attempt", intent.body["latest_attempt"], "latest_attempt")
         attempt.body |= {"status": status, "setup_error": error}
         if status == "succeeded":
-            attempt.body["payment_method_details"]["card"]["three_d_secure"] = shapes.CHALLENGED
+            attempt.body["payment_method_details"]["card"]["three_d_secure"] = shapes.CHALLENGED_SETUP
         call.unit.change(attempt)
         call.unit.change(intent)
     else:

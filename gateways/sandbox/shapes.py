@@ -220,15 +220,15 @@ def setup_intent(identity: str, created: int, client_secret: str) -> dict[str, A
     }
 
 
-CHALLENGED = {
+CHALLENGED_SETUP = {
     "authentication_flow": "challenge",
     "electronic_commerce_indicator": "05",
-    "exemption_indicator": None,
     "result": "authenticated",
     "result_reason": None,
     "transaction_id": None,
     "version": "2.2.0",
 }
+CHALLENGED_CHARGE = {**CHALLENGED_SETUP, "exemption_indicator": None}
 
 
 def setup_attempt(
@@ -242,7 +242,7 @@ def setup_attempt(
     authenticated: bool,
 ) -> dict[str, Any]:
     card = {name: method["card"][name] for name in _CARD_ON_ATTEMPT}
-    details = {**card, "network": card["brand"], "three_d_secure": CHALLENGED if authenticated else None}
+    details = {**card, "network": card["brand"], "three_d_secure": CHALLENGED_SETUP if authenticated else None}
     return {
         "id": identity,
         "object": "setup_attempt",
@@ -381,7 +381,7 @@ def _charged_card(card: dict[str, Any], amount: int, decline: Decline | None, *,
         "network_transaction_id": None,
         "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
         "regulated_status": card["regulated_status"],
-        "three_d_secure": CHALLENGED if authenticated else None,
+        "three_d_secure": CHALLENGED_CHARGE if authenticated else None,
         "transaction_link_id": None,
     }
 

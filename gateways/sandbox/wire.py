@@ -225,6 +225,8 @@ class Wire:
             if status == 200:
                 body = await expand(unit, body, asked.params.get("expand", []))
         except ApiError as refusal:
+            if asked.publishable:
+                refusal.body = browser_view(refusal.body)
             if asked.key is None or not refusal.executed:
                 raise
             unit.discard()

@@ -193,3 +193,20 @@ async def test_events_and_endpoints_fit(quick) -> None:
     assert [event.pending_webhooks for event in events] == [0, 1]
     for event in events:
         assert_fits(event, stripe.Event)
+
+
+async def test_what_a_challenge_leaves_behind_fits(quick) -> None:
+    paying = await quick.v1.payment_intents.create_async(
+        {"amount": 700, "currency": "usd", "payment_method": "pm_card_threeDSecure2Required", "confirm": True}
+    )
+    saving = await quick.v1.setup_intents.create_async(
+        {"payment_method": "pm_card_threeDSecure2Required", "confirm": True}
+    )
+    for intent in (paying, saving):
+        await quick.challenge(intent.next_action.use_stripe_sdk["stripe_js"], "succeeded")
+    charge = (await quick.v1.charges.list_async()).data[0]
+    assert_fits(charge, stripe.Charge)
+    attempt = (await quick.v1.setup_attempts.list_async({"setup_intent": saving.id})).data[0]
+    assert_fits(attempt, stripe.SetupAttempt)
+    details = (charge.payment_method_details.card, attempt.payment_method_details.card)
+    assert [card.three_d_secure.result for card in details] == ["authenticated", "authenticated"]
