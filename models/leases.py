@@ -47,7 +47,7 @@ async def due_keys(
         .order_by(table.c.due_at, table.c.id)
         .limit(limit)
     )
-    return (await session.execute(query)).scalars().all()
+    return (await (await session.connection()).execute(query)).scalars().all()
 
 
 async def claim_due(
@@ -85,7 +85,7 @@ async def _claim(
         .values(leased_until=machine_now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
         .returning(table.c.fence)
     )
-    return (await session.execute(statement)).scalar_one_or_none()
+    return (await (await session.connection()).execute(statement)).scalar_one_or_none()
 
 
 def _free(table: Table, machine_now: datetime) -> ColumnElement[bool]:
