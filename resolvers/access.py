@@ -67,12 +67,14 @@ def require(identity: Identity, coordinate: str) -> None:
         raise AccessDenied(identity)
 
 
-def permissions(role: Role) -> list[str]:
+def permissions(role: Role, *, sandbox: bool) -> list[str]:
     """The root fields that `role` may call, as coordinates: `Mutation.subscribe`."""
     return sorted(
         coordinate
         for coordinate, roles in ACCESS.items()
-        if role in roles and coordinate.startswith(("Query.", "Mutation."))
+        if role in roles
+        and coordinate.startswith(("Query.", "Mutation."))
+        and (sandbox or not coordinate.startswith("Mutation.sandbox"))
     )
 
 

@@ -26,26 +26,35 @@ R = TypeVar("R", bound=SQLModel)
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """A column that orders a list. `largest` is what its integers may be compared with."""
+
+    name: str
+    type: type
+    largest: int = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
 class Listing(Generic[R]):
-    """A list in a fixed order: by the columns `keys` (each with its type), the last of which is unique."""
+    """A list in a fixed order: by the columns `keys`, the last of which is unique."""
 
     name: str
     row: type[R]
-    keys: tuple[tuple[str, type], ...]
+    keys: tuple[Key, ...]
     descending: bool
 
     def key_of(self, row: R) -> tuple[Any, ...]:
         """Where `row` stands in the order."""
-        return tuple(getattr(row, name) for name, _ in self.keys)
+        return tuple(getattr(row, key.name) for key in self.keys)
 
 
-PRODUCTS = Listing("product", Product, (("code", str),), descending=False)
-PLANS = Listing("plan", Plan, (("position", int), ("id", str)), descending=False)
-PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (("id", str),), descending=True)
-SUBSCRIPTIONS = Listing("subscription", Subscription, (("id", str),), descending=True)
+PRODUCTS = Listing("product", Product, (Key("code", str),), descending=False)
+PLANS = Listing("plan", Plan, (Key("position", int), Key("id", str)), descending=False)
+PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (Key("id", str),), descending=True)
+SUBSCRIPTIONS = Listing("subscription", Subscription, (Key("id", str),), descending=True)
 # An invoice's id is derived from what it bills, so it does not sort by time.
-INVOICES = Listing("invoice", Invoice, (("created_at", datetime), ("id", str)), descending=True)
-PAYMENTS = Listing("payment", Payment, (("number", int),), descending=True)
+INVOICES = Listing("invoice", Invoice, (Key("created_at", datetime), Key("id", str)), descending=True)
+PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +278,7 @@ def _within(listing: Listing[Any], span: Span) -> list[ColumnElement[bool]]:
 
 def _beyond(listing: Listing[Any], place: tuple[Any, ...], *, greater: bool) -> ColumnElement[bool]:
     """Lexicographic: the first key differs, or it is equal and the next one does."""
-    columns = [col(getattr(listing.row, name)) for name, _ in listing.keys]
+    columns = [col(getattr(listing.row, key.name)) for key in listing.keys]
     alternatives = []
     for n, (column, value) in enumerate(zip(columns, place, strict=True)):
         equal = [columns[i] == place[i] for i in range(n)]
@@ -279,7 +288,7 @@ def _beyond(listing: Listing[Any], place: tuple[Any, ...], *, greater: bool) -> 
 
 def _order(listing: Listing[Any], row: Any, span: Span) -> list[Any]:
     falling = listing.descending != span.backwards
-    return [column.desc() if falling else column.asc() for column in (getattr(row, name) for name, _ in listing.keys)]
+    return [column.desc() if falling else column.asc() for column in (getattr(row, key.name) for key in listing.keys)]
 
 
 def _page(found: Sequence[R], span: Span) -> Page[R]:

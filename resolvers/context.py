@@ -50,7 +50,10 @@ class RequestContext:
         """The caller's own customer; None before the first mutation of that user, and for nobody."""
         if self.identity.user_id is None:
             return None
-        return await self.loaders.customer_of_user.load(self.identity.user_id)
+        own = await self.loaders.customer_of_user.load(self.identity.user_id)
+        if own is not None:
+            self.loaders.customer.prime(own.id, own)
+        return own
 
     async def owns(self, customer_id: str) -> bool:
         own = await self.own_customer()

@@ -20,6 +20,7 @@ from models.lists import Page, by_ids
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of
 from models.subscriptions import Change, Subscription, SubscriptionItem, changes_of, items_of
 from resolvers.batches import (
+    EVERYTHING,
     INVOICES,
     PAYMENT_METHODS,
     PAYMENTS,
@@ -155,8 +156,8 @@ class Loaders:
         """`parent` is customer_id or subscription_id."""
         return await self._page(PAYMENTS, parent, parent_id, where, span)
 
-    async def latest_payment(self, subscription_id: str, where: Where) -> Payment | None:
-        page = await self.payments_of("subscription_id", subscription_id, where, Span(limit=1))
+    async def latest_payment(self, subscription_id: str) -> Payment | None:
+        page = await self.payments_of("subscription_id", subscription_id, EVERYTHING, Span(limit=1))
         return page.rows[0] if page.rows else None
 
     async def count(self, listing: Listing[Any], parent: str, parent_id: str, where: Where) -> int:

@@ -9,8 +9,8 @@ from strawberry.schema.name_converter import NameConverter
 from strawberry.types.base import StrawberryObjectDefinition, StrawberryType
 
 from resolvers.access import ACCESS, require
+from schema.arguments import refuse_arguments
 from schema.documents import GuardedSchema
-from schema.errors import DocumentError, ErrorCode
 from schema.mutations import Mutation, SandboxMutation
 from schema.queries import Query
 from schema.scalars import SCALARS
@@ -92,7 +92,7 @@ def _storable(resolve: Resolve | None) -> Resolve:
         for name, value in arguments.items():
             if not _is_storable(value):
                 message = f"{name}: text must not hold NUL or half a character (a lone surrogate)."
-                raise DocumentError(message, ErrorCode.BAD_USER_INPUT)
+                raise refuse_arguments(info, message, name)
         return resolve(source, info, **arguments)
 
     return checked

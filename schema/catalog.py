@@ -147,7 +147,7 @@ class Product(Node, Record):
     @strawberry.field(description="The ways to buy it, in the shop's order.")
     async def plans(self, info: Info, first: First = None, after: After = None) -> Connection[PlanRef]:
         loaders, where = info.context.loaders, PlansWhere()
-        page = await loaders.plans_of_product(self.id, where, span(PLANS, first=first, after=after))
+        page = await loaders.plans_of_product(self.id, where, span(info, PLANS, first=first, after=after))
 
         async def count() -> int:
             return await loaders.count(PLANS, "product_id", self.id, where)

@@ -1,25 +1,23 @@
 """Relay connections over keyset pages: opaque cursors that are checked, sizes that are bounded."""
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
 import strawberry
 
 from models.lists import Page
-from resolvers.batches import Listing, Span
-from schema.errors import DocumentError, ErrorCode
-from schema.fields import argument, described
+from resolvers.batches import Key, Listing, Span
+from schema.arguments import refuse_arguments
+from schema.fields import Info, argument, described
 
 N = TypeVar("N")
 
 DEFAULT_PAGE = 25
 MAX_PAGE = 100
 MAX_CURSOR_LENGTH = 400
-_LARGEST_KEY = 2**62
 
 First = Annotated[int | None, argument("The first so many after `after`: 1 to 100, 25 unless said.")]
 After = Annotated[str | None, argument("Only what follows this cursor.")]
@@ -54,6 +52,7 @@ class Connection(Generic[N]):
 
 
 def span(
+    info: Info,
     listing: Listing[Any],
     *,
     first: int | None = None,
@@ -61,16 +60,16 @@ def span(
     last: int | None = None,
     before: str | None = None,
 ) -> Span:
-    """The part of `listing` that the arguments ask for. DocumentError BAD_USER_INPUT when they make no sense."""
+    """The part of `listing` that the arguments ask for. BAD_USER_INPUT when they make no sense."""
     if first is not None and last is not None:
-        raise _bad("first, last: give one of them.")
+        raise refuse_arguments(info, "first, last: give one of them.", "first", "last")
     for name, size in (("first", first), ("last", last)):
         if size is not None and not 1 <= size <= MAX_PAGE:
-            raise _bad(f"{name}: expected 1 to {MAX_PAGE}.")
+            raise refuse_arguments(info, f"{name}: expected 1 to {MAX_PAGE}.", name)
     return Span(
         limit=first or last or DEFAULT_PAGE,
-        after=None if after is None else _place(listing, "after", after),
-        before=None if before is None else _place(listing, "before", before),
+        after=_place(info, listing, "after", after),
+        before=_place(info, listing, "before", before),
         backwards=last is not None,
     )
 
@@ -100,31 +99,31 @@ def cursor(listing: Listing[Any], row: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([listing.name, *place])).rstrip(b"=").decode()
 
 
-def _place(listing: Listing[Any], name: str, text: str) -> tuple[Any, ...]:
+def _place(info: Info, listing: Listing[Any], name: str, text: str | None) -> tuple[Any, ...] | None:
     """The keys in a cursor that was made for this very list."""
+    if text is None:
+        return None
     if len(text) <= MAX_CURSOR_LENGTH:
         try:
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-            kind, *keys = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-            if kind == listing.name and len(keys) == len(listing.keys):
-                return tuple(_key(key, wanted) for key, (_, wanted) in zip(keys, listing.keys, strict=True))
-        except (ValueError, TypeError, binascii.Error):
+            kind, *values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            if kind == listing.name and len(values) == len(listing.keys):
+                return tuple(_value(key, value) for key, value in zip(listing.keys, values, strict=True))
+        except (ValueError, TypeError, OverflowError):
             pass
-    raise _bad(f"{name}: this is no cursor of this list; use endCursor or startCursor of its pageInfo.")
+    message = f"{name}: this is no cursor of this list; use endCursor or startCursor of its pageInfo."
+    raise refuse_arguments(info, message, name)
 
 
-def _key(value: Any, wanted: type) -> Any:
-    if wanted is datetime:
+def _value(key: Key, value: Any) -> Any:
+    """A cursor comes from outside: only what the column can be compared with passes."""
+    if key.type is datetime:
         instant = datetime.fromisoformat(value)
         if instant.tzinfo is None:
             raise ValueError("an instant without an offset")
-        return instant
-    if type(value) is not wanted or (wanted is int and abs(value) > _LARGEST_KEY):
-        raise TypeError(f"expected {wanted.__name__}")
-    if wanted is str and "\0" in value:
+        return instant.astimezone(UTC)
+    if type(value) is not key.type or (key.type is int and abs(value) > key.largest):
+        raise TypeError(f"expected {key.type.__name__}")
+    if key.type is str and "\0" in value:
         raise ValueError("no id holds this")
     return value
-
-
-def _bad(message: str) -> DocumentError:
-    return DocumentError(message, ErrorCode.BAD_USER_INPUT)

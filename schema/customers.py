@@ -85,7 +85,7 @@ class Customer(Node, Record):
         self, info: Info, first: First = None, after: After = None
     ) -> Connection[PaymentMethodRef]:
         loaders, where = info.context.loaders, LivePaymentMethods()
-        page = await loaders.methods_of_customer(self.id, where, span(PAYMENT_METHODS, first=first, after=after))
+        page = await loaders.methods_of_customer(self.id, where, span(info, PAYMENT_METHODS, first=first, after=after))
 
         async def count() -> int:
             return await loaders.count(PAYMENT_METHODS, "customer_id", self.id, where)
@@ -111,7 +111,9 @@ class Customer(Node, Record):
     ) -> Connection[PlanSubscriptionRef]:
         loaders = info.context.loaders
         where = filter.where() if filter is not None else SubscriptionsWhere()
-        page = await loaders.subscriptions_of_customer(self.id, where, span(SUBSCRIPTIONS, first=first, after=after))
+        page = await loaders.subscriptions_of_customer(
+            self.id, where, span(info, SUBSCRIPTIONS, first=first, after=after)
+        )
 
         async def count() -> int:
             return await loaders.count(SUBSCRIPTIONS, "customer_id", self.id, where)
@@ -127,12 +129,14 @@ class Customer(Node, Record):
         after: After = None,
     ) -> Connection[InvoiceRef]:
         where = filter.where() if filter is not None else InvoicesWhere()
-        return await invoices.invoices_of(info, "customer_id", self.id, where, span(INVOICES, first=first, after=after))
+        return await invoices.invoices_of(
+            info, "customer_id", self.id, where, span(info, INVOICES, first=first, after=after)
+        )
 
     @strawberry.field(description="The payments, newest first.")
     async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
         return await payments.payments_of(
-            info, "customer_id", self.id, PaymentsWhere(), span(PAYMENTS, first=first, after=after)
+            info, "customer_id", self.id, PaymentsWhere(), span(info, PAYMENTS, first=first, after=after)
         )
 
     @strawberry.field(description="The customer at each payment gateway.")

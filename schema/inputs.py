@@ -10,10 +10,9 @@ from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionStatus
 from gateways.port import CardInput
 from resolvers.batches import InvoicesWhere, PaymentsWhere, PlansWhere, SubscriptionsWhere
 from resolvers.standing import PaymentConfirmation, statuses
+from schema.arguments import refuse_arguments
 from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
-from schema.errors import DocumentError
-from schema.errors import ErrorCode as DocumentErrorCode
-from schema.fields import described, optional
+from schema.fields import Info, described, optional
 from schema.scalars import URL, CurrencyCode
 from services.subscribing import SubscribeWish
 
@@ -29,10 +28,10 @@ class PlanFilter:
     product_code: str | None = optional("Only those of this product.")
     search: str | None = optional("Text in code, name or description, whatever its case; at most 100 characters.")
 
-    def where(self) -> PlansWhere:
+    def where(self, info: Info) -> PlansWhere:
         if self.search is not None and len(self.search) > LONGEST_SEARCH:
-            message = f"search: at most {LONGEST_SEARCH} characters are searched for."
-            raise DocumentError(message, DocumentErrorCode.BAD_USER_INPUT)
+            message = f"filter.search: at most {LONGEST_SEARCH} characters are searched for."
+            raise refuse_arguments(info, message, "filter")
         return PlansWhere(
             is_online_sale=self.is_online_sale,
             is_active=self.is_active,

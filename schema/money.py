@@ -11,8 +11,8 @@ from babel.numbers import get_currency_precision
 
 from billing.money import Money as Amount
 from billing.money import exponent
-from schema.errors import DocumentError, ErrorCode
-from schema.fields import argument, described
+from schema.arguments import refuse_arguments
+from schema.fields import Info, argument, described
 from schema.scalars import BigInt, CurrencyCode
 
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}", re.ASCII)
@@ -31,25 +31,28 @@ class Money:
     @strawberry.field(description="As text for a person: `$7.00`.")
     def formatted(
         self,
+        info: Info,
         locale: Annotated[str, argument("Whose way of writing, by BCP 47: `en`, `de-CH`.")] = "en",
     ) -> str:
-        return formatted(self.amount, self.currency_code, locale)
+        known = _locale(locale)
+        if known is None:
+            raise refuse_arguments(info, "locale: expected a known language tag, such as en or de-CH.", "locale")
+        return formatted(self.amount, self.currency_code, known)
 
 
-def formatted(amount: Decimal, currency: str, locale: str) -> str:
+def formatted(amount: Decimal, currency: str, locale: Locale) -> str:
     """As the locale writes it; never fewer decimals than the amount has."""
-    known = _locale(locale)
     usual = get_currency_precision(currency)
     decimals = usual if amount == round(amount, usual) else exponent(currency)
-    pattern = known.currency_formats["standard"]
-    return pattern.apply(amount, known, currency=currency, currency_digits=False, force_frac=(decimals, decimals))
+    pattern = locale.currency_formats["standard"]
+    return pattern.apply(amount, locale, currency=currency, currency_digits=False, force_frac=(decimals, decimals))
 
 
 @lru_cache(maxsize=256)
-def _locale(name: str) -> Locale:
+def _locale(name: str) -> Locale | None:
     try:
         if _LOCALE.fullmatch(name):
             return Locale.parse(name.replace("-", "_"))
     except (UnknownLocaleError, ValueError):
         pass
-    raise DocumentError("locale: expected a known language tag, such as en or de-CH.", ErrorCode.BAD_USER_INPUT)
+    return None

@@ -23,11 +23,11 @@ from resolvers.batches import (
     Span,
 )
 from resolvers.context import RequestContext
+from schema.arguments import refuse_arguments
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Before, Connection, First, Last, connection, span
 from schema.customers import Customer
-from schema.errors import DocumentError, ErrorCode
 from schema.fields import Info, argument
 from schema.inputs import InvoiceFilter, PaymentFilter, PlanFilter
 from schema.interfaces import Node
@@ -67,8 +67,8 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Plan]:
-        part = span(PLANS, first=first, after=after, last=last, before=before)
-        where = filter.where() if filter is not None else PlansWhere()
+        part = span(info, PLANS, first=first, after=after, last=last, before=before)
+        where = filter.where(info) if filter is not None else PlansWhere()
         return await _listed(owned.public(info.context, PLANS, where), PLANS, part, Plan.of)
 
     @strawberry.field(description="One plan, by id or by code; null if there is none. Open to everybody.")
@@ -78,7 +78,7 @@ class Query:
         id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
         code: Annotated[str | None, argument("Its code: `reader-pro`.")] = None,
     ) -> Plan | None:
-        _one_of(id=id, code=code)
+        _one_of(info, id=id, code=code)
         async with info.context.app.database.read() as session:
             row = await plan_by(session, id=id, code=code)
         return Plan.of(row) if row is not None else None
@@ -92,7 +92,7 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Product]:
-        part = span(PRODUCTS, first=first, after=after, last=last, before=before)
+        part = span(info, PRODUCTS, first=first, after=after, last=last, before=before)
         return await _listed(owned.public(info.context, PRODUCTS, ProductsWhere()), PRODUCTS, part, Product.of)
 
     @strawberry.field(description="One product, by id, by code or by another name of it; null if there is none.")
@@ -102,7 +102,7 @@ class Query:
         id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
         code: Annotated[str | None, argument("Its code or an alias.")] = None,
     ) -> Product | None:
-        _one_of(id=id, code=code)
+        _one_of(info, id=id, code=code)
         async with info.context.app.database.read() as session:
             row = await product_by(session, id=id, code=code)
         return Product.of(row) if row is not None else None
@@ -141,7 +141,7 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[PaymentMethod]:
-        part = span(PAYMENT_METHODS, first=first, after=after, last=last, before=before)
+        part = span(info, PAYMENT_METHODS, first=first, after=after, last=last, before=before)
         rows = await owned.payment_methods(info.context, customer_id=customer_id, where=LivePaymentMethods())
         return await _listed(rows, PAYMENT_METHODS, part, PaymentMethod.of)
 
@@ -163,7 +163,7 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Invoice]:
-        part = span(INVOICES, first=first, after=after, last=last, before=before)
+        part = span(info, INVOICES, first=first, after=after, last=last, before=before)
         where = filter.where() if filter is not None else InvoicesWhere()
         rows = await owned.invoices(info.context, customer_id=customer_id, where=where)
         return await _listed(rows, INVOICES, part, Invoice.of)
@@ -175,7 +175,7 @@ class Query:
         id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
         number: Annotated[str | None, argument("Its number.")] = None,
     ) -> Invoice | None:
-        _one_of(id=id, number=number)
+        _one_of(info, id=id, number=number)
         row = await owned.invoice(info.context, id=id, number=number)
         return Invoice.of(row) if row is not None else None
 
@@ -190,7 +190,7 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Payment]:
-        part = span(PAYMENTS, first=first, after=after, last=last, before=before)
+        part = span(info, PAYMENTS, first=first, after=after, last=last, before=before)
         where = filter.where() if filter is not None else PaymentsWhere()
         rows = await owned.payments(info.context, customer_id=customer_id, where=where)
         return await _listed(rows, PAYMENTS, part, Payment.of)
@@ -209,7 +209,7 @@ class Query:
         self, info: Info, ids: Annotated[list[strawberry.ID], argument("At most 100 ids.")]
     ) -> list[Node | None]:
         if len(ids) > MAX_NODES:
-            raise DocumentError(f"ids: at most {MAX_NODES} are looked up at once.", ErrorCode.BAD_USER_INPUT)
+            raise refuse_arguments(info, f"ids: at most {MAX_NODES} are looked up at once.", "ids")
         return list(await asyncio.gather(*(_node(info.context, id) for id in ids)))
 
 
@@ -217,9 +217,9 @@ async def _listed(rows: owned.OwnedList, listing: Listing[Any], part: Span, of: 
     return connection(listing, await rows.page(part), of, rows.count)
 
 
-def _one_of(**given: str | None) -> None:
+def _one_of(info: Info, **given: str | None) -> None:
     if sum(value is not None for value in given.values()) != 1:
-        raise DocumentError(f"{', '.join(given)}: give exactly one of them.", ErrorCode.BAD_USER_INPUT)
+        raise refuse_arguments(info, f"{', '.join(given)}: give exactly one of them.", *given)
 
 
 async def _plan(context: RequestContext, id: str) -> Any:

@@ -69,7 +69,7 @@ class Viewer:
         user = None
         if who.user_id is not None:
             user = UserRef(id=strawberry.ID(who.user_id), display_name=who.name or who.email or who.user_id)
-        return cls(role=who.role, user=user, permissions=permissions(who.role))
+        return cls(role=who.role, user=user, permissions=permissions(who.role, sandbox=context.app.browser is not None))
 
     @strawberry.field(description="The caller as a customer; null before the first mutation of that user.")
     async def customer(self, info: Info) -> CustomerRef | None:

@@ -224,17 +224,17 @@ class PlanSubscription(Node, Record):
     @strawberry.field(description="Its payments, newest first.")
     async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
         return await payments.payments_of(
-            info, "subscription_id", self.id, PaymentsWhere(), span(PAYMENTS, first=first, after=after)
+            info, "subscription_id", self.id, PaymentsWhere(), span(info, PAYMENTS, first=first, after=after)
         )
 
     @strawberry.field(description="Its invoices, newest first.")
     async def invoices(self, info: Info, first: First = None, after: After = None) -> Connection[InvoiceRef]:
         return await invoices.invoices_of(
-            info, "subscription_id", self.id, InvoicesWhere(), span(INVOICES, first=first, after=after)
+            info, "subscription_id", self.id, InvoicesWhere(), span(info, INVOICES, first=first, after=after)
         )
 
     async def _latest(self, info: Info) -> PaymentRow | None:
-        return await info.context.loaders.latest_payment(self.id, PaymentsWhere())
+        return await info.context.loaders.latest_payment(self.id)
 
     async def _card_id(self, info: Info) -> str | None:
         if self.row.payment_method_id is not None:

@@ -1,0 +1,17 @@
+"""Arguments that make no sense, refused where they stand in the document."""
+
+from typing import Any
+
+from graphql import FieldNode, Node
+
+from schema.errors import DocumentError, ErrorCode
+
+
+def refuse_arguments(info: Any, message: str, *names: str) -> DocumentError:
+    """The error BAD_USER_INPUT that blames those arguments of the field being resolved.
+
+    `info` is Strawberry's or graphql-core's. When none of them was given, the field's name is to blame.
+    """
+    field: FieldNode = getattr(info, "_raw_info", info).field_nodes[0]
+    given: list[Node] = [argument for argument in field.arguments or () if argument.name.value in names]
+    return DocumentError(message, ErrorCode.BAD_USER_INPUT, given or [field.name])
