@@ -47,11 +47,11 @@ function Switch() {
   );
 }
 
-/** When the document in the editor says `# as: …` and someone else acts, offers to switch. */
+/** When the document in the editor says `# as: …` and another identity acts, offers to switch. */
 function Suggestion({ current }) {
   const query = useGraphiQL((state) => state.tabs[state.activeTabIndex]?.query);
   const wanted = identityFor(query);
-  if (!wanted || wanted === current || !isKnown(wanted)) return null;
+  if (!wanted || wanted === current || current === PASTED || !isKnown(wanted)) return null;
   return (
     <button type="button" className="act-as-suggestion" onClick={() => actAs(wanted)}>
       Written for {labelOf(wanted)}: switch
