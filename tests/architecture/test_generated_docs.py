@@ -10,6 +10,8 @@ from billing.lifecycle import ATTEMPT, INVOICE, PAYMENT, SUBSCRIPTION, Machine
 from docs.errors import DECLINE_MEANINGS, REQUEST_MEANINGS
 from docs.generate import PAGES, main, stale
 from docs.lifecycle import reachable
+from docs.schema import draw
+from resolvers.identity import Role
 from schema.errors import ErrorCode as RequestErrorCode
 
 
@@ -68,3 +70,57 @@ def test_each_code_of_each_kind_is_explained_once() -> None:
     page = PAGES["errors.md"]()
     for code in [*ErrorCode, *RequestErrorCode, *DeclineClass]:
         assert page.count(f"\n| `{code.value}` |") == 1
+
+
+SDL = '''
+type Query {
+  """What is for sale."""
+  plans("At most | this many." first: Int = 20, where: PlanFilter = {active: true}, after: String): [String!]!
+}
+type Mutation {
+  """Start a subscription."""
+  subscribe(input: PlanFilter!): Boolean
+}
+input PlanFilter {
+  "Those on offer."
+  active: Boolean = false
+}
+'''
+
+
+def test_a_root_field_is_described_with_its_roles_arguments_and_defaults() -> None:
+    page = draw(SDL, {"Query.plans": frozenset(Role), "Mutation.subscribe": frozenset((Role.ADMIN, Role.CUSTOMER))})
+    assert (
+        page.split("## Query\n\n")[1]
+        == """### plans
+
+What is for sale.
+
+For everyone. Returns `[String!]!`.
+
+| argument | type | default | meaning |
+| --- | --- | --- | --- |
+| `first` | `Int` | `20` | At most \\| this many. |
+| `where` | `PlanFilter` | `{ active: true }` | – |
+| `where.active` | `Boolean` | `false` | Those on offer. |
+| `after` | `String` | – | – |
+
+## Mutation
+
+### subscribe
+
+Start a subscription.
+
+For `CUSTOMER`, `ADMIN`. Returns `Boolean`.
+
+| argument | type | default | meaning |
+| --- | --- | --- | --- |
+| `input` | `PlanFilter!` | – | – |
+| `input.active` | `Boolean` | `false` | Those on offer. |
+"""
+    )
+
+
+def test_a_root_field_without_roles_is_not_described_as_open() -> None:
+    with pytest.raises(KeyError, match=r"Mutation\.subscribe"):
+        draw(SDL, {"Query.plans": frozenset(Role)})
