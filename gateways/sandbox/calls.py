@@ -80,7 +80,7 @@ class Call:
         older = params.get("starting_after")
         cursor = older or params.get("ending_before")
         if cursor:
-            if await self.unit.find(listing.kind, cursor, lock=False) is None:
+            if await self.unit.find(listing.kind, cursor) is None:
                 name = "starting_after" if older else "ending_before"
                 raise no_such(listing.kind, cursor, name, in_path=False)
             listing = Listing(**{**vars(listing), "cursor": (cursor, bool(older))})

@@ -150,5 +150,5 @@ class Deliveries:
 
 
 async def _pair(unit: Unit, delivery: Delivery) -> tuple[Record | None, Record | None]:
-    event = await unit.find("event", delivery.event, lock=False)
-    return event, await unit.find("webhook_endpoint", delivery.endpoint, lock=False)
+    event = await unit.find("event", delivery.event)
+    return event, await unit.find("webhook_endpoint", delivery.endpoint)

@@ -3,7 +3,6 @@
 Owns: reading `expand` paths, their limits, and the replacement. Which fields can be expanded is data in shapes.py.
 """
 
-from typing import Any
 
 from gateways.sandbox.calls import Body, snapshot
 from gateways.sandbox.errors import invalid
@@ -75,7 +74,7 @@ def _check(kind: str, steps: list[str], path: str) -> None:
 
 
 async def _behind(unit: Unit, kind: str, identity: str) -> Body:
-    record = await unit.find(kind, identity, lock=False)
+    record = await unit.find(kind, identity)
     if record is None or record.deleted:
         return {"id": identity, "object": kind, "deleted": True}
     return snapshot(record.body)

@@ -2,13 +2,13 @@
 
 Owns: its tables (prefix `sandbox_`, metadata of their own, created on start), the transaction of one request (`Unit`)
 and the queries. Does not own: what objects mean. Objects are JSON documents beside the few columns they are found by.
-Works on SQLite (one writer at a time, BEGIN IMMEDIATE) and PostgreSQL (row locks), with several processes on one
-database.
+One writer at a time, on either database and across processes (SQLite: BEGIN IMMEDIATE; PostgreSQL: an advisory lock):
+a sandbox has no need to be faster, and so nothing in it can race or deadlock.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -30,7 +30,8 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 metadata = MetaData()
@@ -87,8 +88,7 @@ LOOKED_UP_BY = {
 }
 DELETED = ".deleted"
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_CREATION_LOCK = 0x5A4D_B0C5
-_RETRIED_STATES = ("40001", "40P01")  # serialization failure, deadlock
+_WRITERS_LOCK = text("SELECT pg_advisory_xact_lock(1515040965)")  # a number of our own
 
 T = TypeVar("T")
 
@@ -161,19 +161,16 @@ def _record(row: Any) -> Record:
 class Unit:
     """One request's transaction: objects read once, changes written together at its end."""
 
-    def __init__(self, connection: AsyncConnection, *, locking: bool) -> None:
+    def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self._locking = locking
         self._known: dict[str, Record] = {}
         self._added: list[Record] = []
         self._changed: dict[str, Record] = {}
 
-    async def find(self, kind: str, identity: str, *, lock: bool = True) -> Record | None:
-        """The object, deleted or not, locked for this transaction where the database has row locks."""
+    async def find(self, kind: str, identity: str) -> Record | None:
+        """The object, deleted or not."""
         if (known := self._known.get(identity)) is None:
             query = select(objects).where(objects.c.id == identity)
-            if lock and self._locking:
-                query = query.with_for_update()
             if (row := (await self._connection.execute(query)).first()) is None:
                 return None
             known = self._known[identity] = _record(row)
@@ -215,7 +212,7 @@ class Unit:
 
     async def claim_key(self, key: str, answer: StoredAnswer) -> StoredAnswer | None:
         """Takes an idempotency key for this request; the answer already there if another one took it."""
-        result = await self._connection.execute(_CLAIM_KEY[self._locking], {"key": key, **vars(answer)})
+        result = await self._connection.execute(_CLAIM_KEY[self._connection.dialect.name], {"key": key, **vars(answer)})
         if result.rowcount == 1:
             return None
         row = (await self._connection.execute(select(idempotency).where(idempotency.c.key == key))).one()
@@ -253,15 +250,10 @@ class Unit:
         self._changed.clear()
 
 
-def _claim_statement(dialect: str) -> Any:
-    if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as upsert
-    else:
-        from sqlalchemy.dialects.sqlite import insert as upsert
-    return upsert(idempotency).on_conflict_do_nothing()
-
-
-_CLAIM_KEY = {True: _claim_statement("postgresql"), False: _claim_statement("sqlite")}
+_CLAIM_KEY = {
+    "postgresql": postgresql_insert(idempotency).on_conflict_do_nothing(),
+    "sqlite": sqlite_insert(idempotency).on_conflict_do_nothing(),
+}
 _KEEP_ANSWER = update(idempotency).where(idempotency.c.key == bindparam("the_key"))
 _ADD = insert(objects)
 _CHANGE = update(objects).where(objects.c.id == bindparam("the_id"))
@@ -290,18 +282,15 @@ class Store:
         scheme, separator, rest = url.partition("://")
         if not separator or scheme.partition("+")[0] not in _DRIVERS:
             raise ValueError("a sandbox database is sqlite:///path or postgresql://user@host/name")
-        self.locking = not scheme.startswith("sqlite")
         self._engine = create_async_engine(f"{_DRIVERS[scheme.partition('+')[0]]}://{rest}")
         self._writing = self._engine.execution_options(sandbox_writes=True)
-        self._writer = None if self.locking else asyncio.Lock()
-        if not self.locking:
+        self._writer = asyncio.Lock()
+        if self._engine.dialect.name == "sqlite":
             _prepare_sqlite(self._engine)
 
     async def start(self) -> None:
         """Create the tables that are missing; two processes may do so at once."""
         async with self._connect(writes=True) as connection:
-            if self.locking:
-                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})"))
             await connection.run_sync(metadata.create_all)
 
     async def close(self) -> None:
@@ -309,30 +298,26 @@ class Store:
 
     @asynccontextmanager
     async def _connect(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
-        async with AsyncExitStack() as stack:
-            if writes and self._writer is not None:
-                await stack.enter_async_context(self._writer)
-            engine = self._writing if writes else self._engine
-            yield await stack.enter_async_context(engine.begin())
+        if not writes:
+            async with self._engine.begin() as connection:
+                yield connection
+            return
+        async with self._writer, self._writing.begin() as connection:
+            if self._engine.dialect.name == "postgresql":
+                await connection.execute(_WRITERS_LOCK)
+            yield connection
 
     async def read(self, work: Callable[[Unit], Awaitable[T]]) -> T:
         async with self._connect(writes=False) as connection:
-            return await work(Unit(connection, locking=False))
+            return await work(Unit(connection))
 
     async def write(self, work: Callable[[Unit], Awaitable[T]]) -> T:
-        """Run `work` in a transaction and flush it; once more when PostgreSQL breaks a deadlock."""
-        for attempts_left in (2, 1, 0):
-            try:
-                async with self._connect(writes=True) as connection:
-                    unit = Unit(connection, locking=self.locking)
-                    result = await work(unit)
-                    await unit.flush()
-                    return result
-            except DBAPIError as problem:
-                state = getattr(problem.orig, "sqlstate", None)
-                if state not in _RETRIED_STATES or not attempts_left:
-                    raise
-        raise AssertionError("unreachable")
+        """Run `work` in a transaction of the only writer, and flush it."""
+        async with self._connect(writes=True) as connection:
+            unit = Unit(connection)
+            result = await work(unit)
+            await unit.flush()
+            return result
 
     async def claim_due(self, now_ms: int, lease_ms: int, limit: int) -> list[Delivery]:
         """Take deliveries due by now for this process: their due time moves a lease ahead, so that nobody else
@@ -342,8 +327,7 @@ class Store:
         if not await self._any(query):
             return []
         async with self._connect(writes=True) as connection:
-            locked = query.with_for_update(skip_locked=True) if self.locking else query
-            rows = (await connection.execute(locked)).all()
+            rows = (await connection.execute(query)).all()
             if rows:
                 taken = update(deliveries).where(deliveries.c.id.in_([row.id for row in rows]))
                 await connection.execute(taken.values(due_ms=now_ms + lease_ms))
