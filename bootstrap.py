@@ -4,6 +4,7 @@ Owns: what Settings mean in objects, and their beginning and end. Does not own: 
 May import: everything below the entry points.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -57,6 +58,7 @@ class Installation:
 
 
 GatewayWrapper = Callable[[PaymentGateway], PaymentGateway]
+Sleep = Callable[[float], Awaitable[None]]
 
 
 def build(
@@ -66,10 +68,12 @@ def build(
     security_clock: Clock | None = None,
     webhook_transport: httpx.AsyncBaseTransport | None = None,
     wrap_gateway: GatewayWrapper = lambda gateway: gateway,
+    retry_sleep: Sleep = asyncio.sleep,
 ) -> Installation:
     """The parts that the settings ask for. Tests give their own clocks and deliver webhooks over ASGI.
 
-    `wrap_gateway` stands between the steps and the real gateway, to observe or to break off calls.
+    `wrap_gateway` stands between the steps and the real gateway, to observe or to break off calls; `retry_sleep` is the
+    SDK's wait (seconds) before it asks the sandbox again.
     """
     stripe.enable_telemetry = False
     clock, security_clock = clock or SystemClock(), security_clock or SystemClock()
@@ -82,7 +86,7 @@ def build(
             public_url=f"{settings.own_address}/sandbox/stripe",
             webhook_transport=webhook_transport,
         )
-    gateway, close_pages, browser = _gateway(settings, sandbox)
+    gateway, close_pages, browser = _gateway(settings, sandbox, retry_sleep)
     app = App(
         database=Database(settings.database_url),
         gateway=wrap_gateway(gateway),
@@ -97,9 +101,9 @@ def build(
 
 
 def _gateway(
-    settings: Settings, sandbox: Sandbox | None
+    settings: Settings, sandbox: Sandbox | None, retry_sleep: Sleep
 ) -> tuple[StripeGateway, Callable[[], Awaitable[None]], SandboxBrowser | None]:
-    http = InProcessTransport(sandbox.app) if sandbox else stripe.HTTPXClient(timeout=CALL_SECONDS)
+    http = InProcessTransport(sandbox.app, sleep=retry_sleep) if sandbox else stripe.HTTPXClient(timeout=CALL_SECONDS)
     base: BaseAddresses = {"api": settings.stripe_api_base} if settings.stripe_api_base else {}
 
     def client(key: str) -> stripe.StripeClient:

@@ -88,6 +88,23 @@ def is_retryable(problem: CardProblem) -> bool:
     return classify(problem) in (DeclineClass.SOFT, DeclineClass.TECHNICAL)
 
 
+_ADVICE: dict[DeclineClass, str] = {
+    DeclineClass.NEW_CARD: "Use another card.",
+    DeclineClass.CUSTOMER_UPDATES: "Check the card's details, or use another card.",
+    DeclineClass.CUSTOMER_AUTHENTICATES: "Try again and confirm it with the bank, or use another card.",
+    DeclineClass.SOFT: "Try again later, or use another card.",
+    DeclineClass.TECHNICAL: "Try again in a few minutes.",
+}
+
+
+def message_for_customer(problem: CardProblem) -> str:
+    """What happened and what to do next, to be shown as it is."""
+    decline_class = classify(problem)
+    authentication = decline_class is DeclineClass.CUSTOMER_AUTHENTICATES
+    happened = "The bank has not confirmed this card." if authentication else problem.message
+    return f"{happened} {_ADVICE[decline_class]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What an intent's present state does to its payment and to the attempt that led there (None: nothing)."""

@@ -51,7 +51,7 @@ class Payment(Leased, table=True):
 class CollectionIntent(SQLModel, table=True):
     """An invoice's n-th intent at the gateway; the next one only after the gateway called this one canceled.
 
-    The row exists before the intent does, its id is the key under which the intent is made.
+    The row exists before the intent does; its reference is saved before the intent is confirmed.
     """
 
     __tablename__ = "collection_intents"

@@ -92,7 +92,8 @@ async def open_intent(app: App, payment_id: str, fence: int, *, is_new: bool = F
             invoice_id=invoice.id,
             description=f"Invoice {invoice.number}",
             setup_future_usage=payment.setup_future_usage,
-            idempotency_key=intent.id,
+            # One holder at a time makes it, after having looked for it: a key that a fault was stored under is left.
+            idempotency_key=f"{intent.id}:{fence}",
         )
     await _save_reference(app, payment_id, intent.id, snapshot, fence)
     return snapshot

@@ -73,17 +73,22 @@ async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Cu
 
 
 async def ensure_gateway_account(app: App, customer: Customer) -> str:
-    """The customer's reference at the gateway, made there when missing; our id is the key, so a crash makes no second.
+    """The customer's reference at the gateway, made there when missing.
 
-    Raises UserProblem GATEWAY_UNAVAILABLE.
+    The key is new each minute: a gateway may keep a fault as a key's answer for a day, and then the key is of no use.
+    At worst a customer without cards is left behind there. Raises UserProblem GATEWAY_UNAVAILABLE.
     """
     async with app.database.read() as session:
         account = await gateway_account(session, customer.id, app.gateway.platform)
     if account is not None:
         return account.gateway_ref
+    minute = int(app.machine_now().timestamp()) // 60
     try:
         ref = await app.gateway.create_customer(
-            customer_id=customer.id, email=customer.email, name=customer.name, idempotency_key=customer.id
+            customer_id=customer.id,
+            email=customer.email,
+            name=customer.name,
+            idempotency_key=f"{customer.id}:{minute}",
         )
     except GatewayUnavailable:
         raise gateway_unavailable() from None

@@ -1,6 +1,6 @@
 """Refusals that carry the rows a client needs to act on them."""
 
-from billing.charging import CardProblem, is_retryable
+from billing.charging import CardProblem, is_retryable, message_for_customer
 from billing.errors import ErrorCode, UserProblem
 from models.payments import Payment
 
@@ -9,7 +9,7 @@ class CardDeclined(UserProblem):
     """The card was refused; the payment beside it says what stands."""
 
     def __init__(self, problem: CardProblem, payment: Payment | None) -> None:
-        super().__init__(ErrorCode.CARD_DECLINED, problem.message, ["paymentMethodId"])
+        super().__init__(ErrorCode.CARD_DECLINED, message_for_customer(problem), ["paymentMethodId"])
         self.decline_code = problem.decline_code
         self.is_retryable = is_retryable(problem)
         self.payment = payment

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from billing.charging import IntentStatus
 from billing.errors import ErrorCode, UserProblem
 from gateways.port import (
     CardBrowser,
@@ -16,7 +17,7 @@ from gateways.port import (
     SetupIntentSnapshot,
 )
 from models.customers import PaymentMethod, setup_intent_of
-from models.payments import intent_of, payment_by_id
+from models.payments import Payment, intent_of, payment_by_id
 from services.app import App
 from services.cards import SetupIntentView
 from services.outcomes import PaymentIntentView
@@ -75,7 +76,7 @@ async def _payment(app: App, snapshot: PaymentIntentSnapshot) -> BrowserOutcome:
         payment = await payment_by_id(session, row.payment_id) if row else None
     if row is None or payment is None:
         raise not_found("intent", "clientSecret")
-    problems = [CardDeclined(snapshot.last_problem, payment)] if snapshot.last_problem else []
+    problems = _declined(snapshot, payment)
     return BrowserOutcome(payment_intent=PaymentIntentView(row, payment, snapshot), problems=problems)
 
 
@@ -84,8 +85,15 @@ async def _setup(app: App, snapshot: SetupIntentSnapshot) -> BrowserOutcome:
         row = await setup_intent_of(session, snapshot.ref)
     if row is None:
         raise not_found("intent", "clientSecret")
-    problems = [CardDeclined(snapshot.last_problem, None)] if snapshot.last_problem else []
+    problems = _declined(snapshot, None)
     return BrowserOutcome(setup_intent=SetupIntentView(row, snapshot), problems=problems)
+
+
+def _declined(snapshot: PaymentIntentSnapshot | SetupIntentSnapshot, payment: Payment | None) -> list[UserProblem]:
+    """An intent that asks for a card again has been declined; in any other state an old decline is history."""
+    if snapshot.last_problem is None or snapshot.status is not IntentStatus.REQUIRES_PAYMENT_METHOD:
+        return []
+    return [CardDeclined(snapshot.last_problem, payment)]
 
 
 async def _with_gateway_ref(app: App, card: CardInput) -> CardInput:

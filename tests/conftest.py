@@ -1,6 +1,5 @@
 """Fixtures for every room: a database of its own on either engine, and the whole product on it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,10 +9,8 @@ from tests.support.databases import (
     TEMPLATE,
     copy_of_file,
     copy_of_template,
-    migrate,
-    on_server,
+    migrate_template,
     postgres_server,
-    run,
     sqlite_template,
 )
 from tests.support.house import House, open_house
@@ -23,9 +20,7 @@ from tests.support.house import House, open_house
 def postgres() -> Iterator[str]:
     """The address of a PostgreSQL server that holds the migrated template."""
     with postgres_server() as server:
-        asyncio.run(run(server, f'DROP DATABASE IF EXISTS "{TEMPLATE}"'))
-        asyncio.run(run(server, f'CREATE DATABASE "{TEMPLATE}"'))
-        migrate(on_server(server, TEMPLATE))
+        migrate_template(server)
         yield server
 
 

@@ -1,11 +1,13 @@
 """A migrated database of its own for each test, copied from a template that is migrated once per session."""
 
+import asyncio
 import os
 import shutil
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -21,8 +23,14 @@ from settings import ROOT
 TEMPLATE = f"perennial_template_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
 
+def apart(work: Callable[[], None]) -> None:
+    """Run what starts an event loop of its own, also when one is running already."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(work).result()
+
+
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring the database at `url` to a revision; for code without a running event loop."""
+    """Bring the database at `url` to a revision; not under a running event loop."""
     config = Config(ROOT / "alembic.ini")
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     command.upgrade(config, revision)
@@ -45,6 +53,17 @@ def postgres_server() -> Iterator[str]:
         server.psql("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
+
+
+def migrate_template(server: str) -> None:
+    """Make the server's template anew."""
+
+    def work() -> None:
+        asyncio.run(run(server, f'DROP DATABASE IF EXISTS "{TEMPLATE}"'))
+        asyncio.run(run(server, f'CREATE DATABASE "{TEMPLATE}"'))
+        migrate(on_server(server, TEMPLATE))
+
+    apart(work)
 
 
 def on_server(server: str, database: str) -> str:
@@ -79,7 +98,7 @@ def copy_of_file(template: Path, target: Path) -> str:
 def sqlite_template(folder: Path) -> Path:
     """A migrated SQLite file without its journal."""
     path = folder / "template.db"
-    migrate(f"sqlite:///{path}")
+    apart(lambda: migrate(f"sqlite:///{path}"))
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

@@ -1,0 +1,39 @@
+"""Fifty equal requests at once make one subscription, one charge and fifty answers."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from tests.support.house import House
+
+SUBSCRIBE = """
+mutation ($card: ID!, $key: String) {
+  subscribe(input: {planCode: "reader-pro", paymentMethodId: $card, idempotencyKey: $key}) {
+    subscription { id status }
+    payment { id status }
+    userErrors { code }
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("key", ["the-same-click", None])
+async def test_fifty_equal_subscribes_make_one_charge(house: House, key: str | None) -> None:
+    card = await house.ask("{ me { defaultPaymentMethod { id } } }", user="demo-card")
+    variables = {"card": card["me"]["defaultPaymentMethod"]["id"], "key": key}
+    answers = await asyncio.gather(*(house.ask(SUBSCRIBE, variables, user="demo-card") for _ in range(50)))
+
+    told = [answer["subscribe"] for answer in answers]
+    assert len({answer["subscription"]["id"] for answer in told}) == 1
+    assert Counter(answer["subscription"]["status"] for answer in told) == {"ACTIVE": 50}
+    assert {answer["payment"]["id"] for answer in told} == {told[0]["payment"]["id"]}
+    codes = {error["code"] for answer in told for error in answer["userErrors"]}
+    assert codes <= (set() if key else {"ALREADY_SUBSCRIBED"})
+
+    charges = await house.http.get(
+        "/sandbox/stripe/v1/charges?limit=100", headers={"Authorization": "Bearer sk_test_sandbox"}
+    )
+    assert [(row["amount"], row["status"]) for row in charges.json()["data"]] == [(700, "succeeded")]
+    await house.deliver()
+    assert await house.audit() == []
