@@ -4,7 +4,8 @@ Owns: `Sandbox` (the application, its store, its webhooks), `Faults` (what can g
 `InProcessTransport` (the official SDK's way in without a socket).
 Does not own: anything of our billing; a program meets it through the official SDK only. No real money moves, no real
 card number is kept, every object says `livemode: false`.
-May import: nothing of ours. Its store is the one place outside `models` that speaks SQL; its tables are its own.
+May import: nothing of ours (its command line takes the system clock from `clocks`). Its store is the one place outside
+`models` that speaks SQL; its tables are its own.
 """
 
 from gateways.sandbox.faults import Fault, Faults

@@ -7,6 +7,7 @@ signatures; the event bodies carry the billing clock. Does not own: the events t
 import asyncio
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -16,6 +17,8 @@ import orjson
 from gateways.sandbox.events import subscribed
 from gateways.sandbox.faults import Fault, Faults
 from gateways.sandbox.store import Delivery, Record, Store, Unit
+
+logger = logging.getLogger(__name__)
 
 # How long to wait after each failed attempt; after the last one the delivery is abandoned.
 BACK_OFF_SECONDS = (2, 10, 60, 600, 3600, 6 * 3600, 24 * 3600, 24 * 3600)
@@ -98,8 +101,12 @@ class Deliveries:
         """Deliver until `stop`: at once when events were announced here, soon when another process did."""
         while not stop.is_set():
             self._news.clear()
-            await self.deliver_due()
-            due_ms = await self._store.next_due_ms()
+            try:
+                await self.deliver_due()
+                due_ms = await self._store.next_due_ms()
+            except Exception:  # the database may come back, and what is due will still be
+                logger.exception("a pass of webhook deliveries broke off")
+                due_ms = None
             waiting = LONGEST_NAP_SECONDS
             if due_ms is not None:
                 waiting = min(waiting, max(0.01, (due_ms - _ms(self._clock())) / 1000))
@@ -144,7 +151,7 @@ class Deliveries:
         }
         try:
             answer = await self._client.post(endpoint.body["url"], content=payload, headers=headers)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             return None
         return answer.status_code
 

@@ -91,7 +91,6 @@ async def create_endpoint(call: Call) -> Body:
 def add_endpoint(
     call: Call, url: str, enabled_events: list[str], secret: str, api_version: str | None = None
 ) -> Record:
-    _check_url(url)
     if not enabled_events:
         raise invalid("You must enable at least one event.", "enabled_events")
     if api_version not in (None, shapes.API_VERSION):
@@ -101,11 +100,6 @@ def add_endpoint(
         call.ids.new("webhook_endpoint"), call.second, url, enabled_events, shapes.API_VERSION
     )
     return call.unit.add("webhook_endpoint", body, {"secret": secret})
-
-
-def _check_url(url: str) -> None:
-    if not url.startswith(("http://", "https://")):
-        raise invalid("Not a valid URL", "url", "url_invalid")
 
 
 async def retrieve_endpoint(call: Call) -> Body:
@@ -119,8 +113,6 @@ async def list_endpoints(call: Call) -> Body:
 async def update_endpoint(call: Call) -> Body:
     endpoint = await call.addressed("webhook_endpoint", "webhook_endpoint")
     body, params = endpoint.body, call.params
-    if "url" in params:
-        _check_url(params["url"])
     assign(body, params, "description", "enabled_events", "url")
     if "metadata" in params:
         merge_metadata(body, params["metadata"])

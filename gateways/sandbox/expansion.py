@@ -3,7 +3,6 @@
 Owns: reading `expand` paths, their limits, and the replacement. Which fields can be expanded is data in shapes.py.
 """
 
-
 from gateways.sandbox.calls import Body, snapshot
 from gateways.sandbox.errors import invalid
 from gateways.sandbox.shapes import EXPANDABLE

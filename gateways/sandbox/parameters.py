@@ -16,6 +16,7 @@ from gateways.sandbox.parameter_kinds import (
     Metadata,
     Text,
     Unsupported,
+    Url,
     hash_of,
     one_of,
 )
@@ -39,6 +40,18 @@ PAYMENT_METHOD_TYPES = tuple(
 )
 METHOD_TYPE = one_of(*PAYMENT_METHOD_TYPES)
 OTHER_TYPES = [name for name in PAYMENT_METHOD_TYPES if name not in ("card", "custom", "customer_balance")]
+_EXCLUDABLE = [name for name in PAYMENT_METHOD_TYPES if name not in ("custom", "link")]
+# What an intent may allow goes beyond what a payment method can be made of.
+_ALLOWABLE = [
+    *(name for name in PAYMENT_METHOD_TYPES if name != "custom"),
+    *"""
+    boku_promptpay capchase_pay card_present check_scan click_to_pay demo_pay duitnow dummy_auth_push
+    dummy_passthrough_card edenred gcash getbalance gift_card gopay id_bank_transfer interac_present knet kr_market
+    kriya momo mondu netbanking ng_bank ng_bank_transfer ng_card ng_market ng_ussd ng_wallet octopus paper_check qris
+    rechnung shop_pay shopeepay south_korea_market stripe_balance tamara test_pay touch_n_go truemoney us_cash_voucher
+    vipps wero
+    """.split(),
+]
 
 
 def _unsupported(names: str) -> dict[str, Kind]:
@@ -150,12 +163,12 @@ ATTACH = Hash({**EXPAND, "customer": TEXT, "customer_account": UNSUPPORTED}, req
 
 _METHOD_DATA = Hash(
     {
-        "type": METHOD_TYPE,
+        "type": one_of(*(name for name in PAYMENT_METHOD_TYPES if name != "custom")),
         "card": CARD,
         "billing_details": BILLING_DETAILS,
         "allow_redisplay": ALLOW_REDISPLAY,
         "metadata": METADATA,
-        **dict.fromkeys((*OTHER_TYPES, "radar_options"), UNSUPPORTED),
+        **dict.fromkeys((*OTHER_TYPES, "customer_balance", "interac_present", "radar_options"), UNSUPPORTED),
     },
     required=("type",),
 )
@@ -164,7 +177,6 @@ _CARD_NETWORK_NAMES = tuple(
 )
 _CARD_OPTIONS = hash_of(
     clearable=True,
-    cvc_token=TEXT,
     moto=YES_NO,
     network=one_of(*_CARD_NETWORK_NAMES),
     request_three_d_secure=one_of("any", "automatic", "challenge"),
@@ -175,6 +187,7 @@ _CARD_OPTIONS = hash_of(
 _PAYMENT_CARD_OPTIONS = Hash(
     {
         **_CARD_OPTIONS.members,
+        "cvc_token": TEXT,
         "capture_method": one_of("manual", clearable=True),
         "require_cvc_recollection": YES_NO,
         "setup_future_usage": one_of("none", "off_session", "on_session", clearable=True),
@@ -194,11 +207,16 @@ _PAYMENT_CARD_OPTIONS = Hash(
 )
 
 
-def _method_options(card: Hash) -> Hash:
-    others = dict.fromkeys([*OTHER_TYPES, "card_present", "customer_balance", "interac_present"], Anything())
-    return Hash({**others, "card": card})
-
-
+# Options of other ways to pay are taken and have no effect.
+_PAYABLE_OPTIONS: dict[str, Kind] = dict.fromkeys(
+    (*OTHER_TYPES, "card_present", "customer_balance", "interac_present"), Anything()
+)
+_SAVABLE_OPTIONS: dict[str, Kind] = dict.fromkeys(
+    """
+    acss_debit amazon_pay bacs_debit bizum blik card_present klarna link paypal payto pix sepa_debit upi us_bank_account
+    """.split(),
+    Anything(),
+)
 _MANDATE_DATA = hash_of(
     "customer_acceptance",
     clearable=True,
@@ -210,13 +228,15 @@ _MANDATE_DATA = hash_of(
         online=hash_of("ip_address", "user_agent", ip_address=TEXT, user_agent=TEXT),
     ),
 )
-# A browser accepts on its own behalf; Stripe reads address and agent from the request.
-_BROWSER_MANDATE_DATA = hash_of(
+# At confirmation address and agent may be left for Stripe to read from the request.
+_CONFIRMED_MANDATE_DATA = hash_of(
+    clearable=True,
     customer_acceptance=hash_of(
-        type=one_of("offline", "online"), infer_from_client=YES_NO, online=Anything(), accepted_at=NUMBER
-    )
+        "type", type=one_of("offline", "online"), accepted_at=NUMBER, offline=Anything(), online=Anything()
+    ),
 )
-_METHOD_TYPES = Many(METHOD_TYPE)
+_ALLOWED_TYPES = Many(one_of(*_ALLOWABLE))
+_EXCLUDED_TYPES = Many(one_of(*_EXCLUDABLE), clearable=True)
 _AUTOMATIC = hash_of("enabled", enabled=YES_NO, allow_redirects=one_of("always", "never"))
 _FUTURE_USAGE = one_of("off_session", "on_session", clearable=True)
 
@@ -224,12 +244,12 @@ _FUTURE_USAGE = one_of("off_session", "on_session", clearable=True)
 
 _PAYMENT_COMMON: dict[str, Kind] = {
     **EXPAND,
-    "allowed_payment_method_types": _METHOD_TYPES,
+    "allowed_payment_method_types": _ALLOWED_TYPES,
     "capture_method": one_of("automatic", "automatic_async", "manual"),
-    "excluded_payment_method_types": Many(METHOD_TYPE, clearable=True),
+    "excluded_payment_method_types": _EXCLUDED_TYPES,
     "payment_method": CLEARABLE,
     "payment_method_data": _METHOD_DATA,
-    "payment_method_options": _method_options(_PAYMENT_CARD_OPTIONS),
+    "payment_method_options": Hash({**_PAYABLE_OPTIONS, "card": _PAYMENT_CARD_OPTIONS}),
     "receipt_email": CLEARABLE,
     "setup_future_usage": _FUTURE_USAGE,
     "shipping": SHIPPING,
@@ -240,7 +260,7 @@ _CONFIRMING: dict[str, Kind] = {
     "mandate_data": _MANDATE_DATA,
     "off_session": BooleanOr(("one_off", "recurring")),
     "radar_options": Anything(),
-    "return_url": TEXT,
+    "return_url": Url(),
     "use_stripe_sdk": YES_NO,
     **_unsupported("confirmation_token mandate"),
 }
@@ -268,7 +288,14 @@ PAYMENT_INTENT_CREATE = Hash(
     required=("amount", "currency"),
 )
 PAYMENT_INTENT_UPDATE = Hash({**_PAYMENT_WRITE, "amount": Integer(1)})
-PAYMENT_INTENT_CONFIRM = Hash({**_PAYMENT_COMMON, **_CONFIRMING, "amount_to_confirm": Integer(1)})
+PAYMENT_INTENT_CONFIRM = Hash(
+    {
+        **_PAYMENT_COMMON,
+        **_CONFIRMING,
+        "amount_to_confirm": Integer(1),
+        "mandate_data": _CONFIRMED_MANDATE_DATA,
+    }
+)
 PAYMENT_INTENT_CANCEL = Hash(
     {
         **EXPAND,
@@ -293,14 +320,14 @@ PAYMENT_INTENT_LIST = Hash({**DATED_PAGE, "customer": TEXT, "customer_account": 
 
 _SETUP_COMMON: dict[str, Kind] = {
     **EXPAND,
-    "allowed_payment_method_types": _METHOD_TYPES,
+    "allowed_payment_method_types": _ALLOWED_TYPES,
     "payment_method": CLEARABLE,
     "payment_method_data": _METHOD_DATA,
-    "payment_method_options": _method_options(_CARD_OPTIONS),
+    "payment_method_options": Hash({**_SAVABLE_OPTIONS, "card": _CARD_OPTIONS}),
 }
 _SETUP_CONFIRMING: dict[str, Kind] = {
     "mandate_data": _MANDATE_DATA,
-    "return_url": TEXT,
+    "return_url": Url(),
     "use_stripe_sdk": YES_NO,
     "confirmation_token": UNSUPPORTED,
 }
@@ -308,7 +335,7 @@ _SETUP_WRITE: dict[str, Kind] = {
     **_SETUP_COMMON,
     "customer": TEXT,
     "description": CLEARABLE,
-    "excluded_payment_method_types": Many(METHOD_TYPE, clearable=True),
+    "excluded_payment_method_types": _EXCLUDED_TYPES,
     "flow_directions": Many(one_of("inbound", "outbound")),
     "metadata": METADATA,
     **_unsupported("attach_to_self customer_account payment_method_configuration"),
@@ -324,7 +351,7 @@ SETUP_INTENT_CREATE = Hash(
     }
 )
 SETUP_INTENT_UPDATE = Hash(_SETUP_WRITE)
-SETUP_INTENT_CONFIRM = Hash({**_SETUP_COMMON, **_SETUP_CONFIRMING})
+SETUP_INTENT_CONFIRM = Hash({**_SETUP_COMMON, **_SETUP_CONFIRMING, "mandate_data": _CONFIRMED_MANDATE_DATA})
 SETUP_INTENT_CANCEL = Hash({**EXPAND, "cancellation_reason": one_of("abandoned", "duplicate", "requested_by_customer")})
 SETUP_INTENT_LIST = Hash(
     {
@@ -361,7 +388,7 @@ ENDPOINT_CREATE = Hash(
         "description": CLEARABLE,
         "enabled_events": Many(TEXT),
         "metadata": METADATA,
-        "url": TEXT,
+        "url": Url(("http", "https")),
     },
     required=("enabled_events", "url"),
 )
@@ -372,7 +399,7 @@ ENDPOINT_UPDATE = Hash(
         "disabled": YES_NO,
         "enabled_events": Many(TEXT),
         "metadata": METADATA,
-        "url": TEXT,
+        "url": Url(("http", "https")),
     }
 )
 ENDPOINT_LIST = Hash(PAGE)
@@ -394,9 +421,9 @@ BROWSER_PAYMENT_UPDATE = Hash(
 BROWSER_PAYMENT_CONFIRM = Hash(
     {
         **BROWSER_PAYMENT_UPDATE.members,
-        "mandate_data": _BROWSER_MANDATE_DATA,
+        "mandate_data": _CONFIRMED_MANDATE_DATA,
         "radar_options": Anything(),
-        "return_url": TEXT,
+        "return_url": Url(),
         "use_stripe_sdk": YES_NO,
     }
 )
@@ -404,8 +431,8 @@ BROWSER_SETUP_UPDATE = Hash({**_BROWSER, **{name: _SETUP_COMMON[name] for name i
 BROWSER_SETUP_CONFIRM = Hash(
     {
         **BROWSER_SETUP_UPDATE.members,
-        "mandate_data": _BROWSER_MANDATE_DATA,
-        "return_url": TEXT,
+        "mandate_data": _CONFIRMED_MANDATE_DATA,
+        "return_url": Url(),
         "use_stripe_sdk": YES_NO,
     }
 )

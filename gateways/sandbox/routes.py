@@ -77,6 +77,8 @@ ROUTES: dict[tuple[str, str], Operation] = {
 
 def find_operation(method: str, steps: list[str]) -> tuple[Operation | None, tuple[str, ...]]:
     """The operation of a path such as payment_intents/pi_1/confirm, and the ids in it: every second step."""
+    if any("\0" in step for step in steps):
+        return None, ()
     pattern = "/".join("*" if place % 2 else step for place, step in enumerate(steps))
     return ROUTES.get((method, pattern)), tuple(steps[1::2])
 

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ from gateways.sandbox.parameter_kinds import decode
 from gateways.sandbox.routes import Operation, find_operation, writes
 from gateways.sandbox.shapes import API_VERSION
 from gateways.sandbox.store import Store, StoredAnswer, Unit
+
+logger = logging.getLogger(__name__)
 
 KEYS_KEPT = timedelta(hours=24)
 LONGEST_KEY = 255
@@ -131,6 +134,9 @@ class Wire:
         except _Lost as lost:
             await _hang_up(request, lost.fault)
             reply = Reply(500, b"")
+        except Exception:  # a fault of the sandbox itself, told as Stripe would tell one of its own
+            logger.exception("request %s failed", request_id)
+            reply = _refused(errors.api_error())
         return Response(
             reply.body,
             status_code=reply.status,

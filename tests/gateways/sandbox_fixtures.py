@@ -1,5 +1,6 @@
 """What the sandbox's tests share: a sandbox on each database, the official SDK before it, a receiver of webhooks."""
 
+import asyncio
 import os
 import tempfile
 import warnings
@@ -32,12 +33,14 @@ class Receiver:
 
     status: int = 200
     requests: list[httpx.Request] = field(default_factory=list)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, scope, receive, send) -> None:
         message = await receive()
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         request = httpx.Request("POST", ENDPOINT, headers=headers, content=message["body"])
         self.requests.append(request)
+        self.reached.set()
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 

@@ -27,7 +27,7 @@ def free_port() -> int:
 class Alone:
     url: str
     client: stripe.StripeClient
-    hooks: list[bytes]
+    hooks: asyncio.Queue[bytes]
 
     async def arm(self, **told: object) -> None:
         async with httpx.AsyncClient(base_url=self.url) as wire:
@@ -35,10 +35,10 @@ class Alone:
         assert armed.status_code == 200
 
 
-async def answer_hook(hooks: list[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def answer_hook(hooks: asyncio.Queue[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-    hooks.append(head + await reader.readexactly(int(length.partition(b":")[2])))
+    hooks.put_nowait(head + await reader.readexactly(int(length.partition(b":")[2])))
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     await writer.drain()
     writer.close()
@@ -46,7 +46,7 @@ async def answer_hook(hooks: list[bytes], reader: asyncio.StreamReader, writer: 
 
 @pytest.fixture
 async def alone(tmp_path: Path) -> AsyncIterator[Alone]:
-    hooks: list[bytes] = []
+    hooks: asyncio.Queue[bytes] = asyncio.Queue()
     receiver = await asyncio.start_server(lambda *ends: answer_hook(hooks, *ends), "127.0.0.1", 0)
     hook_port, port = receiver.sockets[0].getsockname()[1], free_port()
     told = ["--port", str(port), "--database", f"sqlite:///{tmp_path}/alone.db", "--seed", "1"]
@@ -76,10 +76,9 @@ async def test_the_official_sdk_pays_over_a_socket_and_the_webhook_arrives(alone
     intent = await alone.client.v1.payment_intents.create_async(ASKED)
     assert intent.status == "succeeded"
     async with asyncio.timeout(10):
-        while len(alone.hooks) < 3:
-            await asyncio.sleep(0.01)
+        requests = [await alone.hooks.get() for _ in range(3)]
     types = []
-    for request in alone.hooks:
+    for request in requests:
         head, _, payload = request.partition(b"\r\n\r\n")
         header = next(line for line in head.decode().split("\r\n") if line.lower().startswith("stripe-signature:"))
         event = alone.client.construct_event(payload, header.partition(": ")[2], "whsec_alone")

@@ -1,4 +1,4 @@
-"""The sandbox's objects held against the typings of the installed SDK: nothing missing, nothing unknown, types right."""
+"""The sandbox's objects held against the typings of the installed SDK: nothing missing or unknown."""
 
 import types
 from typing import Any, ForwardRef, Literal, Union, get_args, get_origin

@@ -55,11 +55,9 @@ async def test_a_challenge_passed_or_failed(bench, outcome) -> None:
     )
     assert (intent.status, intent.next_action.type) == ("requires_action", "redirect_to_url")
     answer = await bench.challenge(intent.next_action.redirect_to_url.url, outcome)
-    assert (answer.status_code, answer.headers["location"]) == (
-        303,
-        f"https://shop.test/saved?setup_intent={intent.id}"
-        f"&setup_intent_client_secret={intent.client_secret}&redirect_status={outcome}",
-    )
+    back = f"https://shop.test/saved?setup_intent={intent.id}"
+    back += f"&setup_intent_client_secret={intent.client_secret}&redirect_status={outcome}"
+    assert (answer.status_code, answer.headers["location"]) == (303, back)
     ended = await bench.v1.setup_intents.retrieve_async(intent.id, {"expand": ["latest_attempt"]})
     cards = await bench.v1.customers.payment_methods.list_async(customer.id)
     assert ended.latest_attempt.status == outcome

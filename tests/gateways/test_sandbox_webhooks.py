@@ -198,8 +198,7 @@ async def test_the_delivery_loop_sends_at_once_and_stops_when_told(quick) -> Non
     loop = asyncio.create_task(quick.sandbox.run_deliveries(stop))
     await make_client(quick.sandbox).v1.customers.create_async({})
     async with asyncio.timeout(5):
-        while not quick.receiver.requests:
-            await asyncio.sleep(0.005)
+        await quick.receiver.reached.wait()
         stop.set()
         await loop
     assert quick.receiver.types() == ["customer.created"]

@@ -1,9 +1,12 @@
 """The wire as any client sees it: statuses, headers, error bodies, parameters, paging, expanding."""
 
+import random
+
 import httpx
 import pytest
 import stripe
 
+from gateways.sandbox.routes import ROUTES
 from gateways.sandbox.shapes import API_VERSION
 from tests.gateways.sandbox_fixtures import make_client
 
@@ -67,14 +70,24 @@ async def test_unknown_addresses_are_told_so(quick, path) -> None:
             "parameter_unknown",
             "payment_method_data[card][pin]",
         ),
-        ("/v1/payment_intents", {**INTENT, "payment_method_types[0]": "card"}, "parameter_unknown", "payment_method_types"),
+        (
+            "/v1/payment_intents",
+            {**INTENT, "payment_method_types[0]": "card"},
+            "parameter_unknown",
+            "payment_method_types",
+        ),
         ("/v1/setup_intents", {"payment_method_types[]": "card"}, "parameter_unknown", "payment_method_types"),
         ("/v1/payment_intents", {"currency": "usd"}, "parameter_missing", "amount"),
         ("/v1/payment_intents", {"amount": "500"}, "parameter_missing", "currency"),
         ("/v1/customers", {"shipping[name]": "Mei"}, "parameter_missing", "shipping[address]"),
         ("/v1/payment_methods", {"card[token]": "tok_visa"}, "parameter_missing", "type"),
         ("/v1/payment_methods", {"type": "card"}, "parameter_missing", "card"),
-        ("/v1/payment_methods", {"type": "card", "card[number]": "4242424242424242"}, "parameter_missing", "card[exp_month]"),
+        (
+            "/v1/payment_methods",
+            {"type": "card", "card[number]": "4242424242424242"},
+            "parameter_missing",
+            "card[exp_month]",
+        ),
         ("/v1/payment_methods/pm_card_visa/attach", {}, "parameter_missing", "customer"),
         ("/v1/payment_intents", {"amount": "5.00", "currency": "usd"}, "parameter_invalid_integer", "amount"),
         ("/v1/payment_intents", {"amount": "-5", "currency": "usd"}, "parameter_invalid_integer", "amount"),
@@ -85,15 +98,37 @@ async def test_unknown_addresses_are_told_so(quick, path) -> None:
         ("/v1/payment_intents", {**INTENT, "metadata[a][b]": "x"}, None, "metadata[a]"),
         ("/v1/payment_intents", {**INTENT, "customer": ""}, "parameter_invalid_empty", "customer"),
         ("/v1/payment_intents", {**INTENT, "customer[a]": "x"}, None, "customer"),
-        ("/v1/payment_intents", {**INTENT, "allowed_payment_method_types": "card"}, None, "allowed_payment_method_types"),
+        (
+            "/v1/payment_intents",
+            {**INTENT, "allowed_payment_method_types": "card"},
+            None,
+            "allowed_payment_method_types",
+        ),
         ("/v1/payment_intents", {**INTENT, "expand": "customer"}, None, "expand"),
         ("/v1/payment_intents", {**INTENT, "customer": "cus_no"}, "resource_missing", "customer"),
         ("/v1/payment_intents", {**INTENT, "payment_method": "pm_no"}, "resource_missing", "payment_method"),
-        ("/v1/customers", {"invoice_settings[default_payment_method]": "pm_no"}, "resource_missing", "invoice_settings[default_payment_method]"),
+        (
+            "/v1/customers",
+            {"invoice_settings[default_payment_method]": "pm_no"},
+            "resource_missing",
+            "invoice_settings[default_payment_method]",
+        ),
         ("/v1/customers", {"description[": "x"}, None, "description["),
         ("/v1/customers", {"source": "tok_visa"}, "parameter_unknown", "source"),
+        ("/v1/customers", {"email": "a\0b"}, None, "email"),
+        ("/v1/customers", {"metadata[a]": "\0"}, None, "metadata[a]"),
+        ("/v1/customers", {"balance": "9" * 19}, "parameter_invalid_integer", "balance"),
+        ("/v1/customers", {"balance": "\u0664"}, "parameter_invalid_integer", "balance"),
+        (
+            "/v1/payment_intents",
+            {**INTENT, "confirm": "true", "return_url": "javascript://%0aalert(1)"},
+            "url_invalid",
+            "return_url",
+        ),
+        ("/v1/payment_intents", {**INTENT, "confirm": "true", "return_url": "shop.test"}, "url_invalid", "return_url"),
+        ("/v1/webhook_endpoints", {"enabled_events[]": "*", "url": "ftp://shop.test"}, "url_invalid", "url"),
     ],
-)  # fmt: skip
+)
 async def test_parameters_that_do_not_fit_are_named(quick, path, form, code, param) -> None:
     got = await answer(quick, "POST", path, form)
     error = got.json()["error"]
@@ -299,3 +334,53 @@ def test_a_live_key_cannot_be_given_to_a_sandbox(tmp_path) -> None:
             public_url="http://x",
             secret_key="sk_live_x",
         )
+
+
+SCRAPS = (
+    "",
+    "0",
+    "-1",
+    "true",
+    "usd",
+    "card",
+    "a\0b",
+    "9" * 30,
+    "\u00e9",
+    "pm_card_visa",
+    "cus_1",
+    "x" * 6000,
+    "http://x.test",
+)
+
+
+def garbled(dice: random.Random, kind: object, name: str) -> dict[str, str]:
+    """Values for one parameter that know its shape and little else."""
+    members = getattr(kind, "members", None)
+    if members and dice.random() < 0.9:
+        chosen = dice.sample(sorted(members), min(len(members), dice.randint(1, 3)))
+        return {
+            key: value
+            for member in chosen
+            for key, value in garbled(dice, members[member], f"{name}[{member}]" if name else member).items()
+        }
+    choices = getattr(kind, "choices", SCRAPS)
+    suffix = dice.choice(("", "", "", "[0]", "[]", "[a]"))
+    return {name + suffix: dice.choice((*choices, *SCRAPS)[:40])}
+
+
+async def test_no_request_however_garbled_makes_the_sandbox_fail(bench) -> None:
+    dice = random.Random(20261121)
+    customer, method = await bench.saved_card()
+    intent = await bench.v1.payment_intents.create_async({"amount": 900, "currency": "usd"})
+    identities = (customer, method, intent.id, "pm_card_visa", "\u00e9", "%00", "x" * 300)
+    seen: set[int] = set()
+    async with bench.raw() as wire:
+        for _ in range(300):
+            (verb, pattern), operation = dice.choice(sorted(ROUTES.items(), key=lambda item: item[0]))
+            path = "/v1/" + "/".join(dice.choice(identities) if step == "*" else step for step in pattern.split("/"))
+            form = garbled(dice, operation.params, "") if operation.params.members else {}
+            told = {"params": form} if verb == "GET" else {"data": form} if verb == "POST" else {}
+            answered = await wire.request(verb, path, **told)
+            assert answered.status_code < 500, (verb, path, form)
+            seen.add(answered.status_code)
+    assert {200, 400, 404} <= seen
