@@ -94,8 +94,10 @@ def route_rules() -> tuple[RouteRule, ...]:
             cors=Cors.OPEN,
             csp=CSP_CHALLENGE,
         ),
-        # File names there carry a hash of the content.
-        RouteRule("/explorer/assets", READ, seconds=30.0, cache_control="public, max-age=31536000, immutable"),
+        # File names there carry a hash of the content; workers run under the policy of their own file.
+        RouteRule(
+            "/explorer/assets", READ, seconds=30.0, csp=CSP_PAGE, cache_control="public, max-age=31536000, immutable"
+        ),
         RouteRule("/", READ, seconds=30.0, csp=CSP_PAGE, cache_control=None),
     )
 

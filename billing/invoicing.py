@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import NAMESPACE_URL, UUID, uuid5
+from zoneinfo import ZoneInfo
 
 from billing.calendar import Interval, Period
 from billing.money import Money, total
 
+_UTC = ZoneInfo("UTC")
 _INVOICES = uuid5(NAMESPACE_URL, "perennial:invoice")
 
 
@@ -87,11 +89,11 @@ class RecurringItem:
 
 
 def bill_period(
-    items: Sequence[RecurringItem], period: Period, *, reason: InvoiceReason, occasion: str
+    items: Sequence[RecurringItem], period: Period, *, reason: InvoiceReason, occasion: str, zone: ZoneInfo = _UTC
 ) -> InvoiceDraft:
-    """A full period of every item, in advance."""
+    """A full period of every item, in advance. Texts name the days as they are in `zone`."""
     currency = items[0].unit_amount.currency
-    lines = [_period_line(item, period) for item in items]
+    lines = [_period_line(item, period, zone) for item in items]
     subtotal = total([line.amount for line in lines], currency)
     nothing = Money.zero(currency)
     return InvoiceDraft(
@@ -108,11 +110,12 @@ def bill_period(
     )
 
 
-def _period_line(item: RecurringItem, period: Period) -> Line:
+def _period_line(item: RecurringItem, period: Period, zone: ZoneInfo) -> Line:
+    days = _days(period, zone)
     amount = item.unit_amount.times(item.quantity)
     span = _span(item.interval, item.interval_count)
     return Line(
-        description=f"{item.plan_name} ({_dates(period)})",
+        description=f"{item.plan_name} ({days})",
         plan_id=item.plan_id,
         quantity=item.quantity,
         unit_amount=item.unit_amount,
@@ -120,7 +123,7 @@ def _period_line(item: RecurringItem, period: Period) -> Line:
         period=period,
         is_proration=False,
         explanation=Explanation(
-            text=f"{item.quantity} × {item.plan_name} at {item.unit_amount} for {span}, {_dates(period)}.",
+            text=f"{item.quantity} × {item.plan_name} at {item.unit_amount} for {span}, {days}.",
             formula="quantity × unitAmount",
             inputs=(
                 ExplanationInput("quantity", str(item.quantity)),
@@ -136,5 +139,5 @@ def _span(interval: Interval, count: int) -> str:
     return f"1 {interval}" if count == 1 else f"{count} {interval}s"
 
 
-def _dates(period: Period) -> str:
-    return f"{period.start:%Y-%m-%d} to {period.end:%Y-%m-%d}"
+def _days(period: Period, zone: ZoneInfo) -> str:
+    return f"{period.start.astimezone(zone):%Y-%m-%d} to {period.end.astimezone(zone):%Y-%m-%d}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from billing.money import Money
+from billing.money import Money, MoneyError
 
 
 class Account(StrEnum):
@@ -35,7 +35,9 @@ class Entry:
 
 
 def posting(kind: PostingKind, amount: Money) -> Sequence[Entry]:
-    """The two entries of a movement of `amount` (not negative); none for zero."""
+    """The two entries of a movement of `amount`; none for zero. A negative one is a MoneyError: it has another kind."""
+    if amount.minor < 0:
+        raise MoneyError(f"a {kind} posting of {amount} is none; post its opposite")
     if amount.is_zero:
         return ()
     debit, credit = _SIDES[kind]

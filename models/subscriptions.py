@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Index, UniqueConstraint
+from sqlalchemy import ColumnElement, Index, UniqueConstraint, or_
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -143,3 +143,8 @@ async def pinned_subscriptions(session: AsyncSession, customer_id: str) -> Seque
         col(Subscription.payment_method_id).is_not(None),
     )
     return (await session.exec(query)).all()
+
+
+def ends_when_due() -> Sequence[ColumnElement[bool]]:
+    """Which due subscriptions end instead of renewing: unpaid first ones, and those that run out."""
+    return [or_(col(Subscription.status) == SubscriptionStatus.INCOMPLETE, col(Subscription.cancel_at_period_end))]

@@ -3,11 +3,8 @@
 The open intent is canceled at the gateway first; if it turns out to have been paid, that outcome wins.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, or_
-from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus
@@ -30,7 +27,7 @@ from models.invoices import Invoice, open_invoices_of
 from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
 from models.ledger import book
 from models.payments import Payment, attempts_of, newest_intent, payment_by_id, payment_of_invoice
-from models.subscriptions import Subscription, live_place
+from models.subscriptions import Subscription, ends_when_due, live_place
 from services.app import WORKER, Actor, ActorKind, App
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription
 from services.collecting import hold, known_intent_ref, let_go, wait_until_free
@@ -90,7 +87,9 @@ async def end_due_subscriptions(app: App) -> int:
     """One pass over the subscriptions whose time is up: unpaid first ones, and those that do not renew."""
     now, machine_now = app.now(), app.machine_now()
     async with app.database.read() as session:
-        keys = await due_keys(session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=_ends())
+        keys = await due_keys(
+            session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=ends_when_due()
+        )
     ended = 0
     for key in keys:
         async with app.database.write() as session:
@@ -98,11 +97,6 @@ async def end_due_subscriptions(app: App) -> int:
         if claimed is not None:
             ended += await _end_if_over(app, key, Why("period_over", WORKER, now))
     return ended
-
-
-def _ends() -> Sequence[ColumnElement[bool]]:
-    """Which due subscriptions end instead of renewing."""
-    return [or_(col(Subscription.status) == SubscriptionStatus.INCOMPLETE, col(Subscription.cancel_at_period_end))]
 
 
 async def _end_if_over(app: App, subscription_id: str, why: Why) -> bool:

@@ -64,33 +64,14 @@ async def place(
     why: Why,
 ) -> Placed:
     """Everything that must exist before the gateway is called; the customer is locked by the caller."""
-    now = why.now
     zone = ZoneInfo(customer.timezone)
-    first = period(now, plan.interval, plan.interval_count, zone, 0)
-    amount = price.amount.times(quantity)
-    subscription = Subscription(
-        id=new_id("subscription"),
-        customer_id=customer.id,
-        product_id=plan.product_id,
-        plan_id=plan.id,
-        name=name,
-        status=SubscriptionStatus.INCOMPLETE,
-        status_updated_at=now,
-        currency=price.currency,
-        original_amount_minor=amount.minor,
-        interval=plan.interval,
-        interval_count=plan.interval_count,
-        timezone=customer.timezone,
-        anchor=now,
-        period_start=first.start,
-        period_end=first.end,
-        started_at=now,
-        cancel_at_period_end=plan.cancel_at_period_end,
-        due_at=now + INCOMPLETE_LIFETIME,
-        created_at=now,
-        updated_at=now,
-        meta=dict(metadata),
-    )
+    first = period(why.now, plan.interval, plan.interval_count, zone, 0)
+    item = RecurringItem(plan.id, plan.name, price.id, price.amount, quantity, plan.interval, plan.interval_count)
+    draft = bill_period([item], first, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0", zone=zone)
+    due = draft.amount_due
+    if not due.is_zero and due.minor < minimum_charge(due.currency):
+        raise UserProblem(ErrorCode.AMOUNT_TOO_SMALL, f"{due} is below what the gateway charges.")
+    subscription = _subscription(customer, plan, draft, name=name, metadata=metadata, why=why)
     session.add(subscription)
     await session.flush()
     remember(session, SUBSCRIPTION.name, subscription.id, None, subscription.status, why)
@@ -102,21 +83,47 @@ async def place(
             plan_id=plan.id,
             price_id=price.id,
             quantity=quantity,
-            created_at=now,
+            created_at=why.now,
         )
     )
-    item = RecurringItem(plan.id, plan.name, price.id, price.amount, quantity, plan.interval, plan.interval_count)
-    draft = bill_period([item], first, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
     invoice = await issue_invoice(session, customer, subscription, draft, why)
-    if draft.amount_due.is_zero:
-        invoice.paid_at = now
+    if due.is_zero:
+        invoice.paid_at = why.now
         move_invoice(session, invoice, InvoiceEvent.PAY, why)
         activate(session, subscription, why)
         return Placed(subscription.id, None, None)
-    if draft.amount_due.minor < minimum_charge(draft.amount_due.currency):
-        raise UserProblem(ErrorCode.AMOUNT_TOO_SMALL, f"{draft.amount_due} is below what the gateway charges.")
     payment = await _expect_payment(app, session, invoice, setup_future_usage, return_url, why)
     return Placed(subscription.id, payment.id, payment.fence)
+
+
+def _subscription(
+    customer: Customer, plan: Plan, draft: InvoiceDraft, *, name: str | None, metadata: Mapping[str, Any], why: Why
+) -> Subscription:
+    """The row of a subscription whose first period is the draft's; unpaid, it is due to be given up."""
+    return Subscription(
+        id=new_id("subscription"),
+        customer_id=customer.id,
+        product_id=plan.product_id,
+        plan_id=plan.id,
+        name=name,
+        status=SubscriptionStatus.INCOMPLETE,
+        status_updated_at=why.now,
+        currency=draft.subtotal.currency,
+        original_amount_minor=draft.subtotal.minor,
+        discount_amount_minor=draft.discount_total.minor,
+        interval=plan.interval,
+        interval_count=plan.interval_count,
+        timezone=customer.timezone,
+        anchor=why.now,
+        period_start=draft.period.start,
+        period_end=draft.period.end,
+        started_at=why.now,
+        cancel_at_period_end=plan.cancel_at_period_end,
+        due_at=why.now + INCOMPLETE_LIFETIME,
+        created_at=why.now,
+        updated_at=why.now,
+        meta=dict(metadata),
+    )
 
 
 async def issue_invoice(

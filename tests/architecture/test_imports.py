@@ -24,7 +24,6 @@ SPEAKS_SQL = ("models/", "gateways/sandbox/")
 # path → what would have to move to models
 QUERIES_OUT_OF_PLACE = {
     "resolvers/batches.py": "the statements of the lists, a keyset page or a count for many parents at once",
-    "services/ending.py": "the condition that says which subscriptions are due to end",
 }
 
 

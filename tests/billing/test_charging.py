@@ -2,7 +2,16 @@
 
 import pytest
 
-from billing.charging import CardProblem, DeclineClass, IntentStatus, Verdict, classify, is_retryable, read_intent
+from billing.charging import (
+    CardProblem,
+    DeclineClass,
+    IntentStatus,
+    Verdict,
+    classify,
+    is_retryable,
+    message_for_customer,
+    read_intent,
+)
 from billing.lifecycle import ATTEMPT, PAYMENT, AttemptEvent, AttemptOutcome, PaymentEvent, PaymentStatus
 
 PROBLEM = CardProblem(code="card_declined", message="Your card was declined.", decline_code="generic_decline")
@@ -99,3 +108,26 @@ def test_the_issuers_reason_comes_before_the_code_and_the_advice_last(
 ) -> None:
     assert classify(problem) is expected
     assert is_retryable(problem) is (expected in RETRYABLE)
+
+
+DECLINED = "Your card was declined."
+UNCONFIRMED = "The bank has not confirmed this card."
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "decline_code", "message"),
+    [
+        ("card_declined", DECLINED, "generic_decline", f"{DECLINED} Try again later, or use another card."),
+        ("card_declined", DECLINED, "lost_card", f"{DECLINED} Use another card."),
+        ("expired_card", "Expired.", None, "Expired. Check the card's details, or use another card."),
+        ("processing_error", "An error occurred.", None, "An error occurred. Try again in a few minutes."),
+        (
+            "payment_intent_authentication_failure",
+            "The provided PaymentMethod has failed.",
+            None,
+            f"{UNCONFIRMED} Try again and confirm it with the bank, or use another card.",
+        ),
+    ],
+)
+def test_a_customer_is_told_what_to_do_next(code: str, said: str, decline_code: str | None, message: str):
+    assert message_for_customer(CardProblem(code, said, decline_code)) == message

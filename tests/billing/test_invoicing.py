@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -131,3 +132,10 @@ def test_another_subscription_reason_or_occasion_is_another_invoice() -> None:
     }
     assert len(identities) == 2 * 2 * 3
     assert {identity.version for identity in identities} == {5}
+
+
+def test_a_line_names_the_days_of_the_customers_zone():
+    auckland = ZoneInfo("Pacific/Auckland")
+    first = Period(datetime(2026, 1, 31, 11, tzinfo=UTC), datetime(2026, 2, 28, 11, tzinfo=UTC))
+    draft = bill_period([item("7.00")], first, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0", zone=auckland)
+    assert "2026-02-01 to 2026-03-01" in draft.lines[0].description

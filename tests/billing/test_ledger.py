@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.ledger import Account, Entry, PostingKind, posting
-from billing.money import CURRENCIES, Money, total
+from billing.money import CURRENCIES, Money, MoneyError, total
 
 SIDES = {
     PostingKind.INVOICE_ISSUED: (Account.RECEIVABLE, Account.REVENUE),
@@ -47,3 +47,8 @@ def test_an_invoice_that_was_paid_leaves_nothing_receivable() -> None:
 
 def test_an_invoice_that_was_voided_leaves_no_trace_in_the_balances() -> None:
     assert balances(PostingKind.INVOICE_ISSUED, PostingKind.INVOICE_VOIDED) == dict.fromkeys(Account, 0)
+
+
+def test_a_negative_posting_is_refused():
+    with pytest.raises(MoneyError, match="post its opposite"):
+        posting(PostingKind.PAYMENT_CAPTURED, Money(-1, "USD"))
