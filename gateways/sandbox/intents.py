@@ -190,7 +190,9 @@ def demand_action(call: Call, intent: Record, method: Record) -> None:
     else:
         source = {"type": "three_d_secure_redirect", "stripe_js": url}
         action = {"type": "use_stripe_sdk", "use_stripe_sdk": source}
-    intent.body |= {"status": "requires_action", "payment_method": method.id, "next_action": action}
+    # A new try makes the error of the one before history.
+    last_error = LAST_ERROR[intent.body["object"]]
+    intent.body |= {"status": "requires_action", "payment_method": method.id, "next_action": action, last_error: None}
     call.unit.change(intent)
     call.announce(f"{intent.body['object']}.requires_action", intent.body)
 
