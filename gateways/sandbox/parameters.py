@@ -406,7 +406,11 @@ ENDPOINT_LIST = Hash(PAGE)
 
 # What a browser may send: never amounts, currencies, customers or metadata.
 
-_BROWSER: dict[str, Kind] = {**EXPAND, "client_secret": TEXT, "key": TEXT}
+_BROWSER: dict[str, Kind] = {
+    "client_secret": TEXT,
+    "expand": Many(one_of("payment_method")),  # and never the customer behind it
+    "key": TEXT,
+}
 _BROWSER_METHOD = ("payment_method", "payment_method_data", "payment_method_options")
 BROWSER_RETRIEVE = Hash(_BROWSER)
 BROWSER_PAYMENT_UPDATE = Hash(

@@ -86,7 +86,7 @@ class Asked:
 
     @property
     def fingerprint(self) -> str:
-        told = orjson.dumps([self.method, self.url, self.params], option=orjson.OPT_SORT_KEYS)
+        told = orjson.dumps([self.method, self.url, self.params, self.publishable], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(told).hexdigest()
 
 

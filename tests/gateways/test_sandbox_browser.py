@@ -210,3 +210,16 @@ async def test_the_sandbox_works_mounted_below_another_path(quick) -> None:
         page = await wire.get(challenge_path)
     assert [each["id"] for each in listed.json()["data"]] == [made.json()["id"]]
     assert (missing.status_code, page.status_code) == (404, 200)
+
+
+@pytest.mark.parametrize("path", ["customer", "payment_method.customer", "latest_charge"])
+async def test_a_browser_sees_no_customer_by_expanding(quick, path) -> None:
+    customer, method = await quick.saved_card()
+    intent = await quick.v1.payment_intents.create_async(
+        {"amount": 700, "currency": "usd", "customer": customer, "payment_method": method}
+    )
+    address, secret = f"/v1/payment_intents/{intent.id}", {"client_secret": intent.client_secret}
+    refused = await browse(quick, "GET", address, {**secret, "expand[]": path})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "expand[0]")
+    seen = await browse(quick, "GET", address, {**secret, "expand[]": "payment_method"})
+    assert seen.json()["payment_method"]["card"]["last4"] == "4242"
