@@ -1,13 +1,14 @@
 """Amounts as clients see them."""
 
 import re
+from copy import copy
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated
 
 import strawberry
 from babel import Locale, UnknownLocaleError
-from babel.numbers import get_currency_precision
+from babel.numbers import NumberPattern, get_currency_precision
 
 from billing.money import Money as Amount
 from billing.money import exponent
@@ -44,8 +45,15 @@ def formatted(amount: Decimal, currency: str, locale: Locale) -> str:
     """As the locale writes it; never fewer decimals than the amount has."""
     usual = get_currency_precision(currency)
     decimals = usual if amount == round(amount, usual) else exponent(currency)
-    pattern = locale.currency_formats["standard"]
-    return pattern.apply(amount, locale, currency=currency, currency_digits=False, force_frac=(decimals, decimals))
+    return _pattern(str(locale), decimals).apply(amount, locale, currency=currency, currency_digits=False)
+
+
+@lru_cache(maxsize=256)
+def _pattern(locale: str, decimals: int) -> NumberPattern:
+    """The locale's way of writing amounts, with so many decimals."""
+    pattern = copy(Locale.parse(locale).currency_formats["standard"])
+    pattern.frac_prec = (decimals, decimals)
+    return pattern
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,240 @@
+"""A customer's shelf of rows, each subscription with a plan, card, invoice and payment of its own."""
+
+from datetime import datetime, timedelta
+
+from billing.calendar import Interval
+from billing.charging import IntentStatus
+from billing.invoicing import InvoiceReason
+from billing.lifecycle import AttemptOutcome, InvoiceStatus, PaymentStatus, SubscriptionStatus
+from models.base import new_id
+from models.catalog import AppRole, Plan, Price, Product
+from models.customers import Customer, GatewayAccount, PaymentMethod
+from models.invoices import Invoice, InvoiceLine
+from models.payments import ChargeAttempt, CollectionIntent, Payment
+from models.subscriptions import Change, Subscription, SubscriptionItem
+from services.app import App
+
+CARD = {
+    "brand": "visa",
+    "last4": "4242",
+    "exp_month": 12,
+    "exp_year": 2030,
+    "funding": "credit",
+    "country": "US",
+    "fingerprint": "Xt5EWLLDS7FJjR1c",
+    "address_line1_check": None,
+    "address_postal_code_check": "pass",
+    "cvc_check": "pass",
+    "networks": ["visa"],
+    "preferred_network": None,
+    "three_d_secure_supported": True,
+    "wallet": None,
+    "generated_from": None,
+}
+ROLE = 700
+
+
+async def add_customer(app: App, user_id: str, subscriptions: int) -> str:
+    """A customer with that many active subscriptions, paid in full; the id of the customer."""
+    now = app.now()
+    async with app.database.write() as session:
+        if await session.get(AppRole, ROLE) is None:
+            session.add(AppRole(id=ROLE, code="shelf", name="Shelf"))
+        customer = Customer(
+            id=new_id("customer"),
+            user_id=user_id,
+            timezone="UTC",
+            invoice_prefix=f"P{user_id.upper()}"[:12],
+            created_at=now,
+            updated_at=now,
+        )
+        session.add(customer)
+        await session.flush()
+        session.add(
+            GatewayAccount(
+                id=new_id("gateway_account"),
+                customer_id=customer.id,
+                platform="sandbox",
+                gateway_ref=f"cus_{user_id}",
+                created_at=now,
+            )
+        )
+        for n in range(subscriptions):
+            for generation in _subscription(customer.id, user_id, n, now + timedelta(minutes=n)):
+                session.add_all(generation)
+                await session.flush()
+    return customer.id
+
+
+def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list[list[object]]:
+    """One subscription and all around it, parents before children."""
+    born = {"created_at": now, "updated_at": now}
+    name, end = f"{user_id}-{n}", now + timedelta(days=31)
+    product = Product(id=new_id("product"), code=f"product-{name}", name=f"Product {name}", **born)
+    plan = Plan(
+        id=new_id("plan"),
+        product_id=product.id,
+        code=f"plan-{name}",
+        name=f"Plan {name}",
+        interval=Interval.MONTH,
+        role_id=ROLE,
+        position=100,
+        **born,
+    )
+    prices = [
+        Price(
+            id=new_id("price"),
+            plan_id=plan.id,
+            currency=currency,
+            amount_minor=amount,
+            is_default=currency == "USD",
+            effective_from=now,
+        )
+        for currency, amount in (("USD", 1_000 + n), ("EUR", 900 + n))
+    ]
+    method = PaymentMethod(
+        id=new_id("payment_method"),
+        customer_id=customer_id,
+        platform="sandbox",
+        gateway_ref=f"pm_{name}",
+        type="card",
+        card=CARD,
+        billing_details={"name": "Rosa Rows", "address": {"postal_code": "10115", "country": "DE"}},
+        **born,
+    )
+    subscription = Subscription(
+        id=new_id("subscription"),
+        customer_id=customer_id,
+        product_id=product.id,
+        plan_id=plan.id,
+        status=SubscriptionStatus.ACTIVE,
+        status_updated_at=now,
+        currency="USD",
+        original_amount_minor=1_000 + n,
+        interval=Interval.MONTH,
+        interval_count=1,
+        timezone="UTC",
+        anchor=now,
+        period_start=now,
+        period_end=end,
+        started_at=now,
+        activated_at=now,
+        payment_method_id=method.id,
+        **born,
+    )
+    item = SubscriptionItem(
+        id=new_id("subscription_item"),
+        subscription_id=subscription.id,
+        plan_id=plan.id,
+        price_id=prices[0].id,
+        created_at=now,
+    )
+    changes = [
+        Change(
+            id=new_id("change"),
+            machine="subscription",
+            subject_id=subscription.id,
+            from_status=before,
+            to_status=after,
+            cause="subscribe",
+            actor=actor,
+            at=now,
+        )
+        for before, after, actor in (
+            (None, SubscriptionStatus.INCOMPLETE, f"customer:{user_id}"),
+            (SubscriptionStatus.INCOMPLETE, SubscriptionStatus.ACTIVE, "admin:demo-admin"),
+        )
+    ]
+    invoice = Invoice(
+        id=new_id("invoice"),
+        number=f"{name}-0001",
+        customer_id=customer_id,
+        subscription_id=subscription.id,
+        reason=InvoiceReason.SUBSCRIPTION_CREATE,
+        occasion="0",
+        status=InvoiceStatus.PAID,
+        currency="USD",
+        period_start=now,
+        period_end=end,
+        subtotal_minor=1_000 + n,
+        discount_total_minor=0,
+        tax_total_minor=0,
+        total_minor=1_000 + n,
+        credit_applied_minor=0,
+        amount_paid_minor=1_000 + n,
+        issued_at=now,
+        paid_at=now,
+        **born,
+    )
+    lines = [
+        InvoiceLine(
+            id=new_id("invoice_line"),
+            invoice_id=invoice.id,
+            position=position,
+            plan_id=plan.id,
+            description=f"Line {position}",
+            quantity=1,
+            currency="USD",
+            unit_amount_minor=1_000 + n,
+            amount_minor=1_000 + n,
+            period_start=now,
+            period_end=end,
+            explanation_text="Because.",
+            explanation_formula="quantity × unitAmount",
+            explanation_inputs=[{"name": "quantity", "value": "1", "source": None}],
+        )
+        for position in range(2)
+    ]
+    payment = Payment(
+        id=new_id("payment"),
+        invoice_id=invoice.id,
+        customer_id=customer_id,
+        subscription_id=subscription.id,
+        platform="sandbox",
+        status=PaymentStatus.SUCCEEDED,
+        currency="USD",
+        amount_minor=1_000 + n,
+        amount_paid_minor=1_000 + n,
+        payment_method_id=method.id,
+        **born,
+    )
+    intent = CollectionIntent(
+        id=new_id("payment_intent"),
+        invoice_id=invoice.id,
+        payment_id=payment.id,
+        n=1,
+        platform="sandbox",
+        gateway_ref=f"pi_{name}",
+        status=IntentStatus.SUCCEEDED,
+        payment_method_ref=method.gateway_ref,
+        **born,
+    )
+    attempts = [
+        ChargeAttempt(
+            id=new_id("charge_attempt"),
+            payment_id=payment.id,
+            intent_id=intent.id,
+            sequence=sequence,
+            trigger="purchase",
+            idempotency_key=f"att-{name}-{sequence}",
+            outcome=outcome,
+            payment_method_id=method.id,
+            error_code=error,
+            error_decline_code=error and "insufficient_funds",
+            started_at=now,
+            finished_at=now,
+        )
+        for sequence, outcome, error in (
+            (1, AttemptOutcome.DECLINED, "card_declined"),
+            (2, AttemptOutcome.SUCCEEDED, None),
+        )
+    ]
+    return [
+        [product],
+        [plan, method],
+        [*prices, subscription],
+        [item, *changes, invoice],
+        [*lines, payment],
+        [intent],
+        attempts,
+    ]

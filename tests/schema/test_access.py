@@ -1,0 +1,415 @@
+"""Who may do what: every root field for every kind of caller, with its exact outcome; a denial changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+from graphql import GraphQLSchema, is_object_type
+from sqlmodel import select
+
+from models.base import metadata
+from resolvers.access import ACCESS
+from resolvers.identity import Role
+from schema.build import build_schema, enforce_access
+from tests.schema.rows import add_customer
+from tests.support.house import House
+
+OWNER, OTHER, SUPPORT, ADMIN = "owner", "other", "demo-support", "demo-admin"
+CALLERS = (None, OWNER, OTHER, SUPPORT, ADMIN)
+LOGIN, NO = "UNAUTHENTICATED", "FORBIDDEN"
+
+
+@pytest.fixture(scope="module")
+def graphql_schema() -> GraphQLSchema:
+    return build_schema(sandbox=True)._schema
+
+
+# ── the table and the schema ──
+
+
+def test_every_root_field_declares_its_roles(graphql_schema: GraphQLSchema) -> None:
+    roots = {
+        f"{root.name}.{field}"
+        for root in (graphql_schema.query_type, graphql_schema.mutation_type)
+        if root is not None
+        for field in root.fields
+    }
+    assert {name for name in ACCESS if name.startswith(("Query.", "Mutation."))} == roots
+
+
+def test_no_row_of_the_table_names_a_field_that_does_not_exist(graphql_schema: GraphQLSchema) -> None:
+    fields = {
+        f"{kind.name}.{field}"
+        for kind in graphql_schema.type_map.values()
+        if is_object_type(kind)
+        for field in kind.fields
+    }
+    assert set(ACCESS) - fields == set()
+
+
+# A field whose name ends like this is guarded, unless it is named below.
+SENSITIVE = ("ecret", "Key", "raw", "sCount")
+OPEN = {"GatewayConfig.publishableKey"}
+
+
+def test_every_sensitive_field_declares_its_roles(graphql_schema: GraphQLSchema) -> None:
+    found = {
+        f"{kind.name}.{field}"
+        for kind in graphql_schema.type_map.values()
+        if is_object_type(kind) and not kind.name.startswith("__")
+        for field in kind.fields
+        if field.endswith(SENSITIVE)
+    }
+    assert found - OPEN == {
+        "PaymentIntent.clientSecret",
+        "SetupIntent.clientSecret",
+        "NextAction.clientSecret",
+        "Plan.subscriptionsCount",
+        "ChargeAttempt.idempotencyKey",
+    }
+    assert found - OPEN <= set(ACCESS)
+
+
+def test_the_public_may_only_what_is_named_here() -> None:
+    assert {name for name, roles in ACCESS.items() if Role.PUBLIC in roles} == {
+        "Query.serverInfo",
+        "Query.gatewayConfig",
+        "Query.viewer",
+        "Query.plans",
+        "Query.plan",
+        "Query.products",
+        "Query.product",
+        "Query.node",
+        "Query.nodes",
+    }
+
+
+def test_guarded_fields_of_objects_are_nullable(graphql_schema: GraphQLSchema) -> None:
+    for name in ACCESS:
+        kind, _, field = name.partition(".")
+        if kind not in ("Query", "Mutation"):
+            definition: Any = graphql_schema.type_map[kind]
+            assert not str(definition.fields[field].type).endswith("!"), name
+
+
+def test_a_root_field_without_roles_stops_the_schema_from_being_built() -> None:
+    schema = build_schema(sandbox=True)._schema
+    assert schema.query_type is not None
+    schema.query_type.fields["forgotten"] = schema.query_type.fields["me"]
+    with pytest.raises(ValueError, match=r"Query\.forgotten has no roles"):
+        enforce_access(schema)
+
+
+# ── the matrix ──
+
+
+@dataclass(frozen=True)
+class World:
+    """Two customers, each with a paid subscription, a card, an invoice and a payment."""
+
+    house: House
+    ids: Mapping[str, str]
+
+
+@pytest.fixture
+async def world(house: House) -> World:
+    ids: dict[str, str] = {}
+    for user in (OWNER, OTHER):
+        ids[f"{user}_customer"] = await add_customer(house.app, user, 1)
+        data = await house.ask(
+            """{ me { subscription { id } paymentMethods { nodes { id } }
+                 invoices { nodes { id } } payments { nodes { id } } } }""",
+            user=user,
+        )
+        ids[f"{user}_subscription"] = data["me"]["subscription"]["id"]
+        ids[f"{user}_card"] = data["me"]["paymentMethods"]["nodes"][0]["id"]
+        ids[f"{user}_invoice"] = data["me"]["invoices"]["nodes"][0]["id"]
+        ids[f"{user}_payment"] = data["me"]["payments"]["nodes"][0]["id"]
+    return World(house, ids)
+
+
+async def everything(house: House) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table of ours."""
+    async with house.app.database.engine.connect() as connection:
+        return {
+            table.name: sorted((tuple(row) for row in await connection.execute(select(table))), key=repr)
+            for table in metadata().sorted_tables
+        }
+
+
+def outcome(answer: dict[str, Any], path: str) -> Any:
+    """The error's code, or what stands at `path` (`*` goes into each entry of a list)."""
+    if "errors" in answer:
+        (error,) = answer["errors"]
+        return error["extensions"]["code"]
+    return _at(answer["data"], path.split("."))
+
+
+def _at(value: Any, path: list[str]) -> Any:
+    if not path or value is None:
+        return value
+    if path[0] == "*":
+        return [_at(each, path[1:]) for each in value]
+    return _at(value[path[0]], path[1:])
+
+
+MINE, YOURS = "owner_{}", "other_{}"
+
+# Root field → operation, where its outcome stands, and the outcome for nobody, the owner, another customer, support
+# and admin. Names of the world's ids stand for those ids.
+QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
+    "serverInfo": ("{ serverInfo { livemode } }", "serverInfo.livemode", (False,) * 5),
+    "gatewayConfig": ("{ gatewayConfig { livemode } }", "gatewayConfig.livemode", (False,) * 5),
+    "viewer": ("{ viewer { role } }", "viewer.role", ("PUBLIC", "CUSTOMER", "CUSTOMER", "SUPPORT", "ADMIN")),
+    "plans": ('{ plans(filter: {search: "reader"}) { nodes { code } } }', "plans.nodes.*.code", (["reader-pro"],) * 5),
+    "plan": ('{ plan(code: "free") { code } }', "plan.code", ("free",) * 5),
+    "products": ("{ products(first: 1) { nodes { code } } }", "products.nodes.*.code", (["acme-music"],) * 5),
+    "product": ('{ product(code: "classic_cup") { code } }', "product.code", ("classic_coffee",) * 5),
+    "me": ("{ me { id } }", "me.id", (LOGIN, "owner_customer", "other_customer", NO, NO)),
+    "mySubscription": (
+        "{ mySubscription { id } }",
+        "mySubscription.id",
+        (LOGIN, "owner_subscription", "other_subscription", NO, NO),
+    ),
+    "subscription": (
+        'query { subscription(id: "%(owner_subscription)s") { id } }',
+        "subscription.id",
+        (LOGIN, "owner_subscription", None, "owner_subscription", "owner_subscription"),
+    ),
+    "paymentMethod": (
+        'query { paymentMethod(id: "%(owner_card)s") { id } }',
+        "paymentMethod.id",
+        (LOGIN, "owner_card", None, "owner_card", "owner_card"),
+    ),
+    "invoice": (
+        'query { invoice(id: "%(owner_invoice)s") { id } }',
+        "invoice.id",
+        (LOGIN, "owner_invoice", None, "owner_invoice", "owner_invoice"),
+    ),
+    "payment": (
+        'query { payment(id: "%(owner_payment)s") { id } }',
+        "payment.id",
+        (LOGIN, "owner_payment", None, "owner_payment", "owner_payment"),
+    ),
+    "node": (
+        'query { node(id: "%(owner_customer)s") { id } }',
+        "node.id",
+        (None, "owner_customer", None, "owner_customer", "owner_customer"),
+    ),
+    "nodes": (
+        'query { nodes(ids: ["%(owner_invoice)s", "%(other_payment)s"]) { id } }',
+        "nodes.*.id",
+        (
+            [None, None],
+            ["owner_invoice", None],
+            [None, "other_payment"],
+            ["owner_invoice", "other_payment"],
+            ["owner_invoice", "other_payment"],
+        ),
+    ),
+    **{
+        name: (
+            f'query {{ {name}(customerId: "%(owner_customer)s") {{ nodes {{ id }} }} }}',
+            f"{name}.nodes.*.id",
+            (LOGIN, [f"owner_{kind}"], NO, [f"owner_{kind}"], [f"owner_{kind}"]),
+        )
+        for name, kind in (("paymentMethods", "card"), ("invoices", "invoice"), ("payments", "payment"))
+    },
+}
+# The same lists with nobody named, and by the owner's user id.
+MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
+    **{
+        f"{name} of nobody in particular": (
+            f"query {{ {name}(last: 2) {{ nodes {{ id }} }} }}",
+            f"{name}.nodes.*.id",
+            (LOGIN, [f"owner_{kind}"], [f"other_{kind}"], *([[f"other_{kind}", f"owner_{kind}"]] * 2)),
+        )
+        for name, kind in (("invoices", "invoice"), ("payments", "payment"))
+    },
+    "payments of a user": (
+        '{ payments(filter: {ownerId: "owner"}) { nodes { id } } }',
+        "payments.nodes.*.id",
+        (LOGIN, ["owner_payment"], NO, ["owner_payment"], ["owner_payment"]),
+    ),
+    "invoices of a foreign subscription": (
+        'query { invoices(filter: {subscriptionId: "%(owner_subscription)s"}) { nodes { id } } }',
+        "invoices.nodes.*.id",
+        (LOGIN, ["owner_invoice"], [], ["owner_invoice"], ["owner_invoice"]),
+    ),
+    "an invoice by number": (
+        '{ invoice(number: "owner-0-0001") { id } }',
+        "invoice.id",
+        (LOGIN, "owner_invoice", None, "owner_invoice", "owner_invoice"),
+    ),
+    "counts of subscriptions": (
+        '{ plan(code: "plan-owner-0") { subscriptionsCount } }',
+        "plan.subscriptionsCount",
+        (LOGIN, NO, NO, 1, 1),
+    ),
+    "keys at the gateway": (
+        'query { payment(id: "%(owner_payment)s") { attempts { sequence } } }',
+        "payment.attempts.*.sequence",
+        (LOGIN, [1, 2], None, [1, 2], [1, 2]),
+    ),
+}
+
+
+def test_the_matrix_has_every_query(graphql_schema: GraphQLSchema) -> None:
+    assert graphql_schema.query_type is not None
+    assert set(QUERIES) == set(graphql_schema.query_type.fields)
+
+
+@pytest.mark.parametrize("which", range(len(CALLERS)), ids=["nobody", "owner", "other", "support", "admin"])
+async def test_what_each_caller_reads(world: World, which: int) -> None:
+    found, expected = {}, {}
+    before = await everything(world.house)
+    for name, (operation, path, outcomes) in {**QUERIES, **MORE_LISTS}.items():
+        query = operation % world.ids if "%(" in operation else operation
+        answer = (await world.house.post(query, user=CALLERS[which])).json()
+        found[name], expected[name] = outcome(answer, path), _named(world, outcomes[which])
+    assert found == expected
+    assert await everything(world.house) == before
+
+
+def _named(world: World, expected: Any) -> Any:
+    if isinstance(expected, list):
+        return [_named(world, each) for each in expected]
+    return world.ids.get(expected, expected) if isinstance(expected, str) else expected
+
+
+async def test_a_foreign_and_a_missing_object_look_the_same(world: World) -> None:
+    kinds = {"subscription": "sbs", "paymentMethod": "pmd", "invoice": "inv", "payment": "pay", "node": "cst"}
+    names = {"paymentMethod": "card", "node": "customer"}
+    for field, prefix in kinds.items():
+        query = f"query($id: ID!) {{ {field}(id: $id) {{ id }} }}"
+        foreign = world.ids[f"owner_{names.get(field, field)}"]
+        answers = [
+            (await world.house.post(query, {"id": each}, user=OTHER)).json()["data"]
+            for each in (foreign, f"{prefix}_{'0' * 32}", "nonsense", "")
+        ]
+        assert answers == [{field: None}] * 4
+
+
+async def test_staff_keys_and_actors_are_for_staff(world: World) -> None:
+    query = """query($payment: ID!, $subscription: ID!) {
+        payment(id: $payment) { attempts { idempotencyKey } }
+        subscription(id: $subscription) { statusHistory { actor } }
+    }"""
+    ids = {"payment": world.ids["owner_payment"], "subscription": world.ids["owner_subscription"]}
+    staff = await world.house.ask(query, ids, user=SUPPORT)
+    assert staff == {
+        "payment": {"attempts": [{"idempotencyKey": "att-owner-0-1"}, {"idempotencyKey": "att-owner-0-2"}]},
+        "subscription": {"statusHistory": [{"actor": "customer:owner"}, {"actor": "admin:demo-admin"}]},
+    }
+    own = (await world.house.post(query, ids, user=OWNER)).json()
+    assert own["data"] == {
+        "payment": {"attempts": [{"idempotencyKey": None}, {"idempotencyKey": None}]},
+        "subscription": {"statusHistory": [{"actor": "customer:owner"}, {"actor": "admin"}]},
+    }
+    assert [error["extensions"]["code"] for error in own["errors"]] == [NO, NO]
+
+
+# ── mutations ──
+
+REFUSED_FOREIGN = ["NOT_FOUND"]
+
+# Mutation → input (with the owner's ids), and the outcome for nobody, another customer and support: a top-level code
+# or the codes of userErrors. None means that the caller may, which other tests show.
+MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
+    "subscribe": (
+        "SubscribeInput!",
+        '{"planCode": "free", "customerId": "%(owner_customer)s"}',
+        (LOGIN, ["NOT_PERMITTED"], NO),
+    ),
+    "createSetupIntent": (
+        "CreateSetupIntentInput",
+        '{"customerId": "%(owner_customer)s"}',
+        (LOGIN, ["NOT_PERMITTED"], NO),
+    ),
+    "attachPaymentMethod": (
+        "AttachPaymentMethodInput!",
+        '{"paymentMethodId": "pm_card_visa", "customerId": "%(owner_customer)s"}',
+        (LOGIN, ["NOT_PERMITTED"], NO),
+    ),
+    "setDefaultPaymentMethod": (
+        "SetDefaultPaymentMethodInput!",
+        '{"paymentMethodId": "%(owner_card)s"}',
+        (LOGIN, REFUSED_FOREIGN, NO),
+    ),
+    "cancelSubscription": (
+        "CancelSubscriptionInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "effectiveAt": "NOW"}',
+        (LOGIN, REFUSED_FOREIGN, None),
+    ),
+    "refreshSubscriptionPayment": (
+        "RefreshSubscriptionPaymentInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "paymentId": "%(owner_payment)s"}',
+        (LOGIN, REFUSED_FOREIGN, None),
+    ),
+    "sandboxConfirmPaymentIntent": (
+        "SandboxConfirmInput!",
+        '{"clientSecret": "pi_000000AA_secret_0000000000", "paymentMethodId": "%(owner_card)s"}',
+        (LOGIN, REFUSED_FOREIGN, REFUSED_FOREIGN),
+    ),
+    "sandboxConfirmSetupIntent": (
+        "SandboxConfirmInput!",
+        '{"clientSecret": "seti_000000AA_secret_0000000000", "cardNumber": "4242424242424242"}',
+        (LOGIN, REFUSED_FOREIGN, REFUSED_FOREIGN),
+    ),
+    "sandboxAnswerChallenge": (
+        "SandboxAnswerChallengeInput!",
+        '{"clientSecret": "pi_000000AA_secret_0000000000", "outcome": "SUCCEEDED"}',
+        (LOGIN, REFUSED_FOREIGN, REFUSED_FOREIGN),
+    ),
+}
+
+
+def test_the_matrix_has_every_mutation(graphql_schema: GraphQLSchema) -> None:
+    assert graphql_schema.mutation_type is not None
+    assert set(MUTATIONS) == set(graphql_schema.mutation_type.fields)
+
+
+@pytest.mark.parametrize(("which", "user"), [(0, None), (1, OTHER), (2, SUPPORT)], ids=["nobody", "other", "support"])
+async def test_who_may_not_change_changes_nothing(world: World, which: int, user: str | None) -> None:
+    before = await everything(world.house)
+    found, expected = {}, {}
+    for name, (kind, given, outcomes) in MUTATIONS.items():
+        if outcomes[which] is None:
+            continue
+        query = f"mutation($input: {kind}) {{ {name}(input: $input) {{ userErrors {{ code }} }} }}"
+        answer = (await world.house.post(query, {"input": orjson.loads(given % world.ids)}, user=user)).json()
+        found[name], expected[name] = outcome(answer, f"{name}.userErrors.*.code"), outcomes[which]
+    assert found == expected
+    assert await everything(world.house) == before
+
+
+async def test_staff_acts_for_a_customer_but_never_sees_the_secret(house: House) -> None:
+    customer = (await house.ask("{ me { id } }", user="demo-card"))["me"]["id"]
+    query = """mutation($input: SubscribeInput!) { subscribe(input: $input) {
+        subscription { customer { id } } paymentIntent { status clientSecret } nextAction { type clientSecret }
+        userErrors { code }
+    } }"""
+    answer = (await house.post(query, {"input": {"planCode": "reader-pro", "customerId": customer}}, user=ADMIN)).json()
+    assert answer["data"]["subscribe"] == {
+        "subscription": {"customer": {"id": customer}},
+        "paymentIntent": {"status": "REQUIRES_PAYMENT_METHOD", "clientSecret": None},
+        "nextAction": {"type": "CONFIRM_WITH_SDK", "clientSecret": None},
+        "userErrors": [],
+    }
+    assert sorted((error["path"][1:], error["extensions"]["code"]) for error in answer["errors"]) == [
+        (["nextAction", "clientSecret"], NO),
+        (["paymentIntent", "clientSecret"], NO),
+    ]
+
+
+async def test_another_customer_with_the_secret_in_hand_learns_nothing_of_the_intent(house: House) -> None:
+    query = """mutation { subscribe(input: {planCode: "reader-pro"}) {
+        paymentIntent { clientSecret } userErrors { code } } }"""
+    secret = (await house.ask(query, user="demo-card"))["subscribe"]["paymentIntent"]["clientSecret"]
+    confirm = """mutation($input: SandboxConfirmInput!) { sandboxConfirmPaymentIntent(input: $input) {
+        paymentIntent { id } userErrors { code } } }"""
+    wish = {"input": {"clientSecret": secret, "cardNumber": "4242424242424242"}}
+    answer = await house.ask(confirm, wish, user="demo-decline")
+    assert answer["sandboxConfirmPaymentIntent"] == {"paymentIntent": None, "userErrors": [{"code": "NOT_FOUND"}]}
