@@ -140,6 +140,16 @@ class PaymentIntentSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ChargeSnapshot:
+    """One try at moving an intent's money that has ended; `problem` is None when it succeeded."""
+
+    ref: str
+    problem: CardProblem | None
+    payment_method_ref: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SetupIntentSnapshot:
     """A setup intent as the gateway sees it now: saving a card without charging it."""
 
@@ -256,6 +266,10 @@ class PaymentGateway(Protocol):
         self, *, customer_ref: str, invoice_id: str, created_since: datetime
     ) -> Sequence[PaymentIntentSnapshot]:
         """Every intent of the customer since then that carries our invoice id, newest first. Never a lagging search."""
+        ...
+
+    async def find_charges(self, intent_ref: str) -> Sequence[ChargeSnapshot]:
+        """The intent's newest hundred charges that have ended, whoever made them, oldest first."""
         ...
 
     def verify_webhook(self, body: bytes, signature: str | None, *, now: datetime) -> GatewayEventHint:

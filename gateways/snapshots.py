@@ -13,6 +13,7 @@ from gateways.port import (
     Address,
     BillingDetails,
     CardFacts,
+    ChargeSnapshot,
     CustomerSnapshot,
     NextStep,
     PaymentIntentSnapshot,
@@ -45,6 +46,25 @@ def payment_intent(body: Json) -> PaymentIntentSnapshot:
         created_at=_instant(body["created"]),
         livemode=body["livemode"],
         metadata=dict(body.get("metadata") or {}),
+    )
+
+
+def charge(body: Json) -> ChargeSnapshot | None:
+    """None while it is pending. A charge tells the issuer's reason in its outcome, an intent in its error."""
+    if body["status"] == "pending":
+        return None
+    outcome = body.get("outcome") or {}
+    refused = {
+        "code": body.get("failure_code"),
+        "message": body.get("failure_message"),
+        "decline_code": outcome.get("reason"),
+        "advice_code": outcome.get("advice_code"),
+    }
+    return ChargeSnapshot(
+        ref=body["id"],
+        problem=problem(refused) if body["status"] == "failed" else None,
+        payment_method_ref=_ref(body.get("payment_method")),
+        created_at=_instant(body["created"]),
     )
 
 

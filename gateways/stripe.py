@@ -16,6 +16,7 @@ from billing.money import Money
 from gateways import snapshots
 from gateways.port import (
     CardRefused,
+    ChargeSnapshot,
     CustomerSnapshot,
     GatewayEventHint,
     GatewayNotFound,
@@ -173,6 +174,12 @@ class StripeGateway:
                 return found
             params = {**params, "starting_after": rows[-1]["id"]}
         raise GatewayRefused(f"more than {_MAX_LISTED} intents of one customer; narrow the search", code="too_many")
+
+    async def find_charges(self, intent_ref: str) -> Sequence[ChargeSnapshot]:
+        params: Any = {"payment_intent": intent_ref, "limit": _LIST_PAGE}
+        page = await _answer(self._v1.charges.list_async(params))
+        ended = [snapshots.charge(row) for row in reversed(page["data"])]
+        return [charge for charge in ended if charge is not None]
 
     def verify_webhook(self, body: bytes, signature: str | None, *, now: datetime) -> GatewayEventHint:
         if not signature:

@@ -4,6 +4,7 @@ Request, webhook, sweep and refresh all come here with the intent as the gateway
 applied once: final states stay, a charge is recorded under its own reference, money is booked in the same transaction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +15,7 @@ from billing.ledger import PostingKind
 from billing.lifecycle import (
     ATTEMPT,
     PAYMENT,
+    AttemptEvent,
     AttemptOutcome,
     InvoiceEvent,
     InvoiceStatus,
@@ -21,7 +23,7 @@ from billing.lifecycle import (
     SubscriptionEvent,
     SubscriptionStatus,
 )
-from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot, PaymentMethodSnapshot
+from gateways.port import ChargeSnapshot, GatewayRefused, PaymentIntentSnapshot, PaymentMethodSnapshot
 from models.base import new_id
 from models.customers import Customer, PaymentMethod, locked_customer, payment_method_of
 from models.invoices import Invoice
@@ -55,10 +57,11 @@ async def settle(
     """Apply the intent's state to payment, attempt, invoice, subscription and ledger, in one transaction.
 
     Returns whether the question that was open is answered: False when an attempt is still without an outcome and the
-    intent shows none newer than it. Raises LeaseLost when `holder` has been replaced, and
-    AmountMismatch.
+    intent shows none newer than it. Raises LeaseLost when `holder` has been replaced, AmountMismatch, and
+    GatewayUnavailable when what the browser left at the gateway cannot be read; nothing has changed then.
     """
     card = await _card_to_keep(app, snapshot)
+    charges = await _charges_to_adopt(app, snapshot, holder)
     async with app.database.write() as session:
         intent = await intent_of(session, app.gateway.platform, snapshot.ref)
         if intent is None:
@@ -72,7 +75,7 @@ async def settle(
         await session.refresh(located)
         await session.refresh(intent)
         step = _Settling(app, session, Why(cause, actor, app.now()), customer, located, intent, snapshot)
-        return await step.run(card, holder)
+        return await step.run(card, charges, holder)
 
 
 async def _card_to_keep(app: App, snapshot: PaymentIntentSnapshot) -> PaymentMethodSnapshot | None:
@@ -85,10 +88,30 @@ async def _card_to_keep(app: App, snapshot: PaymentIntentSnapshot) -> PaymentMet
             return None
     try:
         return await app.gateway.retrieve_payment_method(ref)
-    except (GatewayUnavailable, GatewayRefused):
-        # The payment must not wait for it: payment_method.attached brings the card as well.
-        log.warning("kept_card_not_read")
+    except GatewayRefused:
+        log.warning("kept_card_not_read")  # It is gone again; the payment stands without it.
         return None
+
+
+async def _charges_to_adopt(
+    app: App, snapshot: PaymentIntentSnapshot, holder: Holder | None
+) -> Sequence[ChargeSnapshot]:
+    """The intent's charges, read before the transaction when the newest is none of ours: the browser made it."""
+    newest = snapshot.latest_charge_ref
+    if newest is None or (holder is not None and holder.attempt_id is not None):
+        return ()
+    async with app.database.read() as session:
+        intent = await intent_of(session, app.gateway.platform, snapshot.ref)
+        payment = intent and await payment_by_id(session, intent.payment_id)
+        if payment is None or payment.status in PAYMENT.final:
+            return ()
+        if any(attempt.charge_ref == newest for attempt in await attempts_of(session, [payment.id])):
+            return ()
+    try:
+        return await app.gateway.find_charges(snapshot.ref)
+    except GatewayRefused:
+        log.warning("charges_not_read")
+        return ()
 
 
 @dataclass
@@ -101,7 +124,9 @@ class _Settling:
     intent: CollectionIntent
     snapshot: PaymentIntentSnapshot
 
-    async def run(self, card: PaymentMethodSnapshot | None, holder: Holder | None) -> bool:
+    async def run(
+        self, card: PaymentMethodSnapshot | None, charges: Sequence[ChargeSnapshot], holder: Holder | None
+    ) -> bool:
         payment, snapshot = self.payment, self.snapshot
         if holder is not None:
             check_fence(payment, holder.fence)
@@ -115,9 +140,9 @@ class _Settling:
         if stale:
             return False
         method = await self._paying_method(card)
-        attempt = attempt or self._adopted_attempt(attempts, method)
         if attempt is not None:
             self._answer_attempt(attempt, verdict, method)
+        await self._adopt(charges, attempts)
         await self._move_payment(verdict, method)
         if holder is not None or payment.status in PAYMENT.final or payment.leased_until is None:
             release(payment, due_at=next_question(self.app, payment))
@@ -165,26 +190,33 @@ class _Settling:
         ref = self.snapshot.payment_method_ref or self.snapshot.last_problem_method_ref
         return await payment_method_of(self.session, self.app.gateway.platform, ref) if ref else None
 
-    def _adopted_attempt(self, attempts: list[ChargeAttempt], method: PaymentMethod | None) -> ChargeAttempt | None:
-        """A charge made in the customer's browser, recorded under the gateway's own reference."""
-        charge = self.snapshot.latest_charge_ref
-        if charge is None or any(a.charge_ref == charge for a in attempts):
-            return None
-        attempt = ChargeAttempt(
-            id=new_id("charge_attempt"),
-            payment_id=self.payment.id,
-            intent_id=self.intent.id,
-            sequence=len(attempts) + 1,
-            trigger="purchase",
-            idempotency_key=f"browser:{charge}",
-            outcome=AttemptOutcome.REQUIRES_ACTION,
-            payment_method_id=method.id if method else None,
-            charge_ref=charge,
-            started_at=self.why.now,
-        )
-        self.session.add(attempt)
-        remember(self.session, ATTEMPT.name, attempt.id, None, attempt.outcome, self.why)
-        return attempt
+    async def _adopt(self, charges: Sequence[ChargeSnapshot], attempts: list[ChargeAttempt]) -> None:
+        """Record the charges made in the customer's browser, each once under the gateway's own reference."""
+        known = {attempt.charge_ref for attempt in attempts}
+        for charge in charges:
+            if charge.ref in known:
+                continue
+            ref = charge.payment_method_ref
+            method = await payment_method_of(self.session, self.app.gateway.platform, ref) if ref else None
+            attempt = ChargeAttempt(
+                id=new_id("charge_attempt"),
+                payment_id=self.payment.id,
+                intent_id=self.intent.id,
+                sequence=len(attempts) + 1,
+                trigger="purchase",
+                idempotency_key=f"browser:{charge.ref}",
+                outcome=AttemptOutcome.REQUIRES_ACTION,
+                payment_method_id=method.id if method else None,
+                charge_ref=charge.ref,
+                started_at=charge.created_at,
+            )
+            attempts.append(attempt)
+            self.session.add(attempt)
+            remember(self.session, ATTEMPT.name, attempt.id, None, attempt.outcome, self.why)
+            set_problem(attempt, charge.problem)
+            move_attempt(
+                self.session, attempt, AttemptEvent.DECLINE if charge.problem else AttemptEvent.SUCCEED, self.why
+            )
 
     def _answer_attempt(self, attempt: ChargeAttempt, verdict: Verdict, method: PaymentMethod | None) -> None:
         if attempt.outcome in ATTEMPT.final or verdict.attempt is None:

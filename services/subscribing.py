@@ -233,6 +233,9 @@ async def _pay(
     if method is None or not _takes_card(snapshot, method):
         await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
         return snapshot
+    if snapshot.latest_charge_ref is not None:
+        # What the browser tried before is recorded before a new try replaces it.
+        await settle(app, snapshot, cause=why.cause, actor=why.actor)
     wish = Try(method, trigger="purchase", off_session=False, return_url=return_url)
     return await charge(app, payment_id, fence, snapshot.ref, wish, why) or snapshot
 
