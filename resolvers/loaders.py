@@ -88,6 +88,18 @@ class Loaders:
         return self._one(Subscription)
 
     @cached_property
+    def subscription_item(self) -> DataLoader[str, SubscriptionItem | None]:
+        return self._one(SubscriptionItem)
+
+    @cached_property
+    def payment_intent(self) -> DataLoader[str, CollectionIntent | None]:
+        return self._one(CollectionIntent)
+
+    @cached_property
+    def charge_attempt(self) -> DataLoader[str, ChargeAttempt | None]:
+        return self._one(ChargeAttempt)
+
+    @cached_property
     def invoice(self) -> DataLoader[str, Invoice | None]:
         return self._one(Invoice)
 

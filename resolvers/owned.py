@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice
 from models.lists import Page, count
-from models.payments import Payment
-from models.subscriptions import Subscription
+from models.payments import ChargeAttempt, Payment
+from models.subscriptions import Subscription, SubscriptionItem
 from resolvers.access import refuse_foreign_owner
 from resolvers.batches import (
     EVERYTHING,
@@ -27,6 +27,7 @@ from resolvers.batches import (
     page_of,
 )
 from resolvers.context import RequestContext
+from services.outcomes import PaymentIntentView
 
 
 class _Owned(Protocol):
@@ -49,15 +50,33 @@ async def payment_method(context: RequestContext, payment_method_id: str) -> Pay
     return await visible(context, await context.loaders.payment_method.load(payment_method_id))
 
 
-async def invoice(context: RequestContext, *, id: str | None, number: str | None) -> Invoice | None:
-    """By exactly one of the two."""
-    loaders = context.loaders
-    found = await (loaders.invoice.load(id) if id is not None else loaders.invoice_of_number.load(number or ""))
-    return await visible(context, found)
+async def invoice(context: RequestContext, invoice_id: str) -> Invoice | None:
+    return await visible(context, await context.loaders.invoice.load(invoice_id))
+
+
+async def invoice_of_number(context: RequestContext, number: str) -> Invoice | None:
+    return await visible(context, await context.loaders.invoice_of_number.load(number))
 
 
 async def payment(context: RequestContext, payment_id: str) -> Payment | None:
     return await visible(context, await context.loaders.payment.load(payment_id))
+
+
+async def subscription_item(context: RequestContext, item_id: str) -> SubscriptionItem | None:
+    found = await context.loaders.subscription_item.load(item_id)
+    return found if found is not None and await subscription(context, found.subscription_id) is not None else None
+
+
+async def charge_attempt(context: RequestContext, attempt_id: str) -> ChargeAttempt | None:
+    found = await context.loaders.charge_attempt.load(attempt_id)
+    return found if found is not None and await payment(context, found.payment_id) is not None else None
+
+
+async def payment_intent(context: RequestContext, intent_id: str) -> PaymentIntentView | None:
+    """The intent as last seen, with the payment that it is for."""
+    found = await context.loaders.payment_intent.load(intent_id)
+    paid = await payment(context, found.payment_id) if found is not None else None
+    return PaymentIntentView(found, paid, None) if found is not None and paid is not None else None
 
 
 async def customer(context: RequestContext, customer_id: str) -> Customer | None:

@@ -181,7 +181,7 @@ class Mutation:
         return await SubscriptionPaymentPayload.of(info, outcome)
 
 
-@strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)  # pyright: ignore
+@strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)  # pyright: ignore[reportAttributeAccessIssue]
 class SandboxMutation(Mutation):
     """With the sandbox: the browser's half too, so that everything can be done in the explorer."""
 

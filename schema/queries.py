@@ -1,6 +1,7 @@
 """The root of all reading."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import strawberry
@@ -30,13 +31,15 @@ from schema.connections import After, Before, Connection, First, Last, connectio
 from schema.customers import Customer
 from schema.fields import Info, argument
 from schema.inputs import InvoiceFilter, PaymentFilter, PlanFilter
+from schema.intents import PaymentIntent
 from schema.interfaces import Node
 from schema.invoices import Invoice
-from schema.payments import Payment
+from schema.payments import ChargeAttempt, Payment
 from schema.server import GatewayConfig, ServerInfo, Viewer
-from schema.subscriptions import PlanSubscription
+from schema.subscriptions import PlanSubscription, SubscriptionItem
 
 MAX_NODES = 100
+_Finder = Callable[[RequestContext, str], Awaitable[Node | None]]
 
 OwnerId = Annotated[
     strawberry.ID | None, argument("Of which customer. Staff only: customers read their own and leave it out.")
@@ -47,7 +50,7 @@ OwnerId = Annotated[
 class Query:
     @strawberry.field(description="Which server answers. Open to everybody.")
     def server_info(self, info: Info) -> ServerInfo:
-        return ServerInfo.of(info.context, info.schema.as_str())
+        return ServerInfo.of(info.context, info.schema)
 
     @strawberry.field(description="What a browser needs to talk to the payment gateway itself. Open to everybody.")
     def gateway_config(self, info: Info) -> GatewayConfig:
@@ -176,7 +179,10 @@ class Query:
         number: Annotated[str | None, argument("Its number.")] = None,
     ) -> Invoice | None:
         _one_of(info, id=id, number=number)
-        row = await owned.invoice(info.context, id=id, number=number)
+        if id is not None:
+            row = await owned.invoice(info.context, id)
+        else:
+            row = await owned.invoice_of_number(info.context, number or "")
         return Invoice.of(row) if row is not None else None
 
     @strawberry.field(description="Payments, newest first: the caller's own, or for staff any customer's or all.")
@@ -222,37 +228,43 @@ def _one_of(info: Info, **given: str | None) -> None:
         raise refuse_arguments(info, f"{', '.join(given)}: give exactly one of them.", *given)
 
 
-async def _plan(context: RequestContext, id: str) -> Any:
-    return await context.loaders.plan.load(id)
-
-
-async def _product(context: RequestContext, id: str) -> Any:
-    return await context.loaders.product.load(id)
-
-
-async def _price(context: RequestContext, id: str) -> Any:
-    return await context.loaders.price.load(id)
-
-
-# Prefix of an id → how its row is found for this caller, and the type that shows it.
-_NODES: dict[str, tuple[Any, Any]] = {
-    ID_PREFIXES["product"]: (_product, Product),
-    ID_PREFIXES["plan"]: (_plan, Plan),
-    ID_PREFIXES["price"]: (_price, PlanPrice),
-    ID_PREFIXES["customer"]: (owned.customer, Customer),
-    ID_PREFIXES["payment_method"]: (owned.payment_method, PaymentMethod),
-    ID_PREFIXES["subscription"]: (owned.subscription, PlanSubscription),
-    ID_PREFIXES["payment"]: (owned.payment, Payment),
-}
-
-
-async def _node(context: RequestContext, id: str) -> Any:
-    prefix, _, _ = id.partition("_")
-    if prefix == ID_PREFIXES["invoice"]:
-        row, shown = await owned.invoice(context, id=id, number=None), Invoice
-    elif prefix in _NODES:
-        find, shown = _NODES[prefix]
+def _shown(find: Callable[[RequestContext, str], Awaitable[Any]], of: Callable[[Any], Node]) -> _Finder:
+    async def shown(context: RequestContext, id: str) -> Node | None:
         row = await find(context, id)
-    else:
-        return None
-    return shown.of(row) if row is not None else None
+        return of(row) if row is not None else None
+
+    return shown
+
+
+def _in_catalog(loader: str) -> Callable[[RequestContext, str], Awaitable[Any]]:
+    async def find(context: RequestContext, id: str) -> Any:
+        return await getattr(context.loaders, loader).load(id)
+
+    return find
+
+
+async def _intent(context: RequestContext, id: str) -> Node | None:
+    found = await owned.payment_intent(context, id)
+    return PaymentIntent.of(found, livemode=context.app.gateway.livemode) if found is not None else None
+
+
+# Kind of an id → how it is found for this caller, as the type that shows it.
+_FINDERS: dict[str, _Finder] = {
+    "product": _shown(_in_catalog("product"), Product.of),
+    "plan": _shown(_in_catalog("plan"), Plan.of),
+    "price": _shown(_in_catalog("price"), PlanPrice.of),
+    "customer": _shown(owned.customer, Customer.of),
+    "payment_method": _shown(owned.payment_method, PaymentMethod.of),
+    "subscription": _shown(owned.subscription, PlanSubscription.of),
+    "subscription_item": _shown(owned.subscription_item, SubscriptionItem.of),
+    "invoice": _shown(owned.invoice, Invoice.of),
+    "payment": _shown(owned.payment, Payment.of),
+    "payment_intent": _intent,
+    "charge_attempt": _shown(owned.charge_attempt, ChargeAttempt.of),
+}
+_NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()}
+
+
+async def _node(context: RequestContext, id: str) -> Node | None:
+    find = _NODES.get(id.partition("_")[0])
+    return await find(context, id) if find is not None else None

@@ -6,6 +6,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 import strawberry
+from strawberry.schema.base import BaseSchema
 
 from resolvers.access import permissions
 from resolvers.context import RequestContext
@@ -22,6 +23,12 @@ def version() -> str:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
+@lru_cache(maxsize=4)
+def schema_hash(schema: BaseSchema) -> str:
+    """SHA-256 of the schema in its definition language; printing it is too dear for every request."""
+    return sha256(schema.as_str().encode()).hexdigest()
+
+
 @strawberry.type(description="Which server answers.")
 class ServerInfo:
     version: str = described("The application's version.")
@@ -31,13 +38,13 @@ class ServerInfo:
     schema_hash: str = described("Changes with the schema, for caches of generated code.")
 
     @classmethod
-    def of(cls, context: RequestContext, sdl: str) -> "ServerInfo":
+    def of(cls, context: RequestContext, schema: BaseSchema) -> "ServerInfo":
         return cls(
             version=version(),
             environment=context.settings.environment,
             livemode=context.app.gateway.livemode,
             now=context.app.now(),
-            schema_hash=sha256(sdl.encode()).hexdigest(),
+            schema_hash=schema_hash(schema),
         )
 
 

@@ -1,6 +1,6 @@
 """Who may do what: every root field for every kind of caller, with its exact outcome; a denial changes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -290,6 +290,38 @@ async def test_a_foreign_and_a_missing_object_look_the_same(world: World) -> Non
             for each in (foreign, f"{prefix}_{'0' * 32}", "nonsense", "")
         ]
         assert answers == [{field: None}] * 4
+
+
+async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, graphql_schema: GraphQLSchema) -> None:
+    query = """{ me { id __typename
+        paymentMethods { nodes { id __typename } }
+        subscription { id __typename plan { id __typename product { id __typename } price { id __typename } }
+            items { id __typename } }
+        invoices { nodes { id __typename } }
+        payments { nodes { id __typename intent { id __typename } attempts { id __typename } } }
+    } }"""
+    found = dict(_nodes(await world.house.ask(query, user=OWNER)))
+    node: Any = graphql_schema.type_map["Node"]
+    assert set(found.values()) == {kind.name for kind in graphql_schema.get_possible_types(node)}
+    look_up = "query($ids: [ID!]!) { nodes(ids: $ids) { id __typename } }"
+    for user in (OWNER, SUPPORT):
+        data = await world.house.ask(look_up, {"ids": list(found)}, user=user)
+        assert {each["id"]: each["__typename"] for each in data["nodes"]} == found
+    public = {"Product", "Plan", "PlanPrice"}
+    for user in (OTHER, None):
+        data = await world.house.ask(look_up, {"ids": list(found)}, user=user)
+        assert {each["__typename"] for each in data["nodes"] if each} == public
+
+
+def _nodes(value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        if "id" in value:
+            yield value["id"], value["__typename"]
+        for each in value.values():
+            yield from _nodes(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _nodes(each)
 
 
 async def test_staff_keys_and_actors_are_for_staff(world: World) -> None:
