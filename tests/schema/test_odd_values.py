@@ -1,0 +1,123 @@
+"""Odd values in every argument of every root field: refused or harmless, never an internal error."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLSchema,
+    get_named_type,
+    is_composite_type,
+)
+
+from schema.build import build_schema
+from tests.support.house import House
+
+TEXTS = [
+    "",
+    " ",
+    "x" * 5_000,
+    "' OR 1=1 --",
+    '"; DROP TABLE plans; --',
+    "../../v1/charges",
+    "a/b?c#d",
+    "%",
+    "𝕏\u202e\u0301",
+    "\x01",
+]
+NUMBERS = [0, -1, 1, 2**31 - 1, -(2**31), 2**31, 2**53, 2**63]
+VALUES: dict[str, list[Any]] = {
+    "String": [*TEXTS, 7, None],
+    "ID": [*TEXTS, 2**63, -1, None],
+    "Int": [*NUMBERS, "7", 1.5, None],
+    "Boolean": [True, False, "yes", None],
+    "URL": ["https://example.com/" + "é" * 500, "https://user:secret@example.com/", "ftp://example.com", 7],
+    "JSON": [{}, {"": {"a": [1.5, None, True]}}, [], "text", 2**63, {"x": "y" * 15_000}],
+    "CurrencyCode": ["USD", "usd", "XTS", 978],
+}
+
+
+def _values(kind: GraphQLInputType) -> list[Any]:
+    """What is tried for one argument or field: odd values, and each member of an enum."""
+    named = get_named_type(kind)
+    inner = kind.of_type if isinstance(kind, GraphQLNonNull) else kind
+    found = [*named.values, "NOTHING"] if isinstance(named, GraphQLEnumType) else VALUES[named.name]
+    return [[], [None], *([value] * 2 for value in found)] if isinstance(inner, GraphQLList) else found
+
+
+def _wishes(kind: GraphQLInputType, ids: dict[str, Any], name: str) -> Iterator[Any]:
+    """Values for one argument; of an input object one field at a time is odd, the others are sound."""
+    named = get_named_type(kind)
+    if not isinstance(named, GraphQLInputObjectType):
+        yield from _values(kind)
+        return
+    sound = {field: ids[field] for field, entry in named.fields.items() if field in ids and _needed(named, entry)}
+    for field, entry in named.fields.items():
+        for value in _values(entry.type):
+            yield {**sound, field: value}
+
+
+def _needed(owner: GraphQLInputObjectType, entry: Any) -> bool:
+    return isinstance(entry.type, GraphQLNonNull) or owner.name == "SubscribeInput"
+
+
+def _operations(schema: GraphQLSchema, ids: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Which argument is odd, the document, and its variables."""
+    for word, root in (("query", schema.query_type), ("mutation", schema.mutation_type)):
+        assert root is not None
+        for name, field in root.fields.items():
+            selection = "{ userErrors { code } }" if word == "mutation" else _selection(field.type)
+            for argument, definition in field.args.items():
+                text = f"{word}($v: {definition.type}) {{ {name}({argument}: $v) {selection} }}"
+                for wish in _wishes(definition.type, ids, argument):
+                    yield f"{name}({argument})", text, {"v": wish}
+
+
+def _selection(kind: Any) -> str:
+    named = get_named_type(kind)
+    if not is_composite_type(named):
+        return ""
+    return "{ totalCount }" if named.name.endswith("Connection") else "{ __typename }"
+
+
+@pytest.fixture(scope="module")
+def graphql_schema() -> GraphQLSchema:
+    return build_schema(sandbox=True)._schema
+
+
+async def test_odd_values_never_make_an_internal_error(house: House, graphql_schema: GraphQLSchema) -> None:
+    known = await house.ask("{ me { paymentMethods { nodes { id } } } }", user="demo-card")
+    begun = await house.ask(
+        """mutation { subscribe(input: {planCode: "reader-pro"}) {
+            subscription { id } payment { id } paymentIntent { clientSecret } userErrors { code } } }""",
+        user="demo-card",
+    )
+    ids = {
+        "planCode": "reader-pro",
+        "subscriptionId": begun["subscribe"]["subscription"]["id"],
+        "paymentMethodId": known["me"]["paymentMethods"]["nodes"][0]["id"],
+        "clientSecret": begun["subscribe"]["paymentIntent"]["clientSecret"],
+        "outcome": "SUCCEEDED",
+    }
+    faults = []
+    tried = set()
+    for argument, text, variables in _operations(graphql_schema, ids):
+        tried.add(argument)
+        answer = await house.post(text, variables, user="demo-card")
+        codes = {error["extensions"]["code"] for error in answer.json().get("errors", ())}
+        if answer.status_code >= 500 or "INTERNAL" in codes:
+            faults.append((text, variables))
+    assert faults == []
+    assert tried == {
+        f"{name}({argument})"
+        for root in (graphql_schema.query_type, graphql_schema.mutation_type)
+        if root is not None
+        for name, field in root.fields.items()
+        for argument in field.args
+    }
+    assert await house.audit() == []
