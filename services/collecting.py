@@ -198,7 +198,8 @@ async def charge(
 ) -> PaymentIntentSnapshot | None:
     """One attempt at the saved intent, settled: the gateway's answer. A lost one is None and leaves UNKNOWN.
 
-    Gives the lease back. Raises LeaseLost, and UserProblem when the gateway will not take the request at all.
+    Gives the lease back. Raises LeaseLost, also when a webhook has settled the payment meanwhile, and UserProblem
+    when the gateway will not take the request at all.
     """
     attempt = await _start_attempt(app, payment_id, fence, wish, why)
     return await answer_attempt(
@@ -241,6 +242,8 @@ async def answer_attempt(
 async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: Why) -> ChargeAttempt:
     async with app.database.write() as session:
         payment, attempts = await _held_payment(app, session, payment_id, fence)
+        if not PAYMENT.allows(payment.status, PaymentEvent.START_ATTEMPT):
+            raise LeaseLost(f"{payment_id} is {payment.status} since it was looked at")
         intent = await newest_intent(session, payment_id)
         if intent is None:
             raise LookupError(f"payment {payment_id} has no intent")
