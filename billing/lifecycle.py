@@ -26,6 +26,8 @@ class SubscriptionEvent(StrEnum):
     START = "start"
     ACTIVATE = "activate"
     EXPIRE = "expire"
+    FALL_BEHIND = "fall_behind"
+    RECOVER = "recover"
     CANCEL = "cancel"
 
 
@@ -133,8 +135,8 @@ SUBSCRIPTION: Machine[SubscriptionStatus, SubscriptionEvent] = Machine(
         },
         _S.INCOMPLETE_EXPIRED: {},
         _S.TRIALING: {_SE.CANCEL: _S.CANCELED},
-        _S.ACTIVE: {_SE.CANCEL: _S.CANCELED},
-        _S.PAST_DUE: {_SE.CANCEL: _S.CANCELED},
+        _S.ACTIVE: {_SE.FALL_BEHIND: _S.PAST_DUE, _SE.CANCEL: _S.CANCELED},
+        _S.PAST_DUE: {_SE.RECOVER: _S.ACTIVE, _SE.CANCEL: _S.CANCELED},
         _S.PAUSED: {_SE.CANCEL: _S.CANCELED},
         _S.UNPAID: {_SE.CANCEL: _S.CANCELED},
         _S.CANCELED: {},

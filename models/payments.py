@@ -14,7 +14,11 @@ from models.base import BIG, SERIAL, EnumText, Leased, UTCDateTime
 
 
 class Payment(Leased, table=True):
-    """The collecting of one invoice. `number` counts up over all payments; `due_at` is when the worker must ask."""
+    """The collecting of one invoice. `number` counts up over all payments.
+
+    `due_at` (machine time) is when the worker asks the gateway how it stands, `collect_at` (billing time) when it tries
+    the card again.
+    """
 
     __tablename__ = "payments"
 
@@ -35,6 +39,7 @@ class Payment(Leased, table=True):
     error_advice_code: str | None = Field(default=None, max_length=100)
     error_message: str | None = None
     return_url: str | None = None
+    collect_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
     version: int = 1
     created_at: datetime = Field(sa_type=UTCDateTime)
     updated_at: datetime = Field(sa_type=UTCDateTime)

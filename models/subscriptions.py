@@ -40,6 +40,7 @@ class Subscription(Record, Leased, table=True):
     activated_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     past_due_since: datetime | None = Field(default=None, sa_type=UTCDateTime)
     cancel_at_period_end: bool = False
+    cancel_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     canceled_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     cancellation_reason: str | None = Field(default=None, max_length=40)

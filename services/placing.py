@@ -92,7 +92,9 @@ async def place(
         move_invoice(session, invoice, InvoiceEvent.PAY, why)
         activate(session, subscription, why)
         return Placed(subscription.id, None, None)
-    payment = await _expect_payment(app, session, invoice, setup_future_usage, return_url, why)
+    payment = await expect_payment(
+        app, session, invoice, why, setup_future_usage=setup_future_usage, return_url=return_url
+    )
     return Placed(subscription.id, payment.id, payment.fence)
 
 
@@ -188,13 +190,14 @@ async def issue_invoice(
     return invoice
 
 
-async def _expect_payment(
+async def expect_payment(
     app: App,
     session: AsyncSession,
     invoice: Invoice,
-    setup_future_usage: SetupFutureUsage | None,
-    return_url: str | None,
     why: Why,
+    *,
+    setup_future_usage: SetupFutureUsage | None = None,
+    return_url: str | None = None,
 ) -> Payment:
     """The payment and its first intent's row, leased to the caller: intent first, the gateway after the commit."""
     payment = Payment(

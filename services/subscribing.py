@@ -7,7 +7,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Interval
-from billing.charging import IntentStatus, SetupFutureUsage
+from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import PAYMENT
 from billing.subscribing import Course, Terms, course
@@ -15,19 +15,18 @@ from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnaps
 from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
 from models.customers import Customer, PaymentMethod, live_payment_method, locked_customer
 from models.leases import LeaseLost
-from models.payments import UNANSWERED, ChargeAttempt, attempts_of, latest_payment_of, payment_by_id
+from models.payments import attempts_of, latest_payment_of, payment_by_id
 from models.subscriptions import Subscription, items_of, live_subscription
 from services.app import Actor, App
 from services.changes import Why
-from services.collecting import Try, charge, hold, let_go, open_intent, wait_until_free
+from services.collecting import Try, hold, let_go, open_intent, wait_until_free
 from services.customers import acting_customer, ensure_gateway_account
 from services.ending import end_incomplete
 from services.idempotency import once
 from services.outcomes import PaymentOutcome, payment_outcome
+from services.paying import pay
 from services.placing import Placed, place
 from services.problems import gateway_unavailable, not_found
-from services.resolving import resolve_payment
-from services.settling import Holder, settle
 from services.shielding import within_budget
 
 _CAUSE = "subscribe"
@@ -199,7 +198,8 @@ async def _collect_held(
     try:
         await ensure_gateway_account(app, customer)
         snapshot = await open_intent(app, payment_id, fence, is_new=is_new)
-        snapshot = await _pay(app, payment_id, fence, snapshot, decided.method, wish.return_url, why)
+        card = decided.method and Try(decided.method, "purchase", off_session=False, return_url=wish.return_url)
+        snapshot = await pay(app, payment_id, fence, snapshot, card, why)
     except GatewayUnavailable:
         problems.append(gateway_unavailable())
     except GatewayRefused as refusal:
@@ -211,46 +211,6 @@ async def _collect_held(
     if problems:
         await let_go(app, payment_id, fence)
     return await payment_outcome(app, decided.subscription_id, payment_id, snapshot, problems)
-
-
-async def _pay(
-    app: App,
-    payment_id: str,
-    fence: int,
-    snapshot: PaymentIntentSnapshot,
-    method: PaymentMethod | None,
-    return_url: str | None,
-    why: Why,
-) -> PaymentIntentSnapshot:
-    """Finish what an earlier try left open, then try the card if there is one and the intent takes it."""
-    earlier = await _unanswered_attempt(app, payment_id)
-    if earlier is not None:
-        snapshot = await resolve_payment(app, payment_id, fence, why) or snapshot
-        again = None if method is None or earlier.payment_method_id == method.id else await hold(app, payment_id)
-        if again is None:
-            return snapshot
-        fence = again
-    if method is None or not _takes_card(snapshot, method):
-        await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
-        return snapshot
-    if snapshot.latest_charge_ref is not None:
-        # What the browser tried before is recorded before a new try replaces it.
-        await settle(app, snapshot, cause=why.cause, actor=why.actor)
-    wish = Try(method, trigger="purchase", off_session=False, return_url=return_url)
-    return await charge(app, payment_id, fence, snapshot.ref, wish, why) or snapshot
-
-
-def _takes_card(snapshot: PaymentIntentSnapshot, method: PaymentMethod) -> bool:
-    """A challenge of the same card is carried on, not begun anew."""
-    if snapshot.status is IntentStatus.REQUIRES_ACTION:
-        return snapshot.payment_method_ref != method.gateway_ref
-    return snapshot.status in (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
-
-
-async def _unanswered_attempt(app: App, payment_id: str) -> ChargeAttempt | None:
-    async with app.database.read() as session:
-        attempts = await attempts_of(session, [payment_id])
-    return next((a for a in reversed(attempts) if a.outcome in UNANSWERED), None)
 
 
 async def _plan(session: AsyncSession, wish: SubscribeWish) -> Plan:
