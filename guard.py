@@ -20,7 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from logs import begin_request
-from schema.errors import ErrorCode, refusal
+from schema.errors import RequestErrorCode, refusal
 from settings import Settings
 
 log = structlog.get_logger("perennial.http")
@@ -105,7 +105,9 @@ def route_rules() -> tuple[RouteRule, ...]:
 class Refusal(Exception):
     """The guard answers instead of the application."""
 
-    def __init__(self, status: int, code: ErrorCode, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, code: RequestErrorCode, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -223,7 +225,7 @@ class Guard:
             if limit.expired():
                 seconds = f"{exchange.rule.seconds:g}"
                 message = f"The request took longer than {seconds} s and was stopped; ask for less at once."
-                raise Refusal(504, ErrorCode.TIMEOUT, message) from None
+                raise Refusal(504, RequestErrorCode.TIMEOUT, message) from None
             if exchange.refused:
                 return
             log.exception("request failed")
@@ -233,7 +235,7 @@ class Guard:
                 raise  # half an answer went out: only closing the connection tells the client
             request_id = structlog.contextvars.get_contextvars().get("request_id")
             message = f"Internal error; quote request id {request_id} when you report it."
-            raise Refusal(500, ErrorCode.INTERNAL, message) from error
+            raise Refusal(500, RequestErrorCode.INTERNAL, message) from error
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -253,15 +255,15 @@ class Guard:
         method = scope["method"]
         if rule.cors is Cors.LISTED and self._foreign(headers):
             message = "This origin is not listed in PERENNIAL_CORS_ORIGINS."
-            raise Refusal(403, ErrorCode.ORIGIN_REFUSED, message)
+            raise Refusal(403, RequestErrorCode.ORIGIN_REFUSED, message)
         if method == "OPTIONS" and rule.cors is not Cors.NONE:
             raise _Preflight(rule)
         if method not in rule.methods:
             allow = {"Allow": ", ".join(sorted(rule.methods))}
-            raise Refusal(405, ErrorCode.METHOD_NOT_ALLOWED, f"{method} is not served here.", allow)
+            raise Refusal(405, RequestErrorCode.METHOD_NOT_ALLOWED, f"{method} is not served here.", allow)
         if method == "GET" and rule.preflight_on_get and not any(headers.get(h) for h in PREFLIGHT_HEADERS):
             message = f"A GET needs the header '{PREFLIGHT_HEADERS[0]}: 1', which browsers only send after asking."
-            raise Refusal(400, ErrorCode.PREFLIGHT_REQUIRED, message)
+            raise Refusal(400, RequestErrorCode.PREFLIGHT_REQUIRED, message)
         if method in ("POST", "PUT", "PATCH"):
             _check_body(rule, headers)
 
@@ -297,7 +299,7 @@ class _Preflight(Refusal):
             "Access-Control-Max-Age": "600",
             "Allow": allowed,
         }
-        super().__init__(204, ErrorCode.BAD_REQUEST, "", headers)
+        super().__init__(204, RequestErrorCode.BAD_REQUEST, "", headers)
 
 
 def _request_id(headers: Headers) -> str:
@@ -312,7 +314,7 @@ def _check_body(rule: RouteRule, headers: Headers) -> None:
         raise _too_large(rule)
     if headers.get("content-encoding", "identity").lower() != "identity":
         message = "Send the body without Content-Encoding."
-        raise Refusal(415, ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+        raise Refusal(415, RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
     if rule.content_types is None:
         return
     given = headers.getlist("content-type")
@@ -320,12 +322,12 @@ def _check_body(rule: RouteRule, headers: Headers) -> None:
     if kind.strip().lower() not in rule.content_types or not _UTF8_ONLY.fullmatch(parameters):
         accepted = " or ".join(sorted(rule.content_types))
         message = f"Send the body as Content-Type: {accepted}, in UTF-8."
-        raise Refusal(415, ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+        raise Refusal(415, RequestErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
 
 
 def _too_large(rule: RouteRule) -> Refusal:
     message = f"The body is larger than {rule.max_body // KB} KB."
-    return Refusal(413, ErrorCode.PAYLOAD_TOO_LARGE, message, {"Connection": "close"})
+    return Refusal(413, RequestErrorCode.PAYLOAD_TOO_LARGE, message, {"Connection": "close"})
 
 
 def _bounded(receive: Receive, exchange: Exchange) -> Receive:

@@ -3,7 +3,7 @@
 from billing.charging import DECLINE_ADVICE, DECLINE_CODES, DeclineClass
 from billing.errors import ERROR_MEANINGS
 from docs.markdown import code, page, table
-from schema.errors import ErrorCode as RequestErrorCode
+from schema.errors import RequestErrorCode
 
 AS_DATA = """A refusal that the caller can act on is data: it stands in the payload's `userErrors`, beside whatever the
 step has done. `field` is the path of the input at fault. Show the customer the `message`; decide by the `code`."""

@@ -12,14 +12,7 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.lifecycle import SUBSCRIPTION
-from models.catalog import AppRole, Plan, Price, Product, prices_of
-from models.customers import Customer, GatewayAccount, PaymentMethod
-from models.database import Database
-from models.invoices import Invoice, InvoiceLine, lines_of
-from models.lists import Page, by_ids
-from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of
-from models.subscriptions import Change, Subscription, SubscriptionItem, changes_of, items_of
-from resolvers.batches import (
+from models.batches import (
     EVERYTHING,
     INVOICES,
     PAYMENT_METHODS,
@@ -32,6 +25,13 @@ from resolvers.batches import (
     counts_of,
     pages_of,
 )
+from models.catalog import AppRole, Plan, Price, Product, prices_of
+from models.customers import Customer, GatewayAccount, PaymentMethod
+from models.database import Database
+from models.invoices import Invoice, InvoiceLine, lines_of
+from models.lists import Page, by_ids
+from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of
+from models.subscriptions import Change, Subscription, SubscriptionItem, changes_of, items_of
 
 R = TypeVar("R", bound=SQLModel)
 K = TypeVar("K", bound=Hashable)

@@ -6,13 +6,7 @@ A missing and a foreign row are both None. Lists are narrowed to the caller's ow
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from models.customers import Customer, PaymentMethod
-from models.invoices import Invoice
-from models.lists import Page, count
-from models.payments import ChargeAttempt, Payment
-from models.subscriptions import Subscription, SubscriptionItem
-from resolvers.access import refuse_foreign_owner
-from resolvers.batches import (
+from models.batches import (
     EVERYTHING,
     INVOICES,
     PAYMENT_METHODS,
@@ -26,6 +20,12 @@ from resolvers.batches import (
     Where,
     page_of,
 )
+from models.customers import Customer, PaymentMethod
+from models.invoices import Invoice
+from models.lists import Page, count
+from models.payments import ChargeAttempt, Payment
+from models.subscriptions import Subscription, SubscriptionItem
+from resolvers.access import refuse_foreign_owner
 from resolvers.context import RequestContext
 from services.outcomes import PaymentIntentView
 

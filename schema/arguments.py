@@ -4,7 +4,7 @@ from typing import Any
 
 from graphql import FieldNode, Node
 
-from schema.errors import DocumentError, ErrorCode
+from schema.errors import DocumentError, RequestErrorCode
 
 
 def refuse_arguments(info: Any, message: str, *names: str) -> DocumentError:
@@ -14,4 +14,4 @@ def refuse_arguments(info: Any, message: str, *names: str) -> DocumentError:
     """
     field: FieldNode = getattr(info, "_raw_info", info).field_nodes[0]
     given: list[Node] = [argument for argument in field.arguments or () if argument.name.value in names]
-    return DocumentError(message, ErrorCode.BAD_USER_INPUT, given or [field.name])
+    return DocumentError(message, RequestErrorCode.BAD_USER_INPUT, given or [field.name])

@@ -7,11 +7,11 @@ import strawberry
 from strawberry.scalars import JSON
 
 from billing.calendar import Interval
+from models.batches import PLANS, SUBSCRIPTIONS, PlansWhere, SubscriptionsWhere
 from models.catalog import AppRole as AppRoleRow
 from models.catalog import Plan as PlanRow
 from models.catalog import Price as PriceRow
 from models.catalog import Product as ProductRow
-from resolvers.batches import PLANS, SUBSCRIPTIONS, PlansWhere, SubscriptionsWhere
 from schema.connections import After, Connection, First, connection, span
 from schema.fields import Info, PlanRef, ProductRef, argument, described
 from schema.interfaces import Node, Record, record_fields

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import orjson
 import strawberry
 
+from models.batches import Key, Listing, Span
 from models.lists import Page
-from resolvers.batches import Key, Listing, Span
 from schema.arguments import refuse_arguments
 from schema.fields import Info, argument, described
 

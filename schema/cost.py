@@ -31,7 +31,7 @@ from graphql import (
     is_list_type,
 )
 
-from schema.errors import DocumentError, ErrorCode
+from schema.errors import DocumentError, RequestErrorCode
 
 PAGE_ARGUMENTS = ("first", "last", "pageSize")
 DEFAULT_PAGE = 25
@@ -69,7 +69,7 @@ def too_expensive(requested: int) -> DocumentError | None:
     if requested <= COST_LIMIT:
         return None
     message = f"The operation may return {requested} values, at most {COST_LIMIT} are allowed: ask for smaller pages."
-    return DocumentError(message, ErrorCode.QUERY_TOO_COMPLEX, limit=COST_LIMIT, requested=requested)
+    return DocumentError(message, RequestErrorCode.QUERY_TOO_COMPLEX, limit=COST_LIMIT, requested=requested)
 
 
 def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
@@ -161,5 +161,5 @@ class _Pricing:
             return None
         if given > MAX_PAGE:
             message = f"{argument}: {given} is more than a page can hold, ask for at most {MAX_PAGE}."
-            raise DocumentError(message, ErrorCode.BAD_USER_INPUT, value, limit=MAX_PAGE)
+            raise DocumentError(message, RequestErrorCode.BAD_USER_INPUT, value, limit=MAX_PAGE)
         return max(given, 0)

@@ -6,10 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry.scalars import JSON
 
-from models.customers import Customer as CustomerRow
-from models.customers import GatewayAccount as GatewayAccountRow
-from resolvers import owned
-from resolvers.batches import (
+from models.batches import (
     INVOICES,
     PAYMENT_METHODS,
     PAYMENTS,
@@ -19,6 +16,9 @@ from resolvers.batches import (
     PaymentsWhere,
     SubscriptionsWhere,
 )
+from models.customers import Customer as CustomerRow
+from models.customers import GatewayAccount as GatewayAccountRow
+from resolvers import owned
 from schema import cards, invoices, payments, subscriptions
 from schema.connections import After, Connection, First, connection, span
 from schema.enums import GatewayPlatform

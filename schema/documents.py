@@ -27,7 +27,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 
 from schema.cost import COST_LIMIT, Price, price, too_expensive
-from schema.errors import DocumentError, ErrorCode, record
+from schema.errors import DocumentError, RequestErrorCode, record
 from schema.limits import DocumentLimitsRule
 from schema.required_selections import RequireUserErrors
 
@@ -89,7 +89,7 @@ class DocumentCache:
                 rules.append(NoSchemaIntrospectionCustomRule)
             errors = validate(self.schema, document, rules, MAX_VALIDATION_ERRORS, hide_suggestions=not introspection)
         for error in errors:
-            error.extensions = {"code": ErrorCode.GRAPHQL_VALIDATION_FAILED.value, **(error.extensions or {})}
+            error.extensions = {"code": RequestErrorCode.GRAPHQL_VALIDATION_FAILED.value, **(error.extensions or {})}
         return errors
 
     def _keep(self, key: tuple[str, bool], prepared: Prepared) -> None:
@@ -138,7 +138,7 @@ class PreparedDocuments(SchemaExtension):
         operation = select_operation(prepared.document, context._provided_operation_name)
         if operation is None:
             message = "Must provide operationName: the document holds several operations."
-            yield DocumentError(message, ErrorCode.BAD_USER_INPUT)
+            yield DocumentError(message, RequestErrorCode.BAD_USER_INPUT)
             return
         name = operation.name.value if operation.name else None
         structlog.contextvars.bind_contextvars(operation=name)

@@ -23,7 +23,7 @@ MAX_MESSAGE_LENGTH = 400
 _SUGGESTION = re.compile(r" Did you mean [^?]*\?")
 
 
-class ErrorCode(StrEnum):
+class RequestErrorCode(StrEnum):
     """`extensions.code` of a top-level error."""
 
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -47,28 +47,28 @@ class ErrorCode(StrEnum):
 class DocumentError(GraphQLError):
     """A document or its variables refused by a rule of our own, with the code that says which."""
 
-    def __init__(self, message: str, code: ErrorCode, nodes: Any = None, **details: Any) -> None:
+    def __init__(self, message: str, code: RequestErrorCode, nodes: Any = None, **details: Any) -> None:
         super().__init__(message, nodes, extensions={"code": code.value, **details})
 
 
-def refusal(code: ErrorCode, message: str) -> bytes:
+def refusal(code: RequestErrorCode, message: str) -> bytes:
     """The JSON body of a request that never became a GraphQL operation."""
     extensions = {"code": code.value, "requestId": current_request_id()}
     return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
 
 
-def code_of(error: GraphQLError) -> ErrorCode:
+def code_of(error: GraphQLError) -> RequestErrorCode:
     """What kind of error this is; INTERNAL for everything that was not foreseen."""
     cause = _cause(error)
     if isinstance(cause, AccessDenied):
-        return ErrorCode(cause.code)
+        return RequestErrorCode(cause.code)
     if isinstance(cause, GraphQLSyntaxError):
-        return ErrorCode.GRAPHQL_PARSE_FAILED
+        return RequestErrorCode.GRAPHQL_PARSE_FAILED
     if error.path is None and error.extensions and "code" in error.extensions:
-        return ErrorCode(error.extensions["code"])
+        return RequestErrorCode(error.extensions["code"])
     if _blames_input(error) or (error.path is None and isinstance(cause, GraphQLError)):
-        return ErrorCode.BAD_USER_INPUT
-    return ErrorCode.INTERNAL
+        return RequestErrorCode.BAD_USER_INPUT
+    return RequestErrorCode.INTERNAL
 
 
 def _blames_input(error: GraphQLError) -> bool:
@@ -99,7 +99,7 @@ def _faults(errors: Sequence[GraphQLError]) -> Iterator[GraphQLError]:
     """The unforeseen ones, those with one cause (a loader that failed for many fields) told once."""
     seen: set[int] = set()
     for error in errors:
-        if code_of(error) is ErrorCode.INTERNAL and id(_cause(error)) not in seen:
+        if code_of(error) is RequestErrorCode.INTERNAL and id(_cause(error)) not in seen:
             seen.add(id(_cause(error)))
             yield error
 
@@ -115,7 +115,7 @@ def _presented(error: GraphQLError, hide_suggestions: bool) -> dict[str, Any]:
     code = code_of(error)
     request_id = current_request_id()
     extensions: dict[str, Any] = {"code": code.value}
-    if code is ErrorCode.INTERNAL:
+    if code is RequestErrorCode.INTERNAL:
         message = f"Internal error; quote request id {request_id} when you report it."
     else:
         message = error.message

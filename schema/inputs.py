@@ -8,7 +8,7 @@ from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionStatus
 from gateways.port import CardInput
-from resolvers.batches import InvoicesWhere, PaymentsWhere, PlansWhere, SubscriptionsWhere
+from models.batches import InvoicesWhere, PaymentsWhere, PlansWhere, SubscriptionsWhere
 from resolvers.standing import PaymentConfirmation, statuses
 from schema.arguments import refuse_arguments
 from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt

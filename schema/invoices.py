@@ -9,9 +9,9 @@ from strawberry.scalars import JSON
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import InvoiceStatus
 from billing.money import Money as Amount
+from models.batches import INVOICES, InvoicesWhere, Span
 from models.invoices import Invoice as InvoiceRow
 from models.invoices import InvoiceLine as LineRow
-from resolvers.batches import INVOICES, InvoicesWhere, Span
 from schema import customers, payments, subscriptions
 from schema.catalog import Plan
 from schema.connections import Connection, connection

@@ -22,7 +22,7 @@ from graphql import (
     SelectionSetNode,
 )
 
-from schema.errors import DocumentError, ErrorCode
+from schema.errors import DocumentError, RequestErrorCode
 
 INTROSPECTION_FIELDS = ("__schema", "__type")
 
@@ -131,7 +131,7 @@ def violations(document: DocumentNode, limits: Limits) -> Iterator[DocumentError
     }
     fragments, circle = resolve(measures)
     if circle is not None:
-        code = ErrorCode.GRAPHQL_VALIDATION_FAILED
+        code = RequestErrorCode.GRAPHQL_VALIDATION_FAILED
         yield DocumentError(f"Cannot spread fragment '{circle}' within itself.", code)
         return
     own = [measure(operation) for operation in operations]
@@ -149,7 +149,7 @@ def violations(document: DocumentNode, limits: Limits) -> Iterator[DocumentError
             yield _too_many(words, most, allowed)
     if not exceeded and comparisons(document, limits.comparisons) > limits.comparisons:
         message = "The document repeats the same field too often; select each field once."
-        yield DocumentError(message, ErrorCode.QUERY_TOO_COMPLEX, limit=limits.comparisons)
+        yield DocumentError(message, RequestErrorCode.QUERY_TOO_COMPLEX, limit=limits.comparisons)
 
 
 def measure(definition: OperationDefinitionNode | FragmentDefinitionNode) -> Measure:
@@ -277,7 +277,7 @@ def _merged(
 def _too_many(words: str, found: int, limit: int) -> DocumentError:
     shown = str(found) if found < 10**9 else "far more"
     message = f"The document is too complex: {shown} {words}, at most {limit} are allowed."
-    return DocumentError(message, ErrorCode.QUERY_TOO_COMPLEX, limit=limit)
+    return DocumentError(message, RequestErrorCode.QUERY_TOO_COMPLEX, limit=limit)
 
 
 __all__ = ["DocumentLimitsRule", "Limits", "Totals", "comparisons", "measure", "resolve", "violations"]

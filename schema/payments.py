@@ -6,9 +6,9 @@ import strawberry
 
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from billing.money import Money as Amount
+from models.batches import PAYMENTS, PaymentsWhere, Span
 from models.payments import ChargeAttempt as AttemptRow
 from models.payments import Payment as PaymentRow
-from resolvers.batches import PAYMENTS, PaymentsWhere, Span
 from resolvers.standing import CONFIRMATIONS, PaymentConfirmation, problem_of
 from schema import cards, customers, intents, invoices, subscriptions
 from schema.actions import GatewayError

@@ -7,9 +7,7 @@ from typing import Annotated, Any
 import strawberry
 
 from models.base import ID_PREFIXES
-from models.catalog import plan_by, product_by
-from resolvers import owned
-from resolvers.batches import (
+from models.batches import (
     INVOICES,
     PAYMENT_METHODS,
     PAYMENTS,
@@ -23,6 +21,8 @@ from resolvers.batches import (
     ProductsWhere,
     Span,
 )
+from models.catalog import plan_by, product_by
+from resolvers import owned
 from resolvers.context import RequestContext
 from schema.arguments import refuse_arguments
 from schema.cards import PaymentMethod

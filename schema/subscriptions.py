@@ -10,11 +10,11 @@ from billing.access import has_access
 from billing.calendar import Interval
 from billing.lifecycle import SubscriptionStatus
 from billing.money import Money as Amount
+from models.batches import INVOICES, PAYMENTS, InvoicesWhere, PaymentsWhere
 from models.payments import Payment as PaymentRow
 from models.subscriptions import Change
 from models.subscriptions import Subscription as SubscriptionRow
 from models.subscriptions import SubscriptionItem as ItemRow
-from resolvers.batches import INVOICES, PAYMENTS, InvoicesWhere, PaymentsWhere
 from resolvers.identity import Role
 from resolvers.standing import (
     PaymentConfirmation,

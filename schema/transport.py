@@ -21,7 +21,7 @@ from strawberry.types.graphql import OperationType
 from clocks import Clock
 from resolvers.identity import Identity, KeysUnavailable, TokenRefused, TokenVerifier
 from schema.documents import GuardedSchema
-from schema.errors import DocumentError, ErrorCode, present, refusal
+from schema.errors import DocumentError, RequestErrorCode, present, refusal
 from schema.parameters import BadParameters, Parameters, from_body, from_query_string
 
 log = structlog.get_logger("perennial.graphql")
@@ -35,7 +35,9 @@ _QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 class Refused(Exception):
     """The request is answered without becoming an operation."""
 
-    def __init__(self, status: int, code: ErrorCode, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self, status: int, code: RequestErrorCode, message: str, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -78,7 +80,7 @@ class GraphQLApp:
         media_type = negotiate(request.headers.getlist("accept"))
         try:
             if media_type is None:
-                raise Refused(406, ErrorCode.NOT_ACCEPTABLE, f"Accept {GRAPHQL_RESPONSE} or {JSON}.")
+                raise Refused(406, RequestErrorCode.NOT_ACCEPTABLE, f"Accept {GRAPHQL_RESPONSE} or {JSON}.")
             identity = await self._identify(request)
             parameters = await _parameters(request)
             return await self._execute(request, identity, parameters, media_type)
@@ -93,10 +95,10 @@ class GraphQLApp:
             log.info("token refused", reason=refused.reason)
             message = "The access token is not valid or has expired; sign in again."
             challenge = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
-            raise Refused(401, ErrorCode.UNAUTHENTICATED, message, challenge) from None
+            raise Refused(401, RequestErrorCode.UNAUTHENTICATED, message, challenge) from None
         except KeysUnavailable:
             message = "Access tokens cannot be checked right now; try again shortly."
-            raise Refused(503, ErrorCode.UNAVAILABLE, message, (("Retry-After", "5"),)) from None
+            raise Refused(503, RequestErrorCode.UNAVAILABLE, message, (("Retry-After", "5"),)) from None
 
     async def _execute(self, request: Request, identity: Identity, parameters: Parameters, media_type: str) -> Response:
         allowed = {OperationType.QUERY}
@@ -114,12 +116,12 @@ class GraphQLApp:
         except InvalidOperationTypeError as refused:
             if refused.operation_type is OperationType.MUTATION:
                 message, allow = "A mutation needs POST.", (("Allow", "POST"),)
-                raise Refused(405, ErrorCode.METHOD_NOT_ALLOWED, message, allow) from None
+                raise Refused(405, RequestErrorCode.METHOD_NOT_ALLOWED, message, allow) from None
             message = "A subscription is not served over HTTP."
-            return self._answer(None, [DocumentError(message, ErrorCode.BAD_USER_INPUT)], {}, media_type)
+            return self._answer(None, [DocumentError(message, RequestErrorCode.BAD_USER_INPUT)], {}, media_type)
         except CannotGetOperationTypeError:
             message = "The document holds no operation of the name that operationName asks for."
-            return self._answer(None, [DocumentError(message, ErrorCode.BAD_USER_INPUT)], {}, media_type)
+            return self._answer(None, [DocumentError(message, RequestErrorCode.BAD_USER_INPUT)], {}, media_type)
         return self._answer(result.data, result.errors or [], result.extensions or {}, media_type)
 
     def _answer(self, data: Any, errors: list[Any], extensions: dict[str, Any], media_type: str) -> Response:
@@ -134,7 +136,7 @@ class GraphQLApp:
             answer["extensions"] = extensions
         status = 200
         if not executed:
-            faults = any(error["extensions"]["code"] == ErrorCode.INTERNAL for error in answer["errors"])
+            faults = any(error["extensions"]["code"] == RequestErrorCode.INTERNAL for error in answer["errors"])
             status = 500 if faults else 400 if media_type == GRAPHQL_RESPONSE else 200
         return _response(orjson.dumps(answer), status, media_type)
 
@@ -183,9 +185,9 @@ async def _parameters(request: Request) -> Parameters:
         if request.method == "GET":
             return from_query_string(request.scope["query_string"])
     except BadParameters as error:
-        raise Refused(400, ErrorCode.BAD_REQUEST, str(error)) from None
+        raise Refused(400, RequestErrorCode.BAD_REQUEST, str(error)) from None
     allow = (("Allow", "GET, POST"),)
-    raise Refused(405, ErrorCode.METHOD_NOT_ALLOWED, "Use POST, or GET for queries.", allow)
+    raise Refused(405, RequestErrorCode.METHOD_NOT_ALLOWED, "Use POST, or GET for queries.", allow)
 
 
 def _response(body: bytes, status: int, media_type: str, headers: dict[str, str] | None = None) -> Response:

@@ -12,7 +12,7 @@ from docs.generate import PAGES, main, stale
 from docs.lifecycle import reachable
 from docs.schema import draw
 from resolvers.identity import Role
-from schema.errors import ErrorCode as RequestErrorCode
+from schema.errors import RequestErrorCode
 
 
 def test_the_committed_pages_are_fresh() -> None:

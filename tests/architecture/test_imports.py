@@ -21,11 +21,6 @@ SQL_NAMES_FOR_ALL = {"AsyncSession", "SQLModel", "IntegrityError"}
 SQL = ("sqlalchemy", "sqlmodel")
 SPEAKS_SQL = ("models/", "gateways/sandbox/")
 
-# path → what would have to move to models
-QUERIES_OUT_OF_PLACE = {
-    "resolvers/batches.py": "the statements of the lists, a keyset page or a count for many parents at once",
-}
-
 
 def modules_of(room: str) -> list[str]:
     return committed(f"{room}/*.py")
@@ -92,6 +87,4 @@ def test_only_models_and_the_sandboxs_store_write_queries(room: str) -> None:
         for name in modules_of(room)
         if not name.startswith(SPEAKS_SQL)
     }
-    out_of_place = {name for name in QUERIES_OUT_OF_PLACE if name.startswith(f"{room}/")}
-    assert {name: queries for name, queries in written.items() if queries and name not in out_of_place} == {}
-    assert {name for name in out_of_place if not written[name]} == set(), "these exemptions are needed no longer"
+    assert {name: queries for name, queries in written.items() if queries} == {}

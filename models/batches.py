@@ -1,6 +1,6 @@
 """Keyset pages and counts of lists, for one parent or for many in one statement.
 
-Owns: which lists there are, their order, and what narrows them. Does not own: who may see them (access, owned).
+Owns: which lists there are, their order, and what narrows them. Does not own: who may see them (resolvers).
 """
 
 from collections.abc import Sequence
