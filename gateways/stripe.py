@@ -36,6 +36,7 @@ NETWORK_RETRIES = 1
 _WEBHOOK_TOLERANCE_SECONDS = 300
 _LIST_PAGE = 100
 _MAX_LISTED = 1000
+_LONGEST_NAME = 255
 _OBJECT_KINDS = frozenset(("payment_intent", "setup_intent", "payment_method", "customer"))
 _CARD_ONLY = ["card"]
 
@@ -212,13 +213,11 @@ def _hint(body: bytes) -> GatewayEventHint:
     try:
         event = cast(Any, orjson.loads(body))
         kind, ref = event["data"]["object"]["object"], event["data"]["object"].get("id")
-        if event["object"] != "event" or not isinstance(kind, str):
+        texts = [event["id"], event["type"], kind] + ([] if ref is None else [ref])
+        if event["object"] != "event" or type(event["created"]) is not int or not all(map(_is_name, texts)):
             raise WebhookRefused("not an event")
-        for text, longest in ((event["id"], 255), (event["type"], 255), (ref or "-", 255)):
-            if not isinstance(text, str) or not 0 < len(text) <= longest or "\x00" in text:
-                raise WebhookRefused("not an event")
-        created = datetime.fromtimestamp(int(event["created"]), UTC)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        created = datetime.fromtimestamp(event["created"], UTC)
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
         raise WebhookRefused("not an event") from None
     known = kind in _OBJECT_KINDS and ref is not None
     payload = {
@@ -227,6 +226,11 @@ def _hint(body: bytes) -> GatewayEventHint:
         "api_version": str(event.get("api_version"))[:40],
     }
     return GatewayEventHint(event["id"], event["type"], created, kind if known else None, ref, payload)
+
+
+def _is_name(value: object) -> bool:
+    """A text that can be stored and looked up by."""
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and "\x00" not in value
 
 
 async def _answer(call: Awaitable[Any]) -> Mapping[str, Any]:
