@@ -10,7 +10,9 @@ import structlog
 
 from services.app import App
 from services.ending import end_due_subscriptions
+from services.renewing import renew_due_subscriptions
 from services.resolving import resolve_due_payments
+from services.retrying import collect_due_payments
 from services.webhooks import drain_inbox
 
 log = structlog.get_logger(__name__)
@@ -20,6 +22,8 @@ PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "resolved": resolve_due_payments,
     "inbox": drain_inbox,
     "ended": end_due_subscriptions,
+    "renewed": renew_due_subscriptions,
+    "collected": collect_due_payments,
 }
 _IDLE_SECONDS = 1.0
 _MAX_ROUNDS = 1000

@@ -52,8 +52,13 @@ PRODUCTS = Listing("product", Product, (Key("code", str),), descending=False)
 PLANS = Listing("plan", Plan, (Key("position", int), Key("id", str)), descending=False)
 PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (Key("id", str),), descending=True)
 SUBSCRIPTIONS = Listing("subscription", Subscription, (Key("id", str),), descending=True)
-# An invoice's id is derived from what it bills, so it does not sort by time.
-INVOICES = Listing("invoice", Invoice, (Key("created_at", datetime), Key("id", str)), descending=True)
+# An invoice's id is derived from what it bills, so it does not sort by time; a late worker bills several periods at once.
+INVOICES = Listing(
+    "invoice",
+    Invoice,
+    (Key("created_at", datetime), Key("period_start", datetime), Key("id", str)),
+    descending=True,
+)
 PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
 
 

@@ -120,6 +120,17 @@ async def payment_by_id(session: AsyncSession, payment_id: str) -> Payment | Non
     return (await session.exec(select(Payment).where(Payment.id == payment_id))).first()
 
 
+async def payments_to_collect(session: AsyncSession, now: datetime, *, limit: int) -> Sequence[str]:
+    """Ids of payments whose card is to be tried by `now`, the longest due first."""
+    query = (
+        select(Payment.id)
+        .where(col(Payment.collect_at) <= now)
+        .order_by(col(Payment.collect_at), col(Payment.number))
+        .limit(limit)
+    )
+    return (await session.exec(query)).all()
+
+
 async def newest_intent(session: AsyncSession, payment_id: str) -> CollectionIntent | None:
     query = (
         select(CollectionIntent)

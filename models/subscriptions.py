@@ -146,6 +146,31 @@ async def pinned_subscriptions(session: AsyncSession, customer_id: str) -> Seque
     return (await session.exec(query)).all()
 
 
+async def past_due_subscriptions(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:
+    query = select(Subscription).where(
+        Subscription.customer_id == customer_id, Subscription.status == SubscriptionStatus.PAST_DUE
+    )
+    return (await session.exec(query)).all()
+
+
+_RENEWING = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
+
+
 def ends_when_due() -> Sequence[ColumnElement[bool]]:
     """Which due subscriptions end instead of renewing: unpaid first ones, and those that run out."""
-    return [or_(col(Subscription.status) == SubscriptionStatus.INCOMPLETE, col(Subscription.cancel_at_period_end))]
+    return [
+        or_(
+            col(Subscription.status) == SubscriptionStatus.INCOMPLETE,
+            col(Subscription.cancel_at_period_end),
+            col(Subscription.cancel_at) <= col(Subscription.due_at),
+        )
+    ]
+
+
+def renews_when_due() -> Sequence[ColumnElement[bool]]:
+    """Which due subscriptions are billed for another period."""
+    return [
+        col(Subscription.status).in_(_RENEWING),
+        col(Subscription.cancel_at_period_end).is_(False),
+        or_(col(Subscription.cancel_at).is_(None), col(Subscription.cancel_at) > col(Subscription.due_at)),
+    ]

@@ -76,6 +76,7 @@ class CancellationReason(StrEnum):
 class ChargeTrigger(StrEnum):
     PURCHASE = "purchase"
     RENEWAL = "renewal"
+    PAYMENT_METHOD_UPDATED = "payment_method_updated"
     CUSTOMER_RETRY = "customer_retry"
 
 
@@ -199,7 +200,8 @@ _publish(
     {
         "PURCHASE": "The customer subscribed.",
         "RENEWAL": "A new period began.",
-        "CUSTOMER_RETRY": "The customer tried again in the browser.",
+        "PAYMENT_METHOD_UPDATED": "Another card became the one to charge.",
+        "CUSTOMER_RETRY": "The customer tried again.",
     },
 )
 _publish(

@@ -140,7 +140,7 @@ async def _write_default(app: App, customer_id: str, method_id: str, *, clear_pi
         method = await session.get(PaymentMethod, method_id)
         if customer is None or method is None or method.archived_at is not None:
             raise not_found("payment method", "paymentMethodId")
-        make_default(customer, method, now)
+        await make_default(session, customer, method, now)
         pinned = [
             row for row in await pinned_subscriptions(session, customer_id) if clear_pins and row.payment_method_id
         ]
@@ -232,7 +232,7 @@ async def _keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_d
             raise LookupError(f"customer {customer_id} is gone")
         row = await keep_card(session, app, customer, seen, now)
         if as_default:
-            make_default(customer, row, now)
+            await make_default(session, customer, row, now)
         return row
 
 

@@ -268,6 +268,7 @@ async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: 
         remember(session, ATTEMPT.name, attempt_id, None, attempt.outcome, why)
         payment.payment_method_id = wish.method.id
         payment.return_url = wish.return_url
+        payment.collect_at = None
         payment.due_at = next_question(app, payment)
         move_payment(session, payment, PaymentEvent.START_ATTEMPT, why)
         return attempt

@@ -108,12 +108,16 @@ async def _end_if_over(app: App, subscription_id: str, why: Why) -> bool:
         if row.status is SubscriptionStatus.INCOMPLETE:
             await end_incomplete(app, row.id, Why("incomplete_expired", why.actor, why.now))
             return True
-        if row.cancel_at_period_end and row.status not in SUBSCRIPTION.final:
+        if _is_over(row, why) and row.status not in SUBSCRIPTION.final:
             fences = await _stop_collecting(app, row, why)
             return await _end(app, row, SubscriptionEvent.CANCEL, _Cancellation(None, None, None), fences, why)
     except (GatewayUnavailable, GatewayRefused, UserProblem, LeaseLost):
         return False  # The lease runs out and the row, still due, is tried again.
     return False
+
+
+def _is_over(row: Subscription, why: Why) -> bool:
+    return row.cancel_at_period_end or (row.cancel_at is not None and row.cancel_at <= why.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +254,7 @@ async def _void(session: AsyncSession, payment_id: str, fence: int, why: Why) ->
     if intent is not None and intent.gateway_ref is not None:
         intent.status = IntentStatus.CANCELED
         intent.next_action_url = None
+    payment.collect_at = None
     move_payment(session, payment, PaymentEvent.CANCEL, why)
     release(payment, due_at=None)
     invoice = await session.get_one(Invoice, payment.invoice_id)

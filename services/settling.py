@@ -20,6 +20,7 @@ from billing.lifecycle import (
     InvoiceEvent,
     InvoiceStatus,
     PaymentEvent,
+    PaymentStatus,
     SubscriptionEvent,
     SubscriptionStatus,
 )
@@ -29,12 +30,22 @@ from models.customers import Customer, PaymentMethod, locked_customer, payment_m
 from models.invoices import Invoice
 from models.leases import check_fence, release
 from models.ledger import book
-from models.payments import UNANSWERED, ChargeAttempt, CollectionIntent, Payment, attempts_of, intent_of, payment_by_id
+from models.payments import (
+    UNANSWERED,
+    ChargeAttempt,
+    CollectionIntent,
+    Payment,
+    attempts_of,
+    intent_of,
+    newest_intent,
+    payment_by_id,
+)
 from models.subscriptions import Subscription
 from services.app import Actor, App
+from services.arrears import after_decline, after_success
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription, remember
-from services.wallets import keep_card
+from services.wallets import keep_card, make_default
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +56,9 @@ class Holder:
 
     fence: int
     attempt_id: str | None = None
+
+
+_ENDED_AS = {IntentStatus.SUCCEEDED: PaymentStatus.SUCCEEDED, IntentStatus.CANCELED: PaymentStatus.CANCELED}
 
 
 class AmountMismatch(Exception):
@@ -71,8 +85,8 @@ async def settle(
         customer = located and await locked_customer(session, located.customer_id)
         if located is None or customer is None:
             raise LookupError(f"intent {intent.id} has no payment")
-        # Read again under the customer's lock: what was read before it may be stale.
-        await session.refresh(located)
+        # Read again under the locks, also against whoever takes the lease: what was read before may be stale.
+        await session.refresh(located, with_for_update=True)
         await session.refresh(intent)
         step = _Settling(app, session, Why(cause, actor, app.now()), customer, located, intent, snapshot)
         return await step.run(card, charges, holder)
@@ -130,18 +144,24 @@ class _Settling:
         payment, snapshot = self.payment, self.snapshot
         if holder is not None:
             check_fence(payment, holder.fence)
+        superseded = await newest_intent(self.session, payment.id) is not self.intent
         if payment.status in PAYMENT.final:
-            self._note_contradiction()
+            if not superseded:
+                self._note_contradiction()
+            if holder is not None:
+                release(payment, due_at=None)
             return True
         verdict = read_intent(snapshot.status, snapshot.last_problem)
         self._follow_intent()
+        if superseded and snapshot.status is not IntentStatus.SUCCEEDED:
+            return True  # Late news of an intent that has a successor say nothing about the tries at that one.
         attempts = list(await attempts_of(self.session, [payment.id]))
         attempt, stale = self._attempt_in_question(attempts, holder)
         if stale:
             return False
         method = await self._paying_method(card)
         if attempt is not None:
-            self._answer_attempt(attempt, verdict, method)
+            self._answer_attempt(attempt, attempts, verdict, method)
         await self._adopt(charges, attempts)
         await self._move_payment(verdict, method)
         if holder is not None or payment.status in PAYMENT.final or payment.leased_until is None:
@@ -149,10 +169,12 @@ class _Settling:
         return True
 
     def _note_contradiction(self) -> None:
-        """A final payment and a gateway that says otherwise: never repaired on a guess, always said aloud."""
-        gateway_paid = self.snapshot.status is IntentStatus.SUCCEEDED
-        we_paid = self.payment.amount_paid_minor > 0
-        if gateway_paid != we_paid:
+        """A final payment and a gateway that says otherwise: never repaired on a guess, always said aloud.
+
+        An intent that had not ended when it was read is only old news.
+        """
+        says = _ENDED_AS.get(self.snapshot.status)
+        if says is not None and says is not self.payment.status:
             log.error("payment_contradicts_gateway", payment=self.payment.id, status=self.payment.status)
 
     def _follow_intent(self) -> None:
@@ -218,11 +240,18 @@ class _Settling:
                 self.session, attempt, AttemptEvent.DECLINE if charge.problem else AttemptEvent.SUCCEED, self.why
             )
 
-    def _answer_attempt(self, attempt: ChargeAttempt, verdict: Verdict, method: PaymentMethod | None) -> None:
+    def _answer_attempt(
+        self,
+        attempt: ChargeAttempt,
+        attempts: Sequence[ChargeAttempt],
+        verdict: Verdict,
+        method: PaymentMethod | None,
+    ) -> None:
         if attempt.outcome in ATTEMPT.final or verdict.attempt is None:
             return
         charge = self.snapshot.latest_charge_ref
-        if charge is not None:
+        # A challenge makes no charge: the intent still names the one of the try before.
+        if charge is not None and all(other.charge_ref != charge for other in attempts):
             attempt.charge_ref = charge
         if method is not None:
             attempt.payment_method_id = method.id
@@ -237,6 +266,7 @@ class _Settling:
             return
         if verdict.payment is PaymentEvent.DECLINE and self.snapshot.last_problem:
             set_problem(payment, self.snapshot.last_problem)
+            await after_decline(self.session, payment, self.why)
         if PAYMENT.allows(payment.status, verdict.payment):
             move_payment(self.session, payment, verdict.payment, self.why)
 
@@ -249,6 +279,7 @@ class _Settling:
         if invoice is None or subscription is None:
             raise LookupError(f"payment {payment.id} has no invoice or subscription")
         set_problem(payment, None)
+        payment.collect_at = None
         payment.amount_paid_minor = payment.amount_minor
         payment.payment_method_id = method.id if method else None
         move_payment(session, payment, PaymentEvent.SUCCEED, why)
@@ -267,9 +298,9 @@ class _Settling:
         )
         if subscription.status is SubscriptionStatus.INCOMPLETE:
             activate(session, subscription, why)
+        await after_success(session, subscription, why)
         if method is not None and method.archived_at is None and self.customer.default_payment_method_id is None:
-            self.customer.default_payment_method_id = method.id
-            self.customer.touch(why.now)
+            await make_default(session, self.customer, method, why.now)
 
 
 def activate(session: AsyncSession, subscription: Subscription, why: Why) -> None:

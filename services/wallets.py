@@ -9,6 +9,7 @@ from gateways.port import PaymentMethodSnapshot
 from models.base import new_id
 from models.customers import Customer, PaymentMethod, live_payment_methods, payment_method_of
 from services.app import App
+from services.arrears import collect_with_new_default
 
 
 async def keep_card(
@@ -35,14 +36,16 @@ async def keep_card(
         _copy(row, seen)
         row.touch(now)
     if customer.default_payment_method_id is None:
-        make_default(customer, row, now)
+        await make_default(session, customer, row, now)
     return row
 
 
-def make_default(customer: Customer, row: PaymentMethod, now: datetime) -> None:
+async def make_default(session: AsyncSession, customer: Customer, row: PaymentMethod, now: datetime) -> None:
+    """Renewals charge this card from now on, and what is past due is tried with it."""
     if customer.default_payment_method_id != row.id:
         customer.default_payment_method_id = row.id
         customer.touch(now)
+        await collect_with_new_default(session, customer, now)
 
 
 async def drop_card(session: AsyncSession, customer: Customer, row: PaymentMethod, now: datetime) -> None:

@@ -142,6 +142,9 @@ async def _customer(app: App, reference: str, event_type: str) -> None:
         known = await customer_of_account(session, app.gateway.platform, reference)
     if known is None:
         return
+    if seen.default_payment_method_ref is not None:
+        # Its own event may come later than this one.
+        await keep_by_ref(app, known.id, seen.default_payment_method_ref)
     async with app.database.write() as session:
         customer = await locked_customer(session, known.id)
         if customer is None:
@@ -155,7 +158,7 @@ async def _customer(app: App, reference: str, event_type: str) -> None:
         elif seen.default_payment_method_ref is not None:
             row = await live_payment_method(session, customer.id, id_or_ref=seen.default_payment_method_ref)
             if row is not None:
-                make_default(customer, row, now)
+                await make_default(session, customer, row, now)
 
 
 _HANDLERS = {

@@ -46,7 +46,7 @@ def test_another_argument_is_refused_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("machine", "reserved"),
     [
-        (SUBSCRIPTION, {"scheduled", "trialing", "past_due", "paused", "unpaid"}),
+        (SUBSCRIPTION, {"scheduled", "trialing", "paused", "unpaid"}),
         (INVOICE, {"uncollectible"}),
         (PAYMENT, set()),
         (ATTEMPT, set()),
