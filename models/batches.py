@@ -52,7 +52,7 @@ PRODUCTS = Listing("product", Product, (Key("code", str),), descending=False)
 PLANS = Listing("plan", Plan, (Key("position", int), Key("id", str)), descending=False)
 PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (Key("id", str),), descending=True)
 SUBSCRIPTIONS = Listing("subscription", Subscription, (Key("id", str),), descending=True)
-# An invoice's id is derived from what it bills, so it does not sort by time; a late worker bills several periods at once.
+# An invoice's id does not sort by time: it is derived. A late worker bills several periods at one instant.
 INVOICES = Listing(
     "invoice",
     Invoice,
