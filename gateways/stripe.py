@@ -68,8 +68,13 @@ class StripeGateway:
     ) -> str:
         known = {"email": email, "name": name}
         params: Any = {k: v for k, v in known.items() if v} | {"metadata": {"perennial_customer": customer_id}}
-        made = await _answer(self._v1.customers.create_async(params, {"idempotency_key": idempotency_key}))
-        return made["id"]
+        key = idempotency_key
+        while True:
+            made = await _object(self._v1.customers.create_async(params, {"idempotency_key": key}))
+            if not _is_replay(made) or not (await self.retrieve_customer(made["id"])).is_deleted:
+                return made["id"]
+            # The dashboard has deleted it since its making; the next one's key follows from it.
+            key = f"{idempotency_key}:{made['id']}"
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot:
         return snapshots.customer(await _answer(self._v1.customers.retrieve_async(ref)))
@@ -235,12 +240,22 @@ def _is_name(value: object) -> bool:
 
 async def _answer(call: Awaitable[Any]) -> Mapping[str, Any]:
     """The object as plain JSON, or the port's exception for what the SDK raised."""
+    return (await _object(call)).to_dict()
+
+
+async def _object(call: Awaitable[Any]) -> Any:
     try:
-        return (await call).to_dict()
+        return await call
     except stripe.CardError as error:
         raise CardRefused(_problem_of(error)) from error
     except stripe.StripeError as error:
         raise translated(error) from error
+
+
+def _is_replay(made: Any) -> bool:
+    """Whether the gateway told its first answer under this key again."""
+    response = made.last_response
+    return response is not None and response.headers.get("Idempotent-Replayed") == "true"
 
 
 async def _answer_or_declined(call: Awaitable[Any], kind: str) -> Mapping[str, Any]:
