@@ -8,7 +8,7 @@ a charge's end is a value, never an exception, because a lost answer is an outco
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.money import Money
@@ -118,11 +118,12 @@ class CustomerSnapshot:
 class PaymentIntentSnapshot:
     """A payment intent as the gateway sees it now.
 
-    `client_secret` is for the owner's browser: never stored, never logged. `latest_charge_ref`
-    names the newest try at moving money.
+    `invoice_id` is the invoice of ours that it was made for, None when others made it. `client_secret` is for the
+    owner's browser: never stored, never logged. `latest_charge_ref` names the newest try at moving money.
     """
 
     ref: str
+    invoice_id: str | None
     status: IntentStatus
     amount: Money
     captured: Money
@@ -144,6 +145,7 @@ class ChargeSnapshot:
     """One try at moving an intent's money that has ended; `problem` is None when it succeeded."""
 
     ref: str
+    intent_ref: str | None
     problem: CardProblem | None
     payment_method_ref: str | None
     created_at: datetime
@@ -187,6 +189,29 @@ class GatewayEventHint:
     object_kind: str | None
     object_ref: str | None
     payload: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class CardNews:
+    """Something about saving cards happened: to which object, and of which customer as far as the gateway tells.
+
+    `object_kind` is one of setup_intent, payment_method, customer.
+    """
+
+    object_kind: str
+    object_ref: str
+    customer_ref: str | None
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPage(Generic[T]):
+    """One page of a gateway's list, newest first; `next_after` asks for the one that follows, None: there is none."""
+
+    items: Sequence[T]
+    next_after: str | None
 
 
 class WebhookRefused(Exception):
@@ -270,6 +295,24 @@ class PaymentGateway(Protocol):
 
     async def find_charges(self, intent_ref: str) -> Sequence[ChargeSnapshot]:
         """The intent's newest hundred charges that have ended, whoever made them, oldest first."""
+        ...
+
+    async def list_payment_intents(
+        self, *, created_since: datetime | None, after: str | None
+    ) -> GatewayPage[PaymentIntentSnapshot]:
+        """A page of all intents of the account since then that carry an invoice id of ours, whoever made them."""
+        ...
+
+    async def list_charges(self, *, after: str | None) -> GatewayPage[ChargeSnapshot]:
+        """A page of all charges of the account that have ended."""
+        ...
+
+    async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:
+        """A page of what happened to cards, their owners and the intents that save them, as far back as is kept."""
+        ...
+
+    async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:
+        """The customer's newest hundred attached cards. Raises GatewayNotFound when the customer is gone."""
         ...
 
     def verify_webhook(self, body: bytes, signature: str | None, *, now: datetime) -> GatewayEventHint:

@@ -13,6 +13,7 @@ from gateways.port import (
     Address,
     BillingDetails,
     CardFacts,
+    CardNews,
     ChargeSnapshot,
     CustomerSnapshot,
     NextStep,
@@ -32,6 +33,7 @@ def payment_intent(body: Json) -> PaymentIntentSnapshot:
     error = body.get("last_payment_error")
     return PaymentIntentSnapshot(
         ref=body["id"],
+        invoice_id=(body.get("metadata") or {}).get(INVOICE_KEY),
         status=IntentStatus(body["status"]),
         amount=Money(body["amount"], currency),
         captured=Money(body.get("amount_received") or 0, currency),
@@ -62,6 +64,7 @@ def charge(body: Json) -> ChargeSnapshot | None:
     }
     return ChargeSnapshot(
         ref=body["id"],
+        intent_ref=_ref(body.get("payment_intent")),
         problem=problem(refused) if body["status"] == "failed" else None,
         payment_method_ref=_ref(body.get("payment_method")),
         created_at=_instant(body["created"]),
@@ -122,6 +125,14 @@ def customer(body: Json) -> CustomerSnapshot:
         is_deleted=bool(body.get("deleted")),
         default_payment_method_ref=_ref(settings.get("default_payment_method")),
     )
+
+
+def card_news(event: Json) -> CardNews:
+    """Whose news it is stands in the object; of a card just detached, in what the object was before."""
+    data = event["data"]
+    body, before = data["object"], data.get("previous_attributes") or {}
+    owner = body["id"] if body["object"] == "customer" else body.get("customer") or before.get("customer")
+    return CardNews(object_kind=body["object"], object_ref=body["id"], customer_ref=_ref(owner))
 
 
 def problem(error: Json | None) -> CardProblem | None:

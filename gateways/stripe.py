@@ -15,11 +15,13 @@ from billing.charging import SetupFutureUsage
 from billing.money import Money
 from gateways import snapshots
 from gateways.port import (
+    CardNews,
     CardRefused,
     ChargeSnapshot,
     CustomerSnapshot,
     GatewayEventHint,
     GatewayNotFound,
+    GatewayPage,
     GatewayRefused,
     GatewayUnavailable,
     PaymentIntentSnapshot,
@@ -39,6 +41,19 @@ _MAX_LISTED = 1000
 _LONGEST_NAME = 255
 _OBJECT_KINDS = frozenset(("payment_intent", "setup_intent", "payment_method", "customer"))
 _CARD_ONLY = ["card"]
+# No more than the 20 that Stripe takes at once.
+_CARD_NEWS = [
+    "customer.deleted",
+    "customer.updated",
+    "payment_method.attached",
+    "payment_method.automatically_updated",
+    "payment_method.detached",
+    "payment_method.updated",
+    "setup_intent.canceled",
+    "setup_intent.requires_action",
+    "setup_intent.setup_failed",
+    "setup_intent.succeeded",
+]
 
 T = TypeVar("T")
 
@@ -187,6 +202,27 @@ class StripeGateway:
         ended = [snapshots.charge(row) for row in reversed(page["data"])]
         return [charge for charge in ended if charge is not None]
 
+    async def list_payment_intents(
+        self, *, created_since: datetime | None, after: str | None
+    ) -> GatewayPage[PaymentIntentSnapshot]:
+        page = await _page(self._v1.payment_intents.list_async, after, created_since=created_since)
+        found = [snapshots.payment_intent(row) for row in page.items]
+        return GatewayPage([intent for intent in found if intent.invoice_id is not None], page.next_after)
+
+    async def list_charges(self, *, after: str | None) -> GatewayPage[ChargeSnapshot]:
+        page = await _page(self._v1.charges.list_async, after)
+        found = [snapshots.charge(row) for row in page.items]
+        return GatewayPage([charge for charge in found if charge is not None], page.next_after)
+
+    async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:
+        page = await _page(self._v1.events.list_async, after, created_since=created_since, types=_CARD_NEWS)
+        return GatewayPage([snapshots.card_news(row) for row in page.items], page.next_after)
+
+    async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:
+        params: Any = {"limit": _LIST_PAGE, "type": "card"}
+        page = await _answer(self._v1.customers.payment_methods.list_async(customer_ref, params))
+        return [snapshots.payment_method(row) for row in page["data"]]
+
     def verify_webhook(self, body: bytes, signature: str | None, *, now: datetime) -> GatewayEventHint:
         if not signature:
             raise WebhookRefused("no Stripe-Signature header")
@@ -256,6 +292,23 @@ def _is_replay(made: Any) -> bool:
     """Whether the gateway told its first answer under this key again."""
     response = made.last_response
     return response is not None and response.headers.get("Idempotent-Replayed") == "true"
+
+
+async def _page(
+    list_async: Callable[[Any], Awaitable[Any]],
+    after: str | None,
+    *,
+    created_since: datetime | None = None,
+    **more: Any,
+) -> GatewayPage[Any]:
+    params: Any = {"limit": _LIST_PAGE, **more}
+    if after is not None:
+        params["starting_after"] = after
+    if created_since is not None:
+        params["created"] = {"gte": int(created_since.timestamp())}
+    page = await _answer(list_async(params))
+    rows = page["data"]
+    return GatewayPage(rows, rows[-1]["id"] if page["has_more"] else None)
 
 
 async def _answer_or_declined(call: Awaitable[Any], kind: str) -> Mapping[str, Any]:
