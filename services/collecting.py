@@ -33,6 +33,9 @@ from services.changes import Why, move_attempt, move_payment, remember
 from services.settling import Holder, settle
 
 _LOOK_BACK = timedelta(days=1)
+_TAKES_CARDS = frozenset(
+    (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.CANCELED)
+)
 
 
 async def hold(app: App, payment_id: str) -> int | None:
@@ -44,9 +47,11 @@ async def hold(app: App, payment_id: str) -> int | None:
 async def let_go(app: App, payment_id: str, fence: int) -> None:
     """Give the lease back after a step that ended without settling."""
     async with app.database.write() as session:
-        payment = await payment_by_id(session, payment_id)
-        if payment is not None and payment.fence == fence:
-            release(payment, due_at=next_question(app, payment))
+        try:
+            payment, _ = await _held_payment(session, payment_id, fence)
+        except LeaseLost:
+            return
+        release(payment, due_at=next_question(app, payment))
 
 
 async def wait_until_free(app: App, payment_id: str) -> bool:
@@ -64,25 +69,32 @@ async def wait_until_free(app: App, payment_id: str) -> bool:
     return False
 
 
-async def open_intent(app: App, payment_id: str, fence: int, *, is_new: bool = False) -> PaymentIntentSnapshot:
+async def open_intent(
+    app: App, payment_id: str, fence: int, why: Why, *, is_new: bool = False
+) -> PaymentIntentSnapshot:
     """The payment's intent at the gateway, made there if it is not yet; its reference is committed before this returns.
 
     `is_new` says that this very step has just written the intent's row, so that nothing can be there to be found.
-    Raises GatewayUnavailable, GatewayRefused and LeaseLost.
+    Raises GatewayUnavailable, GatewayRefused and LeaseLost, also when the payment has ended: what is paid or void gets
+    no intent that somebody could pay.
     """
     async with app.database.read() as session:
         payment = await payment_by_id(session, payment_id)
         intent = await newest_intent(session, payment_id)
         if payment is None or intent is None:
             raise LookupError(f"payment {payment_id} has no intent")
+        if payment.status in PAYMENT.final:
+            raise LeaseLost(f"payment {payment_id} is {payment.status}")
         account = await gateway_account(session, payment.customer_id, app.gateway.platform)
         invoice = await session.get(Invoice, payment.invoice_id)
         if account is None or invoice is None:
             raise LookupError(f"payment {payment_id} has no account or invoice")
     if intent.gateway_ref is not None:
         snapshot = await app.gateway.retrieve_payment_intent(intent.gateway_ref)
+        # What happened there is recorded before a new try replaces it; what a canceled intent left open ends with it.
+        await settle(app, snapshot, cause=why.cause, actor=why.actor)
         if snapshot.status is not IntentStatus.CANCELED:
-            return await _with_usage(app, payment, intent, snapshot)
+            return await _with_usage(app, payment, intent, snapshot, fence)
         intent, is_new = await _next_intent(app, payment, intent, fence), True
     snapshot = None if is_new else await _made_before(app, account.gateway_ref, intent)
     if snapshot is None:
@@ -133,16 +145,20 @@ async def _made_before(app: App, customer_ref: str, intent: CollectionIntent) ->
 
 
 async def _with_usage(
-    app: App, payment: Payment, intent: CollectionIntent, snapshot: PaymentIntentSnapshot
+    app: App, payment: Payment, intent: CollectionIntent, snapshot: PaymentIntentSnapshot, fence: int
 ) -> PaymentIntentSnapshot:
     """Bring the intent to what the customer wishes now about keeping the card."""
     wish = payment.setup_future_usage
     settable = (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
     if snapshot.setup_future_usage == wish or snapshot.status not in settable:
         return snapshot
-    return await app.gateway.update_payment_intent(
-        snapshot.ref, setup_future_usage=wish, idempotency_key=f"{intent.id}:{payment.version}"
-    )
+    try:
+        # Each holder has a key of its own, for a key that a fault was stored under is of no use any more.
+        return await app.gateway.update_payment_intent(
+            snapshot.ref, setup_future_usage=wish, idempotency_key=f"{intent.id}:usage:{fence}"
+        )
+    except GatewayRefused:
+        return await app.gateway.retrieve_payment_intent(snapshot.ref)  # The browser has moved it on meanwhile.
 
 
 async def _next_intent(app: App, payment: Payment, canceled: CollectionIntent, fence: int) -> CollectionIntent:
@@ -162,9 +178,6 @@ async def _next_intent(app: App, payment: Payment, canceled: CollectionIntent, f
         if held is None:
             raise LeaseLost(payment.id)
         check_fence(held, fence)
-        before = await session.get(CollectionIntent, canceled.id)
-        if before is not None:
-            before.status = IntentStatus.CANCELED
         session.add(row)
     return row
 
@@ -230,18 +243,19 @@ async def answer_attempt(
         await _lose_answer(app, payment_id, fence, attempt.id, why)
         return None
     except GatewayRefused as refusal:
-        if not await _abandon(app, payment_id, fence, attempt.id, intent_ref, why):
+        snapshot = await _abandon(app, payment_id, fence, attempt.id, intent_ref, why)
+        if snapshot.status in _TAKES_CARDS:
             raise UserProblem(
                 ErrorCode.INVALID_STATE, f"The gateway does not take this card: {refusal}", ["paymentMethodId"]
             ) from None
-        return None
+        return snapshot  # The browser was faster: the intent has moved on.
     await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence, attempt.id))
     return snapshot
 
 
 async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: Why) -> ChargeAttempt:
     async with app.database.write() as session:
-        payment, attempts = await _held_payment(app, session, payment_id, fence)
+        payment, attempts = await _held_payment(session, payment_id, fence)
         if not PAYMENT.allows(payment.status, PaymentEvent.START_ATTEMPT):
             raise LeaseLost(f"{payment_id} is {payment.status} since it was looked at")
         intent = await newest_intent(session, payment_id)
@@ -276,19 +290,21 @@ async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: 
 
 async def _lose_answer(app: App, payment_id: str, fence: int, attempt_id: str, why: Why) -> None:
     async with app.database.write() as session:
-        payment, attempts = await _held_payment(app, session, payment_id, fence)
+        payment, attempts = await _held_payment(session, payment_id, fence)
         attempt = next(a for a in attempts if a.id == attempt_id)
-        if payment.status in PAYMENT.final or attempt.outcome in ATTEMPT.final:
-            return  # A webhook was faster than the answer.
-        move_attempt(session, attempt, AttemptEvent.LOSE_ANSWER, why)
-        move_payment(session, payment, PaymentEvent.LOSE_ANSWER, why)
+        # A webhook may have been faster than the answer.
+        if payment.status not in PAYMENT.final and attempt.outcome not in ATTEMPT.final:
+            move_attempt(session, attempt, AttemptEvent.LOSE_ANSWER, why)
+            move_payment(session, payment, PaymentEvent.LOSE_ANSWER, why)
         release(payment, due_at=next_question(app, payment))
 
 
-async def _abandon(app: App, payment_id: str, fence: int, attempt_id: str, intent_ref: str, why: Why) -> bool:
-    """The gateway refused the request itself: the attempt never was one. Whether the intent had been paid already."""
+async def _abandon(
+    app: App, payment_id: str, fence: int, attempt_id: str, intent_ref: str, why: Why
+) -> PaymentIntentSnapshot:
+    """The gateway refused the request itself: the attempt never was one. The intent as it is, settled."""
     async with app.database.write() as session:
-        payment, attempts = await _held_payment(app, session, payment_id, fence)
+        payment, attempts = await _held_payment(session, payment_id, fence)
         attempt = next(a for a in attempts if a.id == attempt_id)
         if attempt.outcome not in ATTEMPT.final:
             move_attempt(session, attempt, AttemptEvent.ABANDON, why)
@@ -296,17 +312,15 @@ async def _abandon(app: App, payment_id: str, fence: int, attempt_id: str, inten
             move_payment(session, payment, PaymentEvent.ASK_PAYMENT_METHOD, why)
     snapshot = await app.gateway.retrieve_payment_intent(intent_ref)
     await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
-    return snapshot.status is IntentStatus.SUCCEEDED
+    return snapshot
 
 
-async def _held_payment(
-    app: App, session: AsyncSession, payment_id: str, fence: int
-) -> tuple[Payment, Sequence[ChargeAttempt]]:
+async def _held_payment(session: AsyncSession, payment_id: str, fence: int) -> tuple[Payment, Sequence[ChargeAttempt]]:
     """The payment and its attempts under the customer's lock, if the lease is still ours."""
     payment = await payment_by_id(session, payment_id)
     if payment is None:
         raise LeaseLost(payment_id)
     await locked_customer(session, payment.customer_id)
-    await session.refresh(payment)
+    await session.refresh(payment, with_for_update=True)
     check_fence(payment, fence)
     return payment, await attempts_of(session, [payment_id])

@@ -5,6 +5,7 @@ The open intent is canceled at the gateway first; if it turns out to have been p
 
 from dataclasses import dataclass
 
+import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus
@@ -21,12 +22,12 @@ from billing.lifecycle import (
     SubscriptionEvent,
     SubscriptionStatus,
 )
-from gateways.port import GatewayRefused, GatewayUnavailable
+from gateways.port import GatewayNotFound, GatewayRefused, GatewayUnavailable
 from models.customers import locked_customer
 from models.invoices import Invoice, open_invoices_of
 from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
 from models.ledger import book
-from models.payments import Payment, attempts_of, newest_intent, payment_by_id, payment_of_invoice
+from models.payments import attempts_of, newest_intent, payment_by_id, payment_of_invoice
 from models.subscriptions import Subscription, ends_when_due, live_place
 from services.app import WORKER, Actor, ActorKind, App
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription
@@ -35,6 +36,8 @@ from services.customers import acting_customer
 from services.problems import gateway_unavailable, not_found
 from services.settling import settle
 from services.shielding import within_budget
+
+log = structlog.get_logger(__name__)
 
 _BATCH = 100
 
@@ -74,13 +77,15 @@ async def cancel_subscription(
 
 
 async def end_incomplete(app: App, subscription_id: str, why: Why) -> None:
-    """Give an unpaid first subscription up, unless its payment turns out to have succeeded."""
+    """Give an unpaid first subscription up, unless its payment turns out to have succeeded.
+
+    Raises UserProblem GATEWAY_UNAVAILABLE, PAYMENT_IN_PROGRESS.
+    """
     async with app.database.read() as session:
         seen = await session.get(Subscription, subscription_id)
     if seen is None or seen.status is not SubscriptionStatus.INCOMPLETE:
         return
-    fences = await _stop_collecting(app, seen, why)
-    await _end(app, seen, SubscriptionEvent.EXPIRE, _Cancellation(None, None, None), fences, why)
+    await _stop_and_end(app, seen, SubscriptionEvent.EXPIRE, _Cancellation(None, None, None), why)
 
 
 async def end_due_subscriptions(app: App) -> int:
@@ -109,10 +114,12 @@ async def _end_if_over(app: App, subscription_id: str, why: Why) -> bool:
             await end_incomplete(app, row.id, Why("incomplete_expired", why.actor, why.now))
             return True
         if _is_over(row, why) and row.status not in SUBSCRIPTION.final:
-            fences = await _stop_collecting(app, row, why)
-            return await _end(app, row, SubscriptionEvent.CANCEL, _Cancellation(None, None, None), fences, why)
-    except (GatewayUnavailable, GatewayRefused, UserProblem, LeaseLost):
+            ended, _ = await _stop_and_end(app, row, SubscriptionEvent.CANCEL, _Cancellation(None, None, None), why)
+            return ended
+    except UserProblem:
         return False  # The lease runs out and the row, still due, is tried again.
+    except Exception:  # One subscription's trouble must not keep the others waiting.
+        log.exception("subscription_not_ended", subscription=subscription_id)
     return False
 
 
@@ -151,15 +158,11 @@ async def _cancel_now(app: App, seen: Subscription, wish: _Cancellation, why: Wh
         raise _ended(seen)
     if wish.expected_version is not None and wish.expected_version != seen.version:
         raise VersionConflict(seen.version)
-    try:
-        fences = await _stop_collecting(app, seen, why)
-    except (GatewayUnavailable, GatewayRefused):
-        raise gateway_unavailable() from None
-    voided = next(iter(fences), None)
     # The version was compared before the gateway was called; what settled since is the payment that has to win.
     wish = _Cancellation(wish.reason, wish.comment, None)
     unpaid = seen.status is SubscriptionStatus.INCOMPLETE
-    ended = await _end(app, seen, SubscriptionEvent.EXPIRE if unpaid else SubscriptionEvent.CANCEL, wish, fences, why)
+    event = SubscriptionEvent.EXPIRE if unpaid else SubscriptionEvent.CANCEL
+    ended, voided = await _stop_and_end(app, seen, event, wish, why)
     if not ended:
         raise UserProblem(
             ErrorCode.INVALID_STATE,
@@ -173,12 +176,33 @@ async def _cancel_now(app: App, seen: Subscription, wish: _Cancellation, why: Wh
     return CancelOutcome(row, invoice)
 
 
-async def _stop_collecting(app: App, seen: Subscription, why: Why) -> dict[str, int]:
-    """Cancel the intents of open invoices at the gateway: the held payments and their fences.
+async def _stop_and_end(
+    app: App, seen: Subscription, event: SubscriptionEvent, wish: _Cancellation, why: Why
+) -> tuple[bool, str | None]:
+    """Whether it ended, and the first of the payments that were voided.
 
-    A payment that turns out to be paid is settled and not among them. Raises GatewayUnavailable, GatewayRefused.
+    Raises UserProblem GATEWAY_UNAVAILABLE, PAYMENT_IN_PROGRESS; whatever goes wrong, no payment stays held.
     """
     fences: dict[str, int] = {}
+    try:
+        await _stop_collecting(app, seen, fences, why)
+        return await _end(app, seen, event, wish, fences, why), next(iter(fences), None)
+    except BaseException as trouble:
+        for payment_id, fence in fences.items():
+            await let_go(app, payment_id, fence)
+        if isinstance(trouble, GatewayUnavailable | GatewayRefused):
+            raise gateway_unavailable() from None
+        if isinstance(trouble, LeaseLost):
+            raise _under_way() from None
+        raise
+
+
+async def _stop_collecting(app: App, seen: Subscription, fences: dict[str, int], why: Why) -> None:
+    """Cancel the intents of open invoices at the gateway; the payments held are noted in `fences`.
+
+    A payment that turns out to be paid is settled and not among them. Raises GatewayUnavailable, GatewayRefused,
+    LeaseLost, UserProblem.
+    """
     async with app.database.read() as session:
         invoices = await open_invoices_of(session, seen.id)
         payments = [await payment_of_invoice(session, invoice.id) for invoice in invoices]
@@ -190,23 +214,27 @@ async def _stop_collecting(app: App, seen: Subscription, why: Why) -> dict[str, 
             await wait_until_free(app, payment.id)
             fence = await hold(app, payment.id)
         if fence is None:
-            raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "A payment is under way; repeat this shortly.")
-        try:
-            paid = await _cancel_intent(app, payment, fence, why)
-        except BaseException:
-            await let_go(app, payment.id, fence)
-            raise
-        if not paid:
-            fences[payment.id] = fence
-    return fences
+            raise _under_way()
+        fences[payment.id] = fence
+        if await _cancel_intent(app, payment.id, fence, why):
+            await let_go(app, payment.id, fences.pop(payment.id))
 
 
-async def _cancel_intent(app: App, payment: Payment, fence: int, why: Why) -> bool:
+def _under_way() -> UserProblem:
+    return UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "A payment is under way; repeat this shortly.")
+
+
+async def _cancel_intent(app: App, payment_id: str, fence: int, why: Why) -> bool:
     """Whether the intent could no longer be canceled because it was paid."""
-    ref = await known_intent_ref(app, payment.id, fence)
+    ref = await known_intent_ref(app, payment_id, fence)
     if ref is None:
         return False
-    snapshot = await app.gateway.cancel_payment_intent(ref, idempotency_key=f"{payment.id}:cancel")
+    try:
+        # Each holder has a key of its own: the gateway would tell an old key's answer, of another intent or time.
+        snapshot = await app.gateway.cancel_payment_intent(ref, idempotency_key=f"{payment_id}:cancel:{fence}")
+    except GatewayNotFound:
+        log.warning("intent_gone_at_gateway", payment=payment_id)
+        return False  # What does not exist cannot be paid.
     if snapshot.status is IntentStatus.CANCELED:
         return False
     await settle(app, snapshot, cause=why.cause, actor=why.actor)

@@ -12,11 +12,11 @@ from services.settling import Holder, settle
 
 async def pay(
     app: App, payment_id: str, fence: int, snapshot: PaymentIntentSnapshot, wish: Try | None, why: Why
-) -> PaymentIntentSnapshot:
+) -> PaymentIntentSnapshot | None:
     """Try the card if there is one and the intent takes it; else settle by the intent's state. Gives the lease back.
 
-    The intent as last seen comes back. Raises GatewayUnavailable, GatewayRefused, LeaseLost, and UserProblem when the
-    gateway will not take the card at all.
+    The intent as it is afterwards comes back, None while the answer to a try is missing. Raises GatewayUnavailable,
+    GatewayRefused, LeaseLost, and UserProblem when the gateway will not take the card at all.
     """
     earlier = await _unanswered_attempt(app, payment_id)
     if earlier is not None:
@@ -31,10 +31,7 @@ async def pay(
     if wish is None or not _takes_card(snapshot, wish):
         await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
         return snapshot
-    if snapshot.latest_charge_ref is not None:
-        # What the browser tried before is recorded before a new try replaces it.
-        await settle(app, snapshot, cause=why.cause, actor=why.actor)
-    return await charge(app, payment_id, fence, snapshot.ref, wish, why) or snapshot
+    return await charge(app, payment_id, fence, snapshot.ref, wish, why)
 
 
 def _takes_card(snapshot: PaymentIntentSnapshot, wish: Try) -> bool:

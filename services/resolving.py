@@ -1,5 +1,7 @@
 """Asking the gateway about payments that have no end yet: unknown answers first, then those that wait."""
 
+import structlog
+
 from billing.charging import IntentStatus
 from billing.errors import UserProblem
 from billing.lifecycle import PAYMENT
@@ -16,6 +18,8 @@ from services.outcomes import PaymentOutcome, payment_outcome
 from services.problems import gateway_unavailable, not_found
 from services.settling import Holder, settle
 from services.shielding import within_budget
+
+log = structlog.get_logger(__name__)
 
 _BATCH = 100
 
@@ -38,10 +42,13 @@ async def _resolve_quietly(app: App, payment_id: str, fence: int) -> None:
     why = Why("sweep", WORKER, app.now())
     try:
         await resolve_payment(app, payment_id, fence, why)
-    except (GatewayUnavailable, GatewayRefused, UserProblem):
-        await let_go(app, payment_id, fence)
     except LeaseLost:
         return
+    except (GatewayUnavailable, GatewayRefused, UserProblem):
+        await let_go(app, payment_id, fence)
+    except Exception:
+        log.exception("payment_not_resolved", payment=payment_id)
+        await let_go(app, payment_id, fence)
 
 
 async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> PaymentIntentSnapshot | None:
@@ -118,6 +125,8 @@ async def _refresh(app: App, actor: Actor, subscription_id: str, payment_id: str
     except (GatewayUnavailable, GatewayRefused):
         await let_go(app, payment_id, fence)
         return await payment_outcome(app, subscription_id, payment_id, problems=[gateway_unavailable()])
+    except LeaseLost:
+        return await payment_outcome(app, subscription_id, payment_id)  # Whoever took over goes on.
     return await payment_outcome(app, subscription_id, payment_id, snapshot)
 
 

@@ -49,7 +49,7 @@ async def collect(app: App, payment_id: str, fence: int, *, trigger: str) -> boo
             return False
         customer, method = ready
         await ensure_gateway_account(app, customer)
-        snapshot = await open_intent(app, payment_id, fence)
+        snapshot = await open_intent(app, payment_id, fence, why)
         await pay(app, payment_id, fence, snapshot, Try(method, trigger, off_session=True, return_url=None), why)
     except (GatewayUnavailable, GatewayRefused, UserProblem):
         await _postpone(app, payment_id)

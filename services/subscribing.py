@@ -1,7 +1,7 @@
 """Subscribing: from a wish to a standing order, its first invoice and its first payment."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.calendar import Interval
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
-from billing.lifecycle import PAYMENT
+from billing.lifecycle import PAYMENT, PaymentStatus
 from billing.subscribing import Course, Terms, course
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
 from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
@@ -197,7 +197,7 @@ async def _collect_held(
     problems: list[UserProblem] = []
     try:
         await ensure_gateway_account(app, customer)
-        snapshot = await open_intent(app, payment_id, fence, is_new=is_new)
+        snapshot = await open_intent(app, payment_id, fence, why, is_new=is_new)
         card = decided.method and Try(decided.method, "purchase", off_session=False, return_url=wish.return_url)
         snapshot = await pay(app, payment_id, fence, snapshot, card, why)
     except GatewayUnavailable:
@@ -210,7 +210,10 @@ async def _collect_held(
         pass  # Whoever took over goes on; the rows tell how far it is.
     if problems:
         await let_go(app, payment_id, fence)
-    return await payment_outcome(app, decided.subscription_id, payment_id, snapshot, problems)
+    outcome = await payment_outcome(app, decided.subscription_id, payment_id, snapshot, problems)
+    if outcome.payment is not None and outcome.payment.status is PaymentStatus.CANCELED:
+        return replace(outcome, problems=[_ended_meanwhile()])
+    return outcome
 
 
 async def _plan(session: AsyncSession, wish: SubscribeWish) -> Plan:
@@ -276,6 +279,12 @@ def _already_subscribed() -> UserProblem:
     return UserProblem(
         ErrorCode.ALREADY_SUBSCRIBED,
         "There is a subscription to this product already; it is returned. Change or cancel that one.",
+    )
+
+
+def _ended_meanwhile() -> UserProblem:
+    return UserProblem(
+        ErrorCode.INVALID_STATE, "Another request ended this subscription before it was paid. Subscribe again."
     )
 
 

@@ -1,0 +1,72 @@
+"""Something that happens at a chosen moment of a step: right before or after one of its gateway calls."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from services.app import App
+
+Act = Callable[[], Awaitable[Any]]
+
+
+class _Watched:
+    """The gateway; `act` happens once, around the first call of `name`."""
+
+    def __init__(self, gateway: Any, name: str, *, before: Act | None, after: Act | None) -> None:
+        self._gateway, self._name = gateway, name
+        self._before, self._after = before, after
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._gateway, name)
+        if name != self._name or not asyncio.iscoroutinefunction(value):
+            return value
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            before, after, self._before, self._after = self._before, self._after, None, None
+            if before is not None:
+                await before()
+            try:
+                return await value(*args, **kwargs)
+            finally:
+                if after is not None:
+                    await after()
+
+        return call
+
+
+def just_before(app: App, call: str, act: Act) -> App:
+    """The same application, in which the act happens right before its first gateway call of that name."""
+    return replace(app, gateway=_Watched(app.gateway, call, before=act, after=None))
+
+
+def just_after(app: App, call: str, act: Act) -> App:
+    """The same application, in which the act happens right after its first such call, answered or not."""
+    return replace(app, gateway=_Watched(app.gateway, call, before=None, after=act))
+
+
+class _Interrupted:
+    """The database; the act happens once, right after the first commit."""
+
+    def __init__(self, database: Any, act: Act) -> None:
+        self._database = database
+        self._act: Act | None = act
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        async with self._database.write() as session:
+            yield session
+        act, self._act = self._act, None
+        if act is not None:
+            await act()
+
+
+def after_commit(app: App, act: Act) -> App:
+    """The same application, in which the act happens right after its first commit."""
+    return replace(app, database=_Interrupted(app.database, act))  # pyright: ignore[reportArgumentType]
