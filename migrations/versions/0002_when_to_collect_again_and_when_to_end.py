@@ -22,7 +22,6 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("cancel_at", sa.DateTime(timezone=True), nullable=True))
 
 
-
 def downgrade() -> None:
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
         batch_op.drop_column("cancel_at")
@@ -30,4 +29,3 @@ def downgrade() -> None:
     with op.batch_alter_table("payments", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_payments_collect_at"))
         batch_op.drop_column("collect_at")
-
