@@ -1,0 +1,31 @@
+"""The bench runs, and the page that keeps its table knows the same operations."""
+
+import re
+import subprocess
+import sys
+
+from bench.operations import OPERATIONS
+from tests.readme.processes import environment
+from tests.readme.snippets import ROOT
+
+NAMES = [operation.name for operation in OPERATIONS]
+_ROW = re.compile(r"^\| ([^|]+) \| \d+(?:/\d+)? \|((?: \d+\.\d \(\d+\.\d to \d+\.\d\) \|)+)$", re.MULTILINE)
+
+
+def rows(table: str) -> list[tuple[str, int]]:
+    """Each operation of a table and how many engines it was measured on."""
+    return [(row[1], row[2].count("|")) for row in _ROW.finditer(table)]
+
+
+def test_the_bench_compares_every_operation_with_a_route_that_answers_the_same() -> None:
+    command = [sys.executable, "-m", "bench", "--rounds", "2", "--engine", "sqlite"]
+    ran = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert rows(ran.stdout) == [(name, 1) for name in NAMES]
+    assert "`python -m bench --rounds 2 --seed 1 --engine sqlite`" in ran.stdout
+
+
+def test_the_page_keeps_a_table_of_the_same_operations_and_how_it_was_made() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert rows(page) == [(name, 2) for name in NAMES]
+    assert re.search(r"^`python -m bench --rounds \d+ --seed \d+`; Python 3\.", page, re.MULTILINE)
