@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from bootstrap import Installation
 
-cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Perennial: subscription billing behind GraphQL.")
+cli = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # variables hold tokens and client secrets
+)
 out = Console()
 err = Console(stderr=True)
 
@@ -32,6 +36,14 @@ class TokenRole(StrEnum):
 
 
 _TOKEN_USERS = {TokenRole.CUSTOMER: "demo-card", TokenRole.SUPPORT: "demo-support", TokenRole.ADMIN: "demo-admin"}
+
+
+@cli.callback()
+def begin() -> None:
+    """Perennial: subscription billing behind GraphQL."""
+    from logs import configure_logging
+
+    configure_logging(json=not sys.stderr.isatty())
 
 
 @cli.command()
@@ -49,7 +61,8 @@ def serve(
     from logs import configure_logging
     from server import create_app
 
-    configure_logging(json=not sys.stderr.isatty(), level="WARNING" if sys.stderr.isatty() else "INFO")
+    if sys.stderr.isatty():
+        configure_logging(json=False, level="WARNING")
     installation = build(settings)
     config = uvicorn.Config(
         create_app(installation),
@@ -58,6 +71,7 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # the guard alone decides whose word on the address counts
         timeout_graceful_shutdown=20,
         h11_max_incomplete_event_size=64 * 1024,
     )
@@ -79,10 +93,8 @@ def worker(
     """Do what is due: ask about unknown payments, work on webhooks, end what is over."""
     settings = _settings()
     from bootstrap import build
-    from logs import configure_logging
     from worker import Worker
 
-    configure_logging(json=not sys.stderr.isatty())
     installation = build(settings)
 
     async def run() -> None:

@@ -40,6 +40,7 @@ _SHAPES = re.compile(
     | \b(?:bearer|basic)\s+\S+                     # an authorization value
     | \b(?:sk|rk|pk)_(?:test|live)_\w+             # a Stripe key
     | \bwhsec_\w+                                  # a webhook secret
+    | \bprk_[0-9a-f]{12}_[\w-]+                    # an API key of ours
     | \b\w{2,6}_\w{3,}_secret_\w+                  # a client secret
     | [^\s@'"<>]+@[^\s@'"<>]+\.[^\s@'"<>]+         # an e-mail address
     | \b(?:\d[ -]?){12,18}\d\b                     # a card number
@@ -141,7 +142,9 @@ def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _describe_exc_info,
     ]
-    renderer = _render_json if json else structlog.dev.ConsoleRenderer()
+    # Its own default would draw a traceback with the values of every frame's variables.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer = _render_json if json else console
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -158,7 +161,7 @@ def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("httpx", "httpcore", "stripe", "sqlalchemy", "asyncio", "strawberry", "watchfiles"):
+    for name in ("httpx", "httpcore", "stripe", "sqlalchemy", "asyncio", "strawberry", "watchfiles", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()

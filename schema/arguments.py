@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from graphql import FieldNode, Node
+from graphql import FieldNode
 
 from schema.errors import DocumentError, RequestErrorCode
 
@@ -10,8 +10,8 @@ from schema.errors import DocumentError, RequestErrorCode
 def refuse_arguments(info: Any, message: str, *names: str) -> DocumentError:
     """The error BAD_USER_INPUT that blames those arguments of the field being resolved.
 
-    `info` is Strawberry's or graphql-core's. When none of them was given, the field's name is to blame.
+    `info` is Strawberry's or graphql-core's. When none of them was given, the field itself is to blame.
     """
     field: FieldNode = getattr(info, "_raw_info", info).field_nodes[0]
-    given: list[Node] = [argument for argument in field.arguments or () if argument.name.value in names]
-    return DocumentError(message, RequestErrorCode.BAD_USER_INPUT, given or [field.name])
+    given = [argument for argument in field.arguments or () if argument.name.value in names]
+    return DocumentError(message, RequestErrorCode.BAD_USER_INPUT, given or field)

@@ -45,10 +45,11 @@ class RequestErrorCode(StrEnum):
 
 
 class DocumentError(GraphQLError):
-    """A document or its variables refused by a rule of our own, with the code that says which."""
+    """A document, its variables or arguments refused by a rule of our own, with the code that says which."""
 
     def __init__(self, message: str, code: RequestErrorCode, nodes: Any = None, **details: Any) -> None:
         super().__init__(message, nodes, extensions={"code": code.value, **details})
+        self.code = code
 
 
 def refusal(code: RequestErrorCode, message: str) -> bytes:
@@ -62,6 +63,8 @@ def code_of(error: GraphQLError) -> RequestErrorCode:
     cause = _cause(error)
     if isinstance(cause, AccessDenied):
         return RequestErrorCode(cause.code)
+    if isinstance(cause, DocumentError):
+        return cause.code
     if isinstance(cause, GraphQLSyntaxError):
         return RequestErrorCode.GRAPHQL_PARSE_FAILED
     if error.path is None and error.extensions and "code" in error.extensions:
@@ -119,7 +122,7 @@ def _presented(error: GraphQLError, hide_suggestions: bool) -> dict[str, Any]:
         message = f"Internal error; quote request id {request_id} when you report it."
     else:
         message = error.message
-        if error.path is None:
+        if error.path is None or isinstance(_cause(error), DocumentError):
             extensions.update(error.extensions or {})
     extensions["requestId"] = request_id
     if hide_suggestions:

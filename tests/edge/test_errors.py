@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import sys
 
 import pytest
 import structlog
@@ -59,6 +60,21 @@ async def test_an_argument_that_turns_out_wrong_while_executing_is_the_clients_m
     text = "query($v: Int = 1) { double(value: $v) }"
     error = error_of(await toy.ask(text, variables={"v": None}))
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_document_error_that_a_resolver_raises_keeps_its_code_and_details(toy):
+    response = await toy.ask("{ hello picky }")
+    assert response.json()["data"] == {"hello": "hello world", "picky": None}
+    assert error_of(response) == {
+        "message": "taste: expected another one.",
+        "locations": [{"line": 1, "column": 9}],
+        "path": ["picky"],
+        "extensions": {
+            "code": "BAD_USER_INPUT",
+            "tastes": ["sweet"],
+            "requestId": response.headers["x-request-id"],
+        },
+    }
 
 
 async def test_long_messages_and_many_locations_are_shortened(toy):
@@ -155,6 +171,40 @@ def test_tracebacks_of_other_libraries_are_described_not_printed(written, json_l
     assert "builtins.ValueError" in written.getvalue()
     assert "canary" not in written.getvalue()
     assert "Traceback" not in written.getvalue()
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_the_variables_of_frames_are_never_printed(written, json_lines):
+    configure_logging(json=json_lines, stream=written)
+    client_secret = "pi_3canary_secret_" + "canary"
+
+    def charge(given: str) -> None:
+        held = {"secret": given}
+        raise RuntimeError(f"no answer for {len(held)} charge")
+
+    try:
+        charge(client_secret)
+    except RuntimeError as error:
+        structlog.get_logger("perennial.test").exception("charge failed")
+        structlog.get_logger("perennial.test").warning("charge failed again", exc_info=error)
+        logging.getLogger("library").exception("and again")
+    assert written.getvalue().count("no answer for 1 charge") == 3
+    assert "canary" not in written.getvalue()
+
+
+def test_the_console_renderer_left_with_an_exception_shows_no_variables(written):
+    """The pipeline describes exceptions before they come here; this is the net below it."""
+    configure_logging(json=False, stream=written)
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter)
+    render = handler.formatter.processors[-1]
+    try:
+        secret = "canary"
+        raise RuntimeError(f"{len(secret)} letters")
+    except RuntimeError:
+        drawn = render(logging.getLogger(), "error", {"event": "x", "exc_info": sys.exc_info()})
+    assert "6 letters" in str(drawn)
+    assert "canary" not in str(drawn)
 
 
 def test_the_servers_own_access_line_is_silenced_for_it_holds_the_query_string(written):

@@ -17,6 +17,7 @@ from clocks import ManualClock
 from guard import Guard, RouteRule, route_rules
 from resolvers.identity import AccessDenied, Identity, Role, TokenVerifier
 from schema.documents import GuardedSchema
+from schema.errors import DocumentError, RequestErrorCode
 from schema.transport import GraphQLApp
 from settings import Settings
 
@@ -128,6 +129,10 @@ class Query:
     @strawberry.field
     def wrong(self) -> int | None:
         return CANARY  # type: ignore[return-value]
+
+    @strawberry.field
+    def picky(self, taste: str | None = None) -> str | None:
+        raise DocumentError("taste: expected another one.", RequestErrorCode.BAD_USER_INPUT, tastes=["sweet"])
 
     @strawberry.field
     async def slow(self, info: ToyInfo, seconds: float) -> str:
