@@ -36,6 +36,10 @@ format: dev
 bench: dev
 	@$(BIN)/python -m bench
 
+# Long runs: what they print stands in docs/reliability.md with its seeds.
+soak: dev
+	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200; done
+
 explorer: $(EXPLORER)
 
 explorer-test: dev explorer

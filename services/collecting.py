@@ -95,8 +95,9 @@ async def open_intent(
         await settle(app, snapshot, cause=why.cause, actor=why.actor)
         if snapshot.status is not IntentStatus.CANCELED:
             return await _with_usage(app, payment, intent, snapshot, fence)
-        intent, is_new = await _next_intent(app, payment, intent, fence), True
-    snapshot = None if is_new else await _made_before(app, account.gateway_ref, intent)
+        # A database restored from a backup may know the canceled intent and not the one that followed it.
+        intent = await _next_intent(app, payment, intent, fence)
+    snapshot = None if is_new else await _made_before(app, account.gateway_ref, intent, invoice)
     if snapshot is None:
         snapshot = await app.gateway.create_payment_intent(
             customer_ref=account.gateway_ref,
@@ -120,19 +121,25 @@ async def known_intent_ref(app: App, payment_id: str, fence: int) -> str | None:
         payment = await payment_by_id(session, payment_id)
         intent = await newest_intent(session, payment_id)
         account = payment and await gateway_account(session, payment.customer_id, app.gateway.platform)
-    if intent is None or account is None or intent.gateway_ref is not None:
+        invoice = payment and await session.get(Invoice, payment.invoice_id)
+    if intent is None or account is None or invoice is None or intent.gateway_ref is not None:
         return intent.gateway_ref if intent else None
-    snapshot = await _made_before(app, account.gateway_ref, intent)
+    snapshot = await _made_before(app, account.gateway_ref, intent, invoice)
     if snapshot is None:
         return None
     await _save_reference(app, payment_id, intent.id, snapshot, fence)
     return snapshot.ref
 
 
-async def _made_before(app: App, customer_ref: str, intent: CollectionIntent) -> PaymentIntentSnapshot | None:
-    """An intent that an earlier process made and could not save; keys may be forgotten, the gateway's list is not."""
+async def _made_before(
+    app: App, customer_ref: str, intent: CollectionIntent, invoice: Invoice
+) -> PaymentIntentSnapshot | None:
+    """An intent that an earlier process made and could not save; keys may be forgotten, the gateway's list is not.
+
+    Looked for since the period's start, not the row's making: after a restore the invoice is written a second time.
+    """
     found = await app.gateway.find_payment_intents(
-        customer_ref=customer_ref, invoice_id=intent.invoice_id, created_since=intent.created_at - _LOOK_BACK
+        customer_ref=customer_ref, invoice_id=invoice.id, created_since=invoice.period_start - _LOOK_BACK
     )
     async with app.database.read() as session:
         for snapshot in found:
@@ -283,8 +290,8 @@ async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: 
         payment.payment_method_id = wish.method.id
         payment.return_url = wish.return_url
         payment.collect_at = None
-        payment.due_at = next_question(app, payment)
         move_payment(session, payment, PaymentEvent.START_ATTEMPT, why)
+        payment.due_at = next_question(app, payment)
         return attempt
 
 

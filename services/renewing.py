@@ -48,7 +48,7 @@ async def _renew(app: App, subscription_id: str, fence: int, why: Why) -> bool:
     except LeaseLost:
         return False
     if held is not None:
-        await collect(app, *held, trigger="renewal")
+        await collect(app, *held)
     return True
 
 

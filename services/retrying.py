@@ -8,9 +8,9 @@ from datetime import timedelta
 from billing.errors import UserProblem
 from billing.lifecycle import PAYMENT
 from gateways.port import GatewayRefused, GatewayUnavailable
-from models.customers import Customer, PaymentMethod
+from models.customers import Customer
 from models.leases import LeaseLost, claim, release
-from models.payments import Payment, payment_by_id, payments_to_collect
+from models.payments import Payment, attempts_of, payment_by_id, payments_to_collect
 from models.subscriptions import Subscription
 from services.app import WORKER, App
 from services.arrears import effective_method
@@ -33,11 +33,11 @@ async def collect_due_payments(app: App) -> int:
         async with app.database.write() as session:
             fence = await claim(session, Payment, payment_id, machine_now=app.machine_now())
         if fence is not None:
-            tried += await collect(app, payment_id, fence, trigger="payment_method_updated")
+            tried += await collect(app, payment_id, fence)
     return tried
 
 
-async def collect(app: App, payment_id: str, fence: int, *, trigger: str) -> bool:
+async def collect(app: App, payment_id: str, fence: int) -> bool:
     """Try the effective card once, off session, under the held lease; whether it was tried.
 
     A gateway that is away leaves the payment due in a minute.
@@ -59,8 +59,8 @@ async def collect(app: App, payment_id: str, fence: int, *, trigger: str) -> boo
     return True
 
 
-async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, PaymentMethod] | None:
-    """The customer and the card to try; None, and the payment put aside, when there is nothing to try it with."""
+async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try] | None:
+    """The customer and what to try; None, and the payment put aside, when there is nothing to try it with."""
     async with app.database.write() as session:
         payment = await payment_by_id(session, payment_id)
         if payment is None or payment.fence != fence:
@@ -69,7 +69,9 @@ async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Pay
         customer = await session.get_one(Customer, payment.customer_id)
         method = await effective_method(session, subscription, customer)
         if method is not None and payment.status not in PAYMENT.final:
-            return customer, method
+            tried = await attempts_of(session, [payment_id])
+            trigger = "payment_method_updated" if tried else "renewal"
+            return customer, Try(method, trigger, off_session=True, return_url=None)
         payment.collect_at = None
         release(payment, due_at=next_question(app, payment))
         return None
