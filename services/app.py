@@ -1,12 +1,13 @@
 """What a step works with, put together by bootstrap; and who asks for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from clocks import Clock
 from gateways.port import CardBrowser, PaymentGateway
 from models.database import Database
+from services.scopes import Scope
 
 
 @dataclass(frozen=True)
@@ -14,8 +15,8 @@ class App:
     """Concrete parts behind plain names.
 
     `timezone` is the IANA zone of new customers, `grace` how long PAST_DUE keeps access, `gateway_budget` the time
-    that a request spends on gateway calls before it answers PAYMENT_OUTCOME_UNKNOWN. `browser` plays the customer's
-    browser and exists with the sandbox only.
+    that a request spends on gateway calls before it answers PAYMENT_OUTCOME_UNKNOWN. `api_key_key` is what digests of
+    API keys are made with. `browser` plays the customer's browser and exists with the sandbox only.
     """
 
     database: Database
@@ -25,6 +26,7 @@ class App:
     timezone: str
     grace: timedelta
     gateway_budget: timedelta
+    api_key_key: bytes = field(repr=False)
     browser: CardBrowser | None = None
 
     def now(self) -> datetime:
@@ -47,19 +49,30 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who causes a step. `user_id` is the token's subject; `email` and `name` are what the token says of a person."""
+    """Who causes a step. `user_id` is the token's subject; `email` and `name` are what the token says of a person.
+
+    A SERVICE has a key's id and scopes instead.
+    """
 
     kind: ActorKind
     user_id: str | None = None
     email: str | None = None
     name: str | None = None
+    api_key_id: str | None = None
+    scopes: frozenset[Scope] = frozenset()
 
     @property
     def is_staff(self) -> bool:
         return self.kind in (ActorKind.SUPPORT, ActorKind.ADMIN)
 
+    @property
+    def acts_for_customers(self) -> bool:
+        """Whether it may name the customer that a step is about. Which steps those are, the access table says."""
+        return self.is_staff or (self.kind is ActorKind.SERVICE and Scope.ACT_FOR_CUSTOMER in self.scopes)
+
     def __str__(self) -> str:
-        return f"{self.kind}:{self.user_id}" if self.user_id else str(self.kind)
+        who = self.user_id or self.api_key_id
+        return f"{self.kind}:{who}" if who else str(self.kind)
 
 
 WORKER = Actor(ActorKind.WORKER)

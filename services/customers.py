@@ -50,9 +50,9 @@ async def ensure_customer(app: App, actor: Actor) -> Customer:
 
 
 async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Customer:
-    """The customer that a step is about: one's own, or the one that staff names.
+    """The customer that a step is about: one's own, or the one that staff or an application's back end names.
 
-    Raises NOT_PERMITTED when a customer names any other, REQUIRED when staff names none.
+    Raises NOT_PERMITTED when a customer names any other, REQUIRED when nobody is named who has to be.
     """
     if actor.kind is ActorKind.CUSTOMER:
         own = await ensure_customer(app, actor)
@@ -61,6 +61,8 @@ async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Cu
                 ErrorCode.NOT_PERMITTED, "Customers act for themselves: leave customerId out.", ["customerId"]
             )
         return own
+    if not actor.acts_for_customers:
+        raise UserProblem(ErrorCode.NOT_PERMITTED, "This caller does not act for customers.", ["customerId"])
     if customer_id is None:
         if actor.user_id is not None and actor.kind is ActorKind.ADMIN:
             return await ensure_customer(app, actor)
@@ -70,6 +72,11 @@ async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Cu
     if customer is None:
         raise not_found("customer", "customerId")
     return customer
+
+
+async def may_act_for(app: App, actor: Actor, customer_id: str) -> bool:
+    """Whether a step about that customer's rows is this actor's: its own, or anybody's for those who act for others."""
+    return actor.acts_for_customers or (await acting_customer(app, actor, None)).id == customer_id
 
 
 async def ensure_gateway_account(app: App, customer: Customer) -> str:

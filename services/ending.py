@@ -32,7 +32,7 @@ from models.subscriptions import Subscription, ends_when_due, live_place
 from services.app import WORKER, Actor, ActorKind, App
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription
 from services.collecting import hold, known_intent_ref, let_go, wait_until_free
-from services.customers import acting_customer
+from services.customers import may_act_for
 from services.problems import gateway_unavailable, not_found
 from services.settling import settle
 from services.shielding import within_budget
@@ -67,7 +67,7 @@ async def cancel_subscription(
     """
     async with app.database.read() as session:
         seen = await session.get(Subscription, subscription_id)
-    if seen is None or not await _may_act(app, actor, seen.customer_id):
+    if seen is None or not await may_act_for(app, actor, seen.customer_id):
         raise not_found("subscription", "subscriptionId")
     wish = _Cancellation(reason, comment, expected_version)
     why = Why("cancelSubscription", actor, app.now())
@@ -310,7 +310,3 @@ async def _locked(session: AsyncSession, seen: Subscription, expected_version: i
 
 def _ended(row: Subscription) -> UserProblem:
     return UserProblem(ErrorCode.INVALID_STATE, f"The subscription is {row.status} already.", ["subscriptionId"])
-
-
-async def _may_act(app: App, actor: Actor, customer_id: str) -> bool:
-    return actor.is_staff or (await acting_customer(app, actor, None)).id == customer_id

@@ -13,7 +13,7 @@ from models.subscriptions import Subscription
 from services.app import WORKER, Actor, App
 from services.changes import Why
 from services.collecting import answer_attempt, hold, known_intent_ref, let_go, wait_until_free
-from services.customers import acting_customer
+from services.customers import may_act_for
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.problems import gateway_unavailable, not_found
 from services.settling import Holder, settle
@@ -105,7 +105,7 @@ async def refresh_payment(app: App, actor: Actor, subscription_id: str, payment_
     async with app.database.read() as session:
         subscription = await session.get(Subscription, subscription_id)
         payment = await payment_by_id(session, payment_id) if payment_id else None
-    if subscription is None or not await _may_see(app, actor, subscription.customer_id):
+    if subscription is None or not await may_act_for(app, actor, subscription.customer_id):
         raise not_found("subscription", "subscriptionId")
     if payment_id is not None and (payment is None or payment.subscription_id != subscription.id):
         raise not_found("payment", "paymentId")
@@ -128,7 +128,3 @@ async def _refresh(app: App, actor: Actor, subscription_id: str, payment_id: str
     except LeaseLost:
         return await payment_outcome(app, subscription_id, payment_id)  # Whoever took over goes on.
     return await payment_outcome(app, subscription_id, payment_id, snapshot)
-
-
-async def _may_see(app: App, actor: Actor, customer_id: str) -> bool:
-    return actor.is_staff or (await acting_customer(app, actor, None)).id == customer_id

@@ -42,15 +42,15 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
 
     A gateway that is away leaves the payment due in a minute.
     """
-    why = Why(trigger, WORKER, app.now())
     try:
         ready = await _prepare(app, payment_id, fence)
         if ready is None:
             return False
-        customer, method = ready
+        customer, wish = ready
+        why = Why(wish.trigger, WORKER, app.now())
         await ensure_gateway_account(app, customer)
         snapshot = await open_intent(app, payment_id, fence, why)
-        await pay(app, payment_id, fence, snapshot, Try(method, trigger, off_session=True, return_url=None), why)
+        await pay(app, payment_id, fence, snapshot, wish, why)
     except (GatewayUnavailable, GatewayRefused, UserProblem):
         await _postpone(app, payment_id)
         return False
