@@ -27,9 +27,12 @@ from models.customers import (
 from models.subscriptions import Subscription, pinned_subscriptions
 from services.app import Actor, App
 from services.customers import acting_customer, ensure_gateway_account
+from services.idempotency import scope_of
 from services.problems import CardDeclined, gateway_unavailable, not_found
 from services.shielding import within_budget
 from services.wallets import drop_card, keep_card, make_default
+
+_ENDED = frozenset((IntentStatus.SUCCEEDED, IntentStatus.CANCELED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ async def create_setup_intent(
     """Begin saving a card; the browser finishes it with the client secret. Raises UserProblem."""
     customer = await acting_customer(app, actor, customer_id)
     row_id = new_id("setup_intent")
-    key = f"setup:{customer.id}:{idempotency_key}" if idempotency_key else row_id
+    key = scope_of(actor, customer.id, "createSetupIntent", idempotency_key) if idempotency_key else row_id
 
     async def run() -> SetupIntentView:
         account = await ensure_gateway_account(app, customer)
@@ -175,6 +178,8 @@ async def _follow(
         method = await keep_by_ref(app, customer_id, snapshot.payment_method_ref)
     now = app.now()
     async with app.database.write() as session:
+        # The request that made it and the news of it come at the same moment.
+        await locked_customer(session, customer_id)
         row = await setup_intent_of(session, snapshot.ref)
         if row is None:
             row = SetupIntentRow(
@@ -187,6 +192,9 @@ async def _follow(
                 updated_at=now,
             )
             session.add(row)
+        row.return_url = row.return_url or return_url
+        if row.status in _ENDED and row.status is not snapshot.status:
+            return row  # What says otherwise was read before it ended.
         if row.status is not snapshot.status or (method and row.payment_method_id != method.id):
             row.status = snapshot.status
             row.payment_method_id = method.id if method else row.payment_method_id

@@ -5,13 +5,14 @@ import secrets
 from sqlalchemy.exc import IntegrityError
 
 from billing.errors import ErrorCode, UserProblem
-from gateways.port import GatewayUnavailable
+from gateways.port import GatewayRefused, GatewayUnavailable
 from models.base import new_id
 from models.customers import Customer, GatewayAccount, customer_of_user, gateway_account
 from models.database import is_unique_violation
 from services.app import Actor, ActorKind, App
 from services.problems import gateway_unavailable, not_found
 
+_LONGEST_NAME = 250
 _PREFIX_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
@@ -29,7 +30,7 @@ async def ensure_customer(app: App, actor: Actor) -> Customer:
         id=new_id("customer"),
         user_id=user_id,
         email=actor.email,
-        name=actor.name,
+        name=actor.name[:_LONGEST_NAME] if actor.name else None,
         timezone=app.timezone,
         invoice_prefix="".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(10)),
         created_at=now,
@@ -83,7 +84,8 @@ async def ensure_gateway_account(app: App, customer: Customer) -> str:
     """The customer's reference at the gateway, made there when missing.
 
     The key is new each minute: a gateway may keep a fault as a key's answer for a day, and then the key is of no use.
-    At worst a customer without cards is left behind there. Raises UserProblem GATEWAY_UNAVAILABLE.
+    At worst a customer without cards is left behind there. Raises UserProblem GATEWAY_UNAVAILABLE, and INVALID_STATE
+    when the gateway does not take the customer.
     """
     async with app.database.read() as session:
         account = await gateway_account(session, customer.id, app.gateway.platform)
@@ -99,6 +101,9 @@ async def ensure_gateway_account(app: App, customer: Customer) -> str:
         )
     except GatewayUnavailable:
         raise gateway_unavailable() from None
+    except GatewayRefused as refusal:
+        # Whoever wrote the token's claims can put it right: an e-mail address that is none, for example.
+        raise UserProblem(ErrorCode.INVALID_STATE, f"The gateway does not take this customer: {refusal}") from None
     try:
         async with app.database.write() as session:
             session.add(

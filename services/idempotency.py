@@ -8,11 +8,14 @@ from typing import Any
 
 import orjson
 from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
+from billing.lifecycle import PAYMENT
 from models.database import is_unique_violation
 from models.idempotency import IdempotencyRecord, idempotency_record
 from models.leases import LEASE
+from models.payments import payment_by_id
 from services.app import Actor, App
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.resolving import live_snapshot
@@ -33,15 +36,19 @@ async def once(
 ) -> PaymentOutcome:
     """Run the step, or answer as the first run under this key did, read again from the rows.
 
-    Raises IDEMPOTENCY_CONFLICT for other input, PAYMENT_IN_PROGRESS when the first run outlasts this request. A step
-    that raised is forgotten: it has begun nothing.
+    A run that did not get through is taken up again as long as its payment has not ended; a step that raised is
+    forgotten: it has begun nothing. Raises IDEMPOTENCY_CONFLICT for other input, PAYMENT_IN_PROGRESS when the first
+    run outlasts this request.
     """
     if not 1 <= len(key) <= _MAX_KEY:
         raise UserProblem(ErrorCode.INVALID, f"idempotencyKey has 1 to {_MAX_KEY} characters.", ["idempotencyKey"])
-    scope = _digest([str(actor), customer_id, mutation, key])
+    scope = scope_of(actor, customer_id, mutation, key)
     wanted = _digest({name: value for name, value in wish.items() if name not in _NOT_INPUT})
-    if not await _begin(app, scope, wanted):
-        return await _first_answer(app, scope)
+    deadline = asyncio.get_running_loop().time() + app.gateway_budget.total_seconds()
+    while not await _begin(app, scope, wanted):
+        answer = await _first_answer(app, scope, deadline)
+        if answer is not None:
+            return await _told_again(app, answer)
     try:
         outcome = await run()
     except UserProblem:
@@ -51,8 +58,13 @@ async def once(
     return outcome
 
 
+def scope_of(actor: Actor, customer_id: str, mutation: str, key: str) -> str:
+    """Whose key it is, in 64 characters: another caller's, customer's or mutation's equal key is another one."""
+    return _digest([str(actor), customer_id, mutation, key])
+
+
 async def _begin(app: App, scope: str, wanted: str) -> bool:
-    """Whether this request is the one to run: the first, or the successor of one that died."""
+    """Whether this request is the one to run: the first, or the successor of one that died or did not get through."""
     now, machine_now = app.now(), app.machine_now()
     try:
         async with app.database.write() as session:
@@ -77,7 +89,8 @@ async def _begin(app: App, scope: str, wanted: str) -> bool:
                     "This idempotency key was used with other input. Use a new key for a new request.",
                     ["idempotencyKey"],
                 )
-            if record.answer is None and (record.leased_until is None or record.leased_until <= machine_now):
+            is_free = record.leased_until is None or record.leased_until <= machine_now
+            if is_free and (record.answer is None or await _goes_on(session, record.answer)):
                 record.leased_until = machine_now + LEASE
                 return True
             return False
@@ -87,29 +100,43 @@ async def _begin(app: App, scope: str, wanted: str) -> bool:
         return await _begin(app, scope, wanted)
 
 
-async def _first_answer(app: App, scope: str) -> PaymentOutcome:
+_NOT_THROUGH = frozenset(
+    (ErrorCode.GATEWAY_UNAVAILABLE, ErrorCode.PAYMENT_IN_PROGRESS, ErrorCode.PAYMENT_OUTCOME_UNKNOWN)
+)
+# These are read again from the rows: they may have been overcome since, and they carry rows themselves.
+_TOLD_BY_ROWS = _NOT_THROUGH | {ErrorCode.CARD_DECLINED, ErrorCode.PAYMENT_ACTION_REQUIRED}
+
+
+async def _goes_on(session: AsyncSession, answer: Mapping[str, Any]) -> bool:
+    """Whether the run that answered this did not get through, and its payment has not ended in another way since."""
+    if not any(ErrorCode(problem["code"]) in _NOT_THROUGH for problem in answer["problems"]):
+        return False
+    payment = await payment_by_id(session, answer["payment"]) if answer["payment"] else None
+    return payment is None or payment.status not in PAYMENT.final
+
+
+async def _first_answer(app: App, scope: str, deadline: float) -> Mapping[str, Any] | None:
+    """What the present run answers; None when it has left the key to the next one."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + app.gateway_budget.total_seconds()
     while loop.time() < deadline:
         async with app.database.read() as session:
             record = await session.get(IdempotencyRecord, scope)
-        if record is not None and record.answer is not None:
-            answer = record.answer
-            snapshot = await live_snapshot(app, answer["payment"]) if answer["payment"] else None
-            problems = [
-                UserProblem(ErrorCode(p["code"]), p["message"], p["field"])
-                for p in answer["problems"]
-                if ErrorCode(p["code"]) not in _TOLD_BY_ROWS
-            ]
-            return await payment_outcome(app, answer["subscription"], answer["payment"], snapshot, problems)
+        if record is None or record.leased_until is None:
+            return record.answer if record is not None else None
+        if record.leased_until <= app.machine_now():
+            return None
         await asyncio.sleep(0.05)
     raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "The first request with this key is still at work; ask shortly.")
 
 
-# These are read again from the rows: they may have been overcome since, and they carry rows themselves.
-_TOLD_BY_ROWS = frozenset(
-    (ErrorCode.CARD_DECLINED, ErrorCode.PAYMENT_ACTION_REQUIRED, ErrorCode.PAYMENT_OUTCOME_UNKNOWN)
-)
+async def _told_again(app: App, answer: Mapping[str, Any]) -> PaymentOutcome:
+    snapshot = await live_snapshot(app, answer["payment"]) if answer["payment"] else None
+    problems = [
+        UserProblem(ErrorCode(problem["code"]), problem["message"], problem["field"])
+        for problem in answer["problems"]
+        if ErrorCode(problem["code"]) not in _TOLD_BY_ROWS
+    ]
+    return await payment_outcome(app, answer["subscription"], answer["payment"], snapshot, problems)
 
 
 async def _finish(app: App, scope: str, outcome: PaymentOutcome) -> None:

@@ -16,7 +16,7 @@ from gateways.port import (
     PaymentIntentSnapshot,
     SetupIntentSnapshot,
 )
-from models.customers import PaymentMethod, setup_intent_of
+from models.customers import PaymentMethod, payment_method_of, setup_intent_of
 from models.payments import Payment, intent_of, payment_by_id
 from services.app import App
 from services.cards import SetupIntentView
@@ -39,13 +39,13 @@ class BrowserOutcome:
 
 async def confirm_payment_intent(app: App, *, client_secret: str, card: CardInput) -> BrowserOutcome:
     """Type a card into the payment form. Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE."""
-    card = await _with_gateway_ref(app, card)
+    card = await _with_gateway_ref(app, client_secret, card)
     return await _seen(app, _browser(app).confirm_payment_intent(client_secret, card, return_url=_RETURN_URL))
 
 
 async def confirm_setup_intent(app: App, *, client_secret: str, card: CardInput) -> BrowserOutcome:
     """Type a card into the form that saves it. Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE."""
-    card = await _with_gateway_ref(app, card)
+    card = await _with_gateway_ref(app, client_secret, card)
     return await _seen(app, _browser(app).confirm_setup_intent(client_secret, card, return_url=_RETURN_URL))
 
 
@@ -96,13 +96,23 @@ def _declined(snapshot: PaymentIntentSnapshot | SetupIntentSnapshot, payment: Pa
     return [CardDeclined(snapshot.last_problem, payment)]
 
 
-async def _with_gateway_ref(app: App, card: CardInput) -> CardInput:
-    """A saved card may be named by our id; the gateway judges whose it is by the client secret."""
-    if card.payment_method_ref is None:
+async def _with_gateway_ref(app: App, client_secret: str, card: CardInput) -> CardInput:
+    """A saved card may be named by our id. One that is somebody else's is as good as none: NOT_FOUND."""
+    named = card.payment_method_ref
+    if named is None:
         return card
+    intent_ref = client_secret.partition("_secret_")[0]
+    platform = app.gateway.platform
     async with app.database.read() as session:
-        row = await session.get(PaymentMethod, card.payment_method_ref)
-    return replace(card, payment_method_ref=row.gateway_ref) if row else card
+        row = await session.get(PaymentMethod, named) or await payment_method_of(session, platform, named)
+        if row is None:
+            return card
+        intent = await intent_of(session, platform, intent_ref)
+        payment = await payment_by_id(session, intent.payment_id) if intent else None
+        owned = payment or await setup_intent_of(session, intent_ref)
+    if owned is None or owned.customer_id != row.customer_id:
+        raise not_found("payment method", "paymentMethodId")
+    return replace(card, payment_method_ref=row.gateway_ref)
 
 
 def _browser(app: App) -> CardBrowser:
