@@ -73,6 +73,10 @@ class Call:
         if previous := _former(before, record.body):
             self.announce(kind, record.body, previous)
 
+    def plan(self, duty: str, record: Record, seconds: int) -> None:
+        """Let the sandbox act on `record` by itself, so many seconds of the billing clock from now."""
+        self.unit.plan(duty, record.id, self.second + seconds)
+
     async def page(self, listing: Listing, url: str) -> Body:
         """A list answer, honouring limit and cursors."""
         params = self.params

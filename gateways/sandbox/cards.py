@@ -19,6 +19,24 @@ class Asks(StrEnum):
     WHEN_REQUESTED = "when_requested"
 
 
+class Refunding(StrEnum):
+    """What becomes of money sent back to a card."""
+
+    ARRIVES = "arrives"
+    ARRIVES_LATER = "arrives_later"
+    FAILS_LATER = "fails_later"
+
+
+@dataclass(frozen=True)
+class Objection:
+    """A dispute that every charge of a card brings: its reason, the network's code for it, and whether the bank only
+    inquires before it takes the money back."""
+
+    reason: str
+    network_code: str
+    inquiry: bool = False
+
+
 @dataclass(frozen=True)
 class Decline:
     """Why an issuer said no. `code` is the class, `decline_code` the reason, `advice` what to do next."""
@@ -87,6 +105,8 @@ class Card:
     decline: Decline | None = None
     asks: Asks = Asks.NEVER
     cvc_check: str = "pass"
+    objection: Objection | None = None
+    refunding: Refunding = Refunding.ARRIVES
 
 
 def _refused(number: str, token: str, decline: Decline) -> Card:
@@ -127,11 +147,15 @@ CARDS = (
     Card("4000008400001280", "pm_card_threeDSecureRequiredProcessingError", decline=GENERIC),
     Card("4000000000003055", "pm_card_threeDSecureOptional", asks=Asks.WHEN_REQUESTED),
     Card("4000000000003097", "pm_card_threeDSecureOptionalProcessingError"),
-    Card("4000000000000259", "pm_card_createDispute"),
-    Card("4000000000002685", "pm_card_createDisputeProductNotReceived"),
-    Card("4000000000001976", "pm_card_createDisputeInquiry"),
-    Card("4000000000007726", "pm_card_pendingRefund"),
-    Card("4000000000005126", "pm_card_refundFail"),
+    Card("4000000000000259", "pm_card_createDispute", objection=Objection("fraudulent", "10.4")),
+    Card(
+        "4000000000002685",
+        "pm_card_createDisputeProductNotReceived",
+        objection=Objection("product_not_received", "13.1"),
+    ),
+    Card("4000000000001976", "pm_card_createDisputeInquiry", objection=Objection("fraudulent", "10", inquiry=True)),
+    Card("4000000000007726", "pm_card_pendingRefund", refunding=Refunding.ARRIVES_LATER),
+    Card("4000000000005126", "pm_card_refundFail", refunding=Refunding.FAILS_LATER),
     Card("4100000000000019", "pm_card_radarBlock", decline=BLOCKED),
     Card("4000000000000101", "pm_card_cvcCheckFail", cvc_check="fail"),
 )

@@ -41,18 +41,32 @@ def check_currency(currency: str, param: str = "currency") -> str:
     return lowered
 
 
-def check_amount(amount: int, currency: str) -> None:
-    """Refuses what Stripe would not charge: too small, too large, or finer than the currency goes."""
+def check_step(amount: int, currency: str) -> None:
+    """Refuses an amount finer than the currency goes."""
     step = 10 if currency in THREE_DECIMAL else 100 if currency in WHOLE_UNITS_ONLY else 1
     if amount % step:
         message = f"Invalid amount: amounts in {currency} must be divisible by {step}."
         raise invalid(message, "amount", "parameter_invalid_integer")
+
+
+def check_amount(amount: int, currency: str) -> None:
+    """Refuses what Stripe would not charge: too small, too large, or finer than the currency goes."""
+    check_step(amount, currency)
     if amount > MOST:
         raise ApiError(400, f"Amount must be no more than {MOST}.", code="amount_too_large", param="amount")
     least = LEAST_AMOUNT.get(currency, 1)
     if amount < least:
         message = f"Amount must be at least {written(least, currency)} {currency}"
         raise ApiError(400, message, code="amount_too_small", param="amount")
+
+
+_SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+
+
+def priced(amount: int, currency: str) -> str:
+    """The amount with its currency, as messages name it: "$12.50", "12.50 aed"."""
+    sign = _SIGNS.get(currency)
+    return f"{sign}{written(amount, currency)}" if sign else f"{written(amount, currency)} {currency}"
 
 
 def written(amount: int, currency: str) -> str:

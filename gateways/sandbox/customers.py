@@ -62,6 +62,12 @@ async def delete(call: Call) -> Body:
     return {"id": customer.id, "object": "customer", "deleted": True}
 
 
+async def delete_discount(call: Call) -> Body:
+    """Customers get no discounts here: coupons are redeemed by whoever bills."""
+    customer = await call.addressed("customer", "customer")
+    raise ApiError(404, f"No active discount for customer: {customer.id}", code="resource_missing")
+
+
 async def list_all(call: Call) -> Body:
     return await call.page(Listing("customer", lookup=call.params.get("email")), "/v1/customers")
 

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import httpx
@@ -62,7 +62,8 @@ def _ms(instant: datetime) -> int:
 
 
 class Deliveries:
-    """Sends what is queued in a store. Several processes may do so at once: each delivery is leased."""
+    """Sends what is queued in a store. Several processes may do so at once: each delivery is leased. `look` is called
+    before each pass: time may have brought new events."""
 
     def __init__(
         self,
@@ -70,9 +71,10 @@ class Deliveries:
         system_clock: Callable[[], datetime],
         faults: Faults,
         transport: httpx.AsyncBaseTransport | None,
+        look: Callable[[], Awaitable[None]],
     ) -> None:
         self._store, self._clock, self._faults = store, system_clock, faults
-        self._transport = transport
+        self._transport, self._look = transport, look
         self._client: httpx.AsyncClient | None = None
         self._news = asyncio.Event()
 
@@ -87,6 +89,7 @@ class Deliveries:
 
     async def deliver_due(self) -> int:
         """Try everything that was due when the pass began; the number of attempts made."""
+        await self._look()
         began_ms, attempts = _ms(self._clock()), 0
         shuffled = self._faults.take("", Fault.WEBHOOKS_SHUFFLED) is not None
         while batch := await self._store.claim_due(began_ms, LEASE_MS, BATCH):

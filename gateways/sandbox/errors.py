@@ -78,6 +78,11 @@ NOUNS = {
     "payment_intent": "payment_intent",
     "setup_intent": "setupintent",
     "charge": "charge",
+    "coupon": "coupon",
+    "promotion_code": "promotion code",
+    "refund": "refund",
+    "dispute": "dispute",
+    "balance_transaction": "balance transaction",
     "event": "event",
     "webhook_endpoint": "webhook endpoint",
 }
@@ -87,6 +92,10 @@ def no_such(kind: str, identity: str, param: str, *, in_path: bool) -> ApiError:
     """404 when the object is the one in the address, 400 when a parameter names it."""
     message = f"No such {NOUNS.get(kind, kind)}: '{identity}'"
     return ApiError(404 if in_path else 400, message, code="resource_missing", param=param)
+
+
+def already_exists(message: str, param: str) -> ApiError:
+    return ApiError(400, message, code="resource_already_exists", param=param)
 
 
 def unrecognized_url(method: str, path: str) -> ApiError:

@@ -3,6 +3,7 @@
 Owns: the log of the last 30 days, and webhook endpoints. Does not own: sending (deliveries.py).
 """
 
+import re
 from datetime import timedelta
 
 from gateways.sandbox import shapes
@@ -13,10 +14,20 @@ from gateways.sandbox.store import DELETED, Listing, Record
 LOG_KEPT = timedelta(days=30)
 KINDS = (
     "charge.captured",
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "charge.expired",
     "charge.failed",
+    "charge.refund.updated",
     "charge.refunded",
     "charge.succeeded",
     "charge.updated",
+    "coupon.created",
+    "coupon.deleted",
+    "coupon.updated",
     "customer.created",
     "customer.deleted",
     "customer.updated",
@@ -28,14 +39,22 @@ KINDS = (
     "payment_intent.requires_action",
     "payment_intent.succeeded",
     "payment_method.attached",
+    "payment_method.automatically_updated",
     "payment_method.detached",
     "payment_method.updated",
+    "promotion_code.created",
+    "promotion_code.updated",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
     "setup_intent.canceled",
     "setup_intent.created",
     "setup_intent.requires_action",
     "setup_intent.setup_failed",
     "setup_intent.succeeded",
 )
+_EVENT_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+MOST_ENDPOINTS = 16
 
 
 async def retrieve(call: Call) -> Body:
@@ -80,6 +99,8 @@ def subscribed(endpoint: Body, kind: str) -> bool:
 
 async def create_endpoint(call: Call) -> Body:
     params = call.params
+    if len(await call.unit.endpoints()) >= MOST_ENDPOINTS:
+        raise invalid(f"You have reached the maximum of {MOST_ENDPOINTS} webhook endpoints.", None)
     endpoint = add_endpoint(
         call, params["url"], params["enabled_events"], call.ids.new("webhook_secret"), params.get("api_version")
     )
@@ -91,8 +112,7 @@ async def create_endpoint(call: Call) -> Body:
 def add_endpoint(
     call: Call, url: str, enabled_events: list[str], secret: str, api_version: str | None = None
 ) -> Record:
-    if not enabled_events:
-        raise invalid("You must enable at least one event.", "enabled_events")
+    _check_enabled(enabled_events)
     if api_version not in (None, shapes.API_VERSION):
         message = f"This sandbox renders events at {shapes.API_VERSION} only."
         raise invalid(message, "api_version")
@@ -100,6 +120,17 @@ def add_endpoint(
         call.ids.new("webhook_endpoint"), call.second, url, enabled_events, shapes.API_VERSION
     )
     return call.unit.add("webhook_endpoint", body, {"secret": secret})
+
+
+def _check_enabled(enabled_events: list[str]) -> None:
+    """Every event, or named ones: also such as never happen here, but nothing that no event is called."""
+    if not enabled_events:
+        raise invalid("You must enable at least one event.", "enabled_events")
+    for place, name in enumerate(enabled_events):
+        if name != "*" and not _EVENT_NAME.fullmatch(name):
+            raise invalid(
+                f"Invalid enabled_events[{place}]: {name} is not the name of an event.", f"enabled_events[{place}]"
+            )
 
 
 async def retrieve_endpoint(call: Call) -> Body:
@@ -113,6 +144,8 @@ async def list_endpoints(call: Call) -> Body:
 async def update_endpoint(call: Call) -> Body:
     endpoint = await call.addressed("webhook_endpoint", "webhook_endpoint")
     body, params = endpoint.body, call.params
+    if "enabled_events" in params:
+        _check_enabled(params["enabled_events"])
     assign(body, params, "description", "enabled_events", "url")
     if "metadata" in params:
         merge_metadata(body, params["metadata"])

@@ -20,6 +20,11 @@ SHAPES = {
     "setup_intent": ("seti_1", 23),
     "setup_attempt": ("setatt_1", 23),
     "charge": ("ch_3", 23),
+    "refund": ("re_3", 23),
+    "balance_transaction": ("txn_3", 23),
+    "dispute": ("du_1", 23),
+    "coupon": ("", 8),
+    "promotion_code": ("promo_1", 23),
     "event": ("evt_1", 23),
     "webhook_endpoint": ("we_1", 23),
     "request": ("req_", 14),
@@ -41,3 +46,7 @@ class Ids:
     def new(self, kind: str) -> str:
         prefix, length = SHAPES[kind]
         return prefix + self._bytes(length).translate(_CHARACTERS).decode()
+
+    def code(self) -> str:
+        """Eight capitals and digits: a coupon's id or a promotion code that nobody chose."""
+        return self.new("coupon").upper()

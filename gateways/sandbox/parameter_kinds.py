@@ -24,6 +24,7 @@ DEEPEST_NESTING = 10
 
 # Eighteen digits: what a 64-bit column holds.
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 _SCHEME = re.compile(r"(?!(?i:javascript|data|vbscript)$)[A-Za-z][A-Za-z0-9+.-]*")
 
 Raw = str | dict[str, "Raw"]
@@ -125,6 +126,19 @@ class Integer:
             message = f"This value must be less than or equal to {self.most}."
             raise invalid(message, name, "parameter_invalid_integer")
         return value
+
+
+@dataclass(frozen=True)
+class Percentage:
+    """More than nothing, at most all; whole numbers are read as such."""
+
+    def read(self, raw: Raw, name: str) -> int | float:
+        if not isinstance(raw, str) or not _DECIMAL.fullmatch(raw):
+            raise invalid(f"Invalid decimal: {raw if isinstance(raw, str) else 'hash'}", name)
+        value = float(raw)
+        if not 0 < value <= 100:
+            raise invalid("This value must be greater than 0 and less than or equal to 100.", name)
+        return int(value) if value.is_integer() else value
 
 
 @dataclass(frozen=True)

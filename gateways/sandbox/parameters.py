@@ -14,12 +14,14 @@ from gateways.sandbox.parameter_kinds import (
     Kind,
     Many,
     Metadata,
+    Percentage,
     Text,
     Unsupported,
     Url,
     hash_of,
     one_of,
 )
+from gateways.sandbox.shapes import EVIDENCE_FILES, EVIDENCE_TEXTS
 
 TEXT = Text()
 CLEARABLE = Text(clearable=True)
@@ -82,6 +84,7 @@ PAGE: dict[str, Kind] = {
     "ending_before": TEXT,
 }
 DATED_PAGE: dict[str, Kind] = {**PAGE, "created": Instants()}
+DATED_LIST = Hash(DATED_PAGE)
 RETRIEVE = Hash(EXPAND)
 
 # Customers
@@ -157,6 +160,7 @@ PAYMENT_METHOD_LIST = Hash(
     }
 )
 CUSTOMER_PAYMENT_METHOD_LIST = Hash({**PAGE, "allow_redisplay": ALLOW_REDISPLAY, "type": METHOD_TYPE})
+REISSUE = hash_of(number=TEXT, exp_month=NUMBER, exp_year=NUMBER)
 ATTACH = Hash({**EXPAND, "customer": TEXT, "customer_account": UNSUPPORTED}, required=("customer",))
 
 # What both kinds of intent take
@@ -364,7 +368,7 @@ SETUP_INTENT_LIST = Hash(
 )
 SETUP_ATTEMPT_LIST = Hash({**DATED_PAGE, "setup_intent": TEXT}, required=("setup_intent",))
 
-# Charges, events, endpoints
+# Charges and the books
 
 CHARGE_UPDATE = Hash(
     {
@@ -379,6 +383,101 @@ CHARGE_UPDATE = Hash(
     }
 )
 CHARGE_LIST = Hash({**DATED_PAGE, "customer": TEXT, "payment_intent": TEXT, "transfer_group": UNSUPPORTED})
+BALANCE_TRANSACTION_LIST = Hash(
+    {**DATED_PAGE, "currency": TEXT, "source": TEXT, "type": TEXT, "payout": UNSUPPORTED},
+)
+
+# Refunds and disputes
+
+REFUND_CREATE = Hash(
+    {
+        **EXPAND,
+        "amount": Integer(1),
+        "charge": TEXT,
+        "metadata": METADATA,
+        "payment_intent": TEXT,
+        "reason": one_of("duplicate", "fraudulent", "requested_by_customer"),
+        **_unsupported("currency customer instructions_email origin refund_application_fee reverse_transfer"),
+    }
+)
+REFUND_UPDATE = Hash({**EXPAND, "metadata": METADATA})
+REFUND_LIST = Hash({**DATED_PAGE, "charge": TEXT, "payment_intent": TEXT})
+DISPUTE_UPDATE = Hash(
+    {
+        **EXPAND,
+        "evidence": Hash(
+            {
+                **dict.fromkeys(EVIDENCE_TEXTS, Text(clearable=True, longest=20_000)),
+                **dict.fromkeys((*EVIDENCE_FILES, "appeal", "enhanced_evidence"), UNSUPPORTED),
+            }
+        ),
+        "intended_submission_method": one_of("manual", "prefer_manual", "prefer_smart_disputes", "smart_disputes"),
+        "metadata": METADATA,
+        "submit": YES_NO,
+    }
+)
+DISPUTE_LIST = REFUND_LIST
+
+# Coupons and promotion codes
+
+COUPON_CREATE = Hash(
+    {
+        **EXPAND,
+        "amount_off": Integer(1),
+        "currency": TEXT,
+        "duration": one_of("forever", "once", "repeating"),
+        "duration_in_months": Integer(1),
+        "id": Text(longest=200),
+        "max_redemptions": Integer(1),
+        "metadata": METADATA,
+        "name": Text(longest=40),
+        "percent_off": Percentage(),
+        "redeem_by": NUMBER,
+        **_unsupported("applies_to currency_options"),
+    }
+)
+COUPON_UPDATE = Hash(
+    {**EXPAND, "metadata": METADATA, "name": Text(longest=40, clearable=True), "currency_options": UNSUPPORTED}
+)
+PROMOTION_CODE_CREATE = Hash(
+    {
+        **EXPAND,
+        "active": YES_NO,
+        "code": Text(longest=500),
+        "customer": TEXT,
+        "customer_account": UNSUPPORTED,
+        "expires_at": NUMBER,
+        "max_redemptions": Integer(1),
+        "metadata": METADATA,
+        "promotion": hash_of("type", type=one_of("coupon"), coupon=TEXT),
+        "restrictions": hash_of(
+            first_time_transaction=YES_NO,
+            minimum_amount=Integer(1),
+            minimum_amount_currency=TEXT,
+            currency_options=UNSUPPORTED,
+        ),
+    },
+    required=("promotion",),
+)
+PROMOTION_CODE_UPDATE = Hash({**EXPAND, "active": YES_NO, "metadata": METADATA, "restrictions": UNSUPPORTED})
+PROMOTION_CODE_LIST = Hash(
+    {
+        **DATED_PAGE,
+        "active": YES_NO,
+        "code": TEXT,
+        "coupon": TEXT,
+        "customer": TEXT,
+        "customer_account": UNSUPPORTED,
+    }
+)
+
+# Search, countries
+
+SEARCH = Hash({**EXPAND, "limit": Integer(1, 100), "page": TEXT, "query": TEXT}, required=("query",))
+COUNTRY_SPEC_LIST = Hash(PAGE)
+
+# Events and endpoints
+
 EVENT_LIST = Hash({**DATED_PAGE, "type": TEXT, "types": Many(TEXT), "delivery_success": UNSUPPORTED})
 ENDPOINT_CREATE = Hash(
     {

@@ -1,6 +1,7 @@
 """Payment intents: their handlers, and the charge that each attempt leaves behind."""
 
-from gateways.sandbox import intents, shapes
+from gateways.sandbox import disputes, intents, shapes
+from gateways.sandbox.balance import book
 from gateways.sandbox.calls import Answer, Body, Call, assign, merge_metadata, snapshot
 from gateways.sandbox.cards import AUTHENTICATION_REQUIRED, Decline, judge_charge
 from gateways.sandbox.currencies import check_amount, check_currency
@@ -9,6 +10,7 @@ from gateways.sandbox.payment_methods import attach_to, check_cvc
 from gateways.sandbox.store import Listing, Record
 
 KIND = "payment_intent"
+HELD_FOR_SECONDS = 7 * 24 * 3600
 CANCELABLE = (*intents.CONFIRMABLE, "requires_capture", "processing")
 _PLAIN = (
     "capture_method",
@@ -104,13 +106,21 @@ async def cancel(call: Call) -> Body:
     intents.require_status(intent, CANCELABLE, "cancel")
     body = intent.body
     if body["status"] == "requires_capture":
-        await _release(call, body["latest_charge"])
-    intents.end_challenge(intent)
-    reason = call.params.get("cancellation_reason")
-    body |= {"status": "canceled", "canceled_at": call.second, "cancellation_reason": reason, "amount_capturable": 0}
-    call.unit.change(intent)
-    call.announce("payment_intent.canceled", body)
+        _release(call, await call.object("charge", body["latest_charge"], "charge"), "charge.refunded")
+    _cancel(call, intent, call.params.get("cancellation_reason"))
     return body
+
+
+def _cancel(call: Call, intent: Record, reason: str | None) -> None:
+    intents.end_challenge(intent)
+    intent.body |= {
+        "status": "canceled",
+        "canceled_at": call.second,
+        "cancellation_reason": reason,
+        "amount_capturable": 0,
+    }
+    call.unit.change(intent)
+    call.announce("payment_intent.canceled", intent.body)
 
 
 async def capture(call: Call) -> Body:
@@ -125,21 +135,37 @@ async def capture(call: Call) -> Body:
     if "metadata" in params:
         merge_metadata(body, params["metadata"])
     charge = await call.object("charge", body["latest_charge"], "charge")
-    charge.body |= {"captured": True, "amount_captured": amount}
+    # What is not captured goes back to the card at once.
+    charge.body |= {
+        "captured": True,
+        "amount_captured": amount,
+        "amount_refunded": charge.body["amount"] - amount,
+        "balance_transaction": book(call, "charge", charge.body, amount, charge.body["description"])["id"],
+    }
+    charge.body["payment_method_details"]["card"].pop("capture_before", None)
     call.unit.change(charge)
     call.announce("charge.captured", charge.body)
+    if method := await call.unit.find("payment_method", charge.body["payment_method"]):
+        disputes.open_if_objected(call, charge, shapes.card_behind(method.private))
     body |= {"status": "succeeded", "amount_received": amount, "amount_capturable": 0}
     call.unit.change(intent)
     call.announce("payment_intent.succeeded", body)
     return body
 
 
-async def _release(call: Call, charge_id: str) -> None:
-    """An authorized amount that is never captured goes back to the card."""
-    charge = await call.object("charge", charge_id, "charge")
+def _release(call: Call, charge: Record, event: str) -> None:
+    """An authorized amount that is never captured goes back to the card. It was never booked, so no refund is made."""
     charge.body |= {"refunded": True, "amount_refunded": charge.body["amount"]}
     call.unit.change(charge)
-    call.announce("charge.refunded", charge.body)
+    call.announce(event, charge.body)
+
+
+async def expire_authorization(call: Call, charge: Record) -> None:
+    """Nobody captured it in time."""
+    intent = await call.object(KIND, charge.body["payment_intent"], "payment_intent")
+    if intent.body["status"] == "requires_capture":
+        _release(call, charge, "charge.expired")
+        _cancel(call, intent, "automatic")
 
 
 async def _assign(call: Call, intent: Record) -> None:
@@ -174,7 +200,7 @@ async def _attempt(call: Call, intent: Record, method: Record, *, authenticated:
 
 def _charge(
     call: Call, intent: Record, method: Record, decline: Decline | None, *, captured: bool, authenticated: bool
-) -> Body:
+) -> Record:
     charge = shapes.charge(
         call.ids.new("charge"),
         call.second,
@@ -184,15 +210,22 @@ def _charge(
         captured=captured,
         authenticated=authenticated,
     )
-    call.unit.add("charge", charge)
+    record = call.unit.add("charge", charge)
+    if captured:
+        charge["balance_transaction"] = book(call, "charge", charge, charge["amount"], charge["description"])["id"]
+    elif decline is None:
+        charge["payment_method_details"]["card"]["capture_before"] = call.second + HELD_FOR_SECONDS
+        call.plan("expire_authorization", record, HELD_FOR_SECONDS)
     call.announce("charge.failed" if decline else "charge.succeeded", charge)
-    return charge
+    if captured:
+        disputes.open_if_objected(call, record, shapes.card_behind(method.private))
+    return record
 
 
 def _decline(call: Call, intent: Record, method: Record, decline: Decline, *, authenticated: bool) -> Answer:
     charge = _charge(call, intent, method, decline, captured=False, authenticated=authenticated)
-    intent.body["latest_charge"] = charge["id"]
-    answer = intents.failed_answer(intent, method, decline, charge["id"])
+    intent.body["latest_charge"] = charge.id
+    answer = intents.failed_answer(intent, method, decline, charge.id)
     call.unit.change(intent)
     call.announce("payment_intent.payment_failed", intent.body)
     return answer
@@ -218,7 +251,7 @@ def _approve(call: Call, intent: Record, method: Record, *, authenticated: bool)
         "amount_received": body["amount"] if captured else 0,
         "amount_capturable": 0 if captured else body["amount"],
         "payment_method": method.id,
-        "latest_charge": charge["id"],
+        "latest_charge": charge.id,
         "last_payment_error": None,
     }
     call.unit.change(intent)

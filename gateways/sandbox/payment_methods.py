@@ -98,6 +98,22 @@ async def detach(call: Call) -> Body:
     return method.body
 
 
+async def reissue(call: Call) -> Body:
+    """The bank has sent its customer a new card, and the networks tell: Stripe's account updater, on request."""
+    method = await _addressed(call)
+    before, body, params = snapshot(method.body), method.body, call.params
+    month, year = _expiry(call, {**body["card"], **params}, "card")
+    if number := params.get("number"):
+        if (card := BY_NUMBER.get(number)) is None:
+            raise _refused_data("incorrect_number", "This is the number of no test card.", "number")
+        method.private["card"] = number
+        body["card"] = shapes.payment_method(method.id, 0, card, month, year, None)["card"]
+        body["card"]["checks"] = before["card"]["checks"]
+    body["card"] |= {"exp_month": month, "exp_year": year}
+    call.announce_update("payment_method.automatically_updated", method, before)
+    return body
+
+
 async def _addressed(call: Call) -> Record:
     return await usable_method(call, call.path[0], "payment_method", in_path=True)
 

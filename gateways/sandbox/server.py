@@ -8,19 +8,19 @@ from collections.abc import Callable
 from datetime import datetime
 
 import httpx
-import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from gateways.sandbox import challenge, errors
-from gateways.sandbox.calls import Call
+from gateways.sandbox import challenge, controls, errors, payment_methods
+from gateways.sandbox.calls import Body, Call
 from gateways.sandbox.deliveries import Deliveries, queue_events
+from gateways.sandbox.duties import begin
 from gateways.sandbox.errors import ApiError
 from gateways.sandbox.events import add_endpoint
-from gateways.sandbox.faults import Fault, Faults
+from gateways.sandbox.faults import Faults
 from gateways.sandbox.ids import Ids
-from gateways.sandbox.parameter_kinds import decode
+from gateways.sandbox.parameters import REISSUE
 from gateways.sandbox.store import Listing, Record, Store, Unit
 from gateways.sandbox.wire import CORS, Keys, Wire, authorize
 
@@ -50,7 +50,7 @@ class Sandbox:
         self._store = Store(database_url)
         self._seed, self._ids = id_seed, Ids(id_seed)
         self._keys = Keys(secret_key, publishable_key)
-        self._deliveries = Deliveries(self._store, system_clock, self.faults, webhook_transport)
+        self._deliveries = Deliveries(self._store, system_clock, self.faults, webhook_transport, self._look)
         self._wire = Wire(
             store=self._store,
             keys=self._keys,
@@ -66,6 +66,7 @@ class Sandbox:
     async def start(self) -> None:
         """Create what is missing in the database. A seed continues where an earlier run with it left off."""
         await self._store.start()
+        await self._store.write(lambda unit: begin(unit, int(self._clock().timestamp())))
         if self._seed is not None and (last := await self._store.last_seq()):
             self._ids = Ids(f"{self._seed}:{last}")
 
@@ -88,16 +89,20 @@ class Sandbox:
         await self._store.write(work)
 
     async def deliver_due(self) -> int:
-        """Try every webhook delivery that is due by the system clock, once; the number of attempts made."""
+        """Do what is due by the billing clock, then try every webhook delivery that is due by the system clock, once;
+        the number of attempts made."""
         return await self._deliveries.deliver_due()
 
     async def run_deliveries(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set, at once when something happens."""
         await self._deliveries.run(stop)
 
-    def _call(self, unit: Unit) -> Call:
+    async def _look(self) -> None:
+        await self._wire.look()
+
+    def _call(self, unit: Unit, params: Body | None = None, path: tuple[str, ...] = ()) -> Call:
         """What Stripe does of its own accord: no request, no idempotency key."""
-        return Call(unit, self._ids, self._clock(), self._public_url)
+        return Call(unit, self._ids, self._clock(), self._public_url, params or {}, path)
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,8 +114,8 @@ class Sandbox:
             response = await self._wire.answer(request, steps[1:])
         elif steps[0] == "challenge" and len(steps) == 3:
             response = await self._challenge(request, steps[1], steps[2])
-        elif steps == ["sandbox", "faults"]:
-            response = await self._arm(request)
+        elif steps[0] == "sandbox" and len(steps) in (2, 3):
+            response = await self._lever(request, steps[1], steps[2] if len(steps) == 3 else None)
         else:
             response = _plain(errors.unrecognized_url(request.method, path))
         await response(scope, receive, send)
@@ -137,51 +142,44 @@ class Sandbox:
                 await queue_events(unit, call.events, self.faults, self._system_clock())
             return intent
 
+        await self._look()
         intent = await self._store.write(work)
         self._deliveries.wake()
         if intent is None:
             return challenge.missing_page()
         return challenge.after_answer(request, intent.body, intent.private.get("answered", {}))
 
-    async def _arm(self, request: Request) -> Response:
-        """POST arms a fault (kind, and count or rate with seed, and path_contains); DELETE clears all."""
+    async def _lever(self, request: Request, name: str, subject: str | None) -> Response:
+        """POST faults arms one, DELETE faults clears all; POST cards/<payment method> sends its holder a new card."""
         try:
             if authorize(request.headers, None, self._keys):
                 raise errors.secret_key_required()
-            if request.method == "DELETE":
-                self.faults.clear()
-                return JSONResponse({"armed": False})
-            if request.method != "POST":
-                raise errors.unrecognized_url(request.method, request.url.path)
-            return JSONResponse(self._arm_as_told(await _told(request)))
+            match request.method, name, subject:
+                case "POST", "faults", None:
+                    return JSONResponse(controls.arm(self.faults, await controls.told(request)))
+                case "DELETE", "faults", None:
+                    self.faults.clear()
+                    return JSONResponse({"armed": False})
+                case "POST", "cards", str():
+                    return JSONResponse(await self._reissue(subject, await controls.told(request)))
+                case _:
+                    raise errors.unrecognized_url(request.method, request.url.path)
         except ApiError as refusal:
             return _plain(refusal)
 
-    def _arm_as_told(self, told: dict[str, object]) -> dict[str, object]:
-        try:
-            kind = Fault(str(told.get("kind", "")))
-            path = str(told["path_contains"]) if told.get("path_contains") else None
-            if "rate" in told:
-                rate, seed = float(str(told["rate"])), int(str(told.get("seed", 0)))
-                self.faults.at_rate(kind, rate, seed, path_contains=path)
-            else:
-                self.faults.arm(kind, count=int(str(told.get("count", 1))), path_contains=path)
-        except ValueError as problem:
-            raise errors.invalid(str(problem), "kind") from None
-        return {"armed": True, "kind": kind.value}
+    async def _reissue(self, payment_method: str, said: dict[str, object]) -> Body:
+        params = REISSUE.read_request({name: str(value) for name, value in said.items()})
 
+        async def work(unit: Unit) -> Body:
+            call = self._call(unit, params, (payment_method,))
+            body = await payment_methods.reissue(call)
+            await queue_events(unit, call.events, self.faults, self._system_clock())
+            return body
 
-async def _told(request: Request) -> dict[str, object]:
-    body = await request.body()
-    if "json" not in request.headers.get("content-type", ""):
-        return {**decode(body.decode(errors="replace"))}
-    try:
-        told = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        told = None
-    if not isinstance(told, dict):
-        raise errors.invalid("Send a JSON object or a form.", None)
-    return told
+        await self._look()
+        body = await self._store.write(work)
+        self._deliveries.wake()
+        return body
 
 
 def _plain(refusal: ApiError) -> Response:

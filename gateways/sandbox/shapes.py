@@ -7,12 +7,34 @@ Does not own: how objects change (the handlers).
 import hashlib
 from typing import Any
 
-from gateways.sandbox.cards import BY_NUMBER, Card, Decline
+from gateways.sandbox.cards import BY_NUMBER, Card, Decline, Objection
 
 API_VERSION = "2026-10-28.endive"
 
-# object -> {field that holds an id: kind of the object behind it}; None: never anything behind it here
-EXPANDABLE: dict[str, dict[str, str | None]] = {
+# object -> {field that holds an id: kind of the object behind it}; several: told by the object itself;
+# None: never anything behind it here
+EXPANDABLE: dict[str, dict[str, str | tuple[str, ...] | None]] = {
+    "balance_transaction": {"source": ("charge", "refund", "dispute")},
+    "coupon": {},
+    "country_spec": {},
+    "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
+    "dispute.evidence": dict.fromkeys(
+        """
+        cancellation_policy customer_communication customer_signature duplicate_charge_documentation receipt
+        refund_policy service_documentation shipping_documentation uncategorized_file
+        """.split()
+    ),
+    "promotion_code": {"customer": "customer"},
+    "promotion_code.promotion": {"coupon": "coupon"},
+    "refund": {
+        "balance_transaction": "balance_transaction",
+        "charge": "charge",
+        "customer": "customer",
+        "failure_balance_transaction": "balance_transaction",
+        "payment_intent": "payment_intent",
+        "payment_method": "payment_method",
+        **dict.fromkeys(("source_transfer_reversal", "transfer_reversal")),
+    },
     "customer": {},
     "customer.invoice_settings": {"default_payment_method": "payment_method"},
     "payment_method": {"customer": "customer"},
@@ -35,13 +57,13 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
         **dict.fromkeys(("application", "on_behalf_of")),
     },
     "charge": {
+        "balance_transaction": "balance_transaction",
         "customer": "customer",
         "payment_intent": "payment_intent",
         **dict.fromkeys(
             (
                 "application",
                 "application_fee",
-                "balance_transaction",
                 "failure_balance_transaction",
                 "on_behalf_of",
                 "review",
@@ -55,6 +77,8 @@ EXPANDABLE: dict[str, dict[str, str | None]] = {
     "event": {},
     "webhook_endpoint": {},
 }
+# (object, field) -> kind of the objects listed there once it is expanded, narrowed by this object
+EXPANDED_LISTS = {("charge", "refunds"): "refund"}
 
 ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
@@ -383,6 +407,147 @@ def _charged_card(card: dict[str, Any], amount: int, decline: Decline | None, *,
         "regulated_status": card["regulated_status"],
         "three_d_secure": CHALLENGED_CHARGE if authenticated else None,
         "transaction_link_id": None,
+    }
+
+
+def balance_transaction(
+    identity: str,
+    created: int,
+    source: dict[str, Any],
+    amount: int,
+    kind: str,
+    category: str,
+    description: str | None,
+) -> dict[str, Any]:
+    return {
+        "id": identity,
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": created,
+        "balance_type": "payments",
+        "created": created,
+        "currency": source["currency"],
+        "description": description,
+        "exchange_rate": None,
+        "fee": 0,
+        "fee_details": [],
+        "net": amount,
+        "reporting_category": category,
+        "source": source["id"],
+        "status": "available",
+        "type": kind,
+    }
+
+
+def refund(identity: str, created: int, of_charge: dict[str, Any], amount: int, reason: str | None) -> dict[str, Any]:
+    card = {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"}
+    return {
+        "id": identity,
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": of_charge["id"],
+        "created": created,
+        "currency": of_charge["currency"],
+        "customer": of_charge["customer"],
+        "customer_account": None,
+        "destination_details": {"card": card, "type": "card"},
+        "metadata": {},
+        "payment_intent": of_charge["payment_intent"],
+        "payment_method": of_charge["payment_method"],
+        "reason": reason,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "succeeded",
+        "transfer_reversal": None,
+    }
+
+
+EVIDENCE_TEXTS = tuple(
+    """
+    access_activity_log billing_address cancellation_policy_disclosure cancellation_rebuttal customer_email_address
+    customer_name customer_purchase_ip duplicate_charge_explanation duplicate_charge_id product_description
+    refund_policy_disclosure refund_refusal_explanation service_date shipping_address shipping_carrier shipping_date
+    shipping_tracking_number uncategorized_text
+    """.split()
+)
+EVIDENCE_FILES = tuple(EXPANDABLE["dispute.evidence"])
+
+
+def dispute(
+    identity: str, created: int, of_charge: dict[str, Any], objection: Objection, due_by: int
+) -> dict[str, Any]:
+    brand = of_charge["payment_method_details"]["card"]["brand"]
+    return {
+        "id": identity,
+        "object": "dispute",
+        "amount": of_charge["amount_captured"],
+        "balance_transactions": [],
+        "charge": of_charge["id"],
+        "created": created,
+        "currency": of_charge["currency"],
+        "enhanced_eligibility_types": [],
+        "evidence": {**dict.fromkeys((*EVIDENCE_TEXTS, *EVIDENCE_FILES)), "enhanced_evidence": {}},
+        "evidence_details": {
+            "due_by": due_by,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+            "submission_method": "not_submitted",
+        },
+        "intended_submission_method": None,
+        "is_charge_refundable": objection.inquiry,
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": of_charge["payment_intent"],
+        "payment_method_details": {
+            "card": {
+                "brand": brand,
+                "case_type": "inquiry" if objection.inquiry else "chargeback",
+                "network": brand,
+                "network_reason_code": objection.network_code,
+            },
+            "type": "card",
+        },
+        "reason": objection.reason,
+        "status": "warning_needs_response" if objection.inquiry else "needs_response",
+    }
+
+
+def coupon(identity: str, created: int, given: dict[str, Any]) -> dict[str, Any]:
+    optional = ("amount_off", "currency", "duration_in_months", "max_redemptions", "name", "percent_off", "redeem_by")
+    return {
+        **{name: given.get(name) for name in optional},
+        "id": identity,
+        "object": "coupon",
+        "created": created,
+        "duration": given.get("duration", "once"),
+        "livemode": False,
+        "metadata": {},
+        "times_redeemed": 0,
+        "valid": True,
+    }
+
+
+def promotion_code(identity: str, created: int, code: str, coupon_id: str, given: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{name: given.get(name) for name in ("customer", "expires_at", "max_redemptions")},
+        "id": identity,
+        "object": "promotion_code",
+        "active": given.get("active", True),
+        "code": code,
+        "created": created,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "promotion": {"coupon": coupon_id, "type": "coupon"},
+        "restrictions": {
+            "first_time_transaction": False,
+            "minimum_amount": None,
+            "minimum_amount_currency": None,
+        },
+        "times_redeemed": 0,
     }
 
 

@@ -1,7 +1,7 @@
 """Where the sandbox remembers: the only SQL of the sandbox.
 
-Owns: its tables (prefix `sandbox_`, metadata of their own, created on start), the transaction of one request (`Unit`)
-and the queries. Does not own: what objects mean. Objects are JSON documents beside the few columns they are found by.
+Owns: the transaction of one request (`Unit`) and the queries. Does not own: the tables (tables.py), what objects mean.
+Objects are JSON documents beside the few columns they are found by.
 One writer at a time, on either database and across processes (SQLite: BEGIN IMMEDIATE; PostgreSQL: an advisory lock):
 a sandbox has no need to be faster, and so nothing in it can race or deadlock.
 """
@@ -9,84 +9,27 @@ a sandbox has no need to be faster, and so nothing in it can race or deadlock.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    bindparam,
-    event,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import bindparam, delete, event, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-metadata = MetaData()
-_BigKey = BigInteger().with_variant(Integer, "sqlite")
-
-objects = Table(
-    "sandbox_objects",
+from gateways.sandbox.tables import (
+    LOOKED_UP_BY,
+    WHATEVER_THE_CASE,
+    deliveries,
+    duties,
+    idempotency,
     metadata,
-    Column("seq", _BigKey, primary_key=True, autoincrement=True),
-    Column("id", String(255), nullable=False, unique=True),
-    Column("kind", String(40), nullable=False),
-    Column("customer", String(255)),
-    Column("lookup", String(600)),
-    Column("created", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("private", Text, nullable=False),
-    Index("sandbox_objects_kind", "kind", "seq"),
-    Index("sandbox_objects_customer", "customer", "kind", "seq"),
-    Index("sandbox_objects_lookup", "lookup", "kind", "seq"),
-)
-idempotency = Table(
-    "sandbox_idempotency",
-    metadata,
-    Column("key", String(255), primary_key=True),
-    Column("fingerprint", String(64), nullable=False),
-    Column("request_id", String(64), nullable=False),
-    Column("created", BigInteger, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("body", Text, nullable=False),
-)
-deliveries = Table(
-    "sandbox_deliveries",
-    metadata,
-    Column("id", _BigKey, primary_key=True, autoincrement=True),
-    Column("event", String(255), nullable=False),
-    Column("endpoint", String(255), nullable=False),
-    Column("state", String(10), nullable=False),
-    Column("due_ms", BigInteger, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("last_status", Integer),
-    Index("sandbox_deliveries_due", "state", "due_ms"),
-    Index("sandbox_deliveries_event", "event"),
+    objects,
 )
 
-# The field of the body that lists are narrowed by, besides the customer.
-LOOKED_UP_BY = {
-    "customer": "email",
-    "payment_method": "allow_redisplay",
-    "charge": "payment_intent",
-    "setup_intent": "payment_method",
-    "setup_attempt": "setup_intent",
-    "event": "type",
-    "webhook_endpoint": "url",
-}
 DELETED = ".deleted"
+CHUNK = 200  # how many bodies are judged at a time
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _WRITERS_LOCK = text("SELECT pg_advisory_xact_lock(1515040965)")  # a number of our own
 
@@ -111,12 +54,11 @@ class Record:
         return self.kind.endswith(DELETED)
 
     def row(self) -> dict[str, Any]:
-        looked_up_by = LOOKED_UP_BY.get(self.kind, "")
         return {
             "id": self.id,
             "kind": self.kind,
             "customer": self.body.get("customer"),
-            "lookup": self.body.get(looked_up_by),
+            "lookup": _folded(self.kind, self.body.get(LOOKED_UP_BY.get(self.kind, ""))),
             "created": self.body.get("created", 0),
             "body": orjson.dumps(self.body).decode(),
             "private": orjson.dumps(self.private).decode(),
@@ -142,8 +84,18 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Duty:
+    """What the sandbox does of its own accord to `object` at `due` (second of the billing clock)."""
+
+    kind: str
+    object: str
+    due: int
+
+
+@dataclass(frozen=True)
 class Listing:
-    """What a list asks for. `cursor` is (object id, True for older than it)."""
+    """What a list asks for. `cursor` is (object id, True for older than it); `where` judges bodies that no column
+    can tell apart."""
 
     kind: str
     limit: int = 10
@@ -152,6 +104,11 @@ class Listing:
     lookup: str | None = None
     lookups: tuple[str, ...] = ()
     created: dict[str, int] = field(default_factory=dict)
+    where: Callable[[dict[str, Any]], bool] | None = None
+
+
+def _folded(kind: str, value: str | None) -> str | None:
+    return value.casefold() if value is not None and kind in WHATEVER_THE_CASE else value
 
 
 def _record(row: Any) -> Record:
@@ -166,6 +123,7 @@ class Unit:
         self._known: dict[str, Record] = {}
         self._added: list[Record] = []
         self._changed: dict[str, Record] = {}
+        self._planned: list[Duty] = []
 
     async def find(self, kind: str, identity: str) -> Record | None:
         """The object, deleted or not."""
@@ -188,14 +146,32 @@ class Unit:
             self._changed[record.id] = record
         return record
 
+    async def taken(self, identity: str) -> bool:
+        """Whether any object, of whatever kind, has this id."""
+        query = select(objects.c.seq).where(objects.c.id == identity)
+        return identity in self._known or (await self._connection.execute(query)).first() is not None
+
     async def find_all(self, listing: Listing) -> list[Record]:
         """Newest first; one more than the limit when there are more."""
+        if listing.where is None:
+            return await self._find_some(listing)
+        found: list[Record] = []
+        chunk = replace(listing, limit=CHUNK - 1)
+        while True:
+            records = await self._find_some(chunk)
+            found += [record for record in records if listing.where(record.body)]
+            if len(found) > listing.limit or len(records) < CHUNK:
+                return found[: listing.limit + 1]
+            newest_first = listing.cursor is None or listing.cursor[1]
+            chunk = replace(chunk, cursor=(records[-1].id, newest_first))
+
+    async def _find_some(self, listing: Listing) -> list[Record]:
         query = select(objects).where(objects.c.kind == listing.kind)
         column = objects.c
         if listing.customer is not None:
             query = query.where(column.customer == listing.customer)
         if listing.lookup is not None:
-            query = query.where(column.lookup == listing.lookup)
+            query = query.where(column.lookup == _folded(listing.kind, listing.lookup))
         if listing.lookups:
             query = query.where(column.lookup.in_(listing.lookups))
         for bound, second in listing.created.items():
@@ -221,8 +197,37 @@ class Unit:
     async def keep_answer(self, key: str, answer: StoredAnswer) -> None:
         await self._connection.execute(_KEEP_ANSWER, {"the_key": key, **vars(answer)})
 
+    def plan(self, kind: str, identity: str, due: int) -> None:
+        """Let the sandbox do something to this object at that second of the billing clock."""
+        self._planned.append(Duty(kind, identity, due))
+
+    async def anything_due(self, second: int) -> bool:
+        query = select(duties.c.id).where(duties.c.due <= second).limit(1)
+        return (await self._connection.execute(query)).first() is not None
+
+    async def take_due(self, second: int) -> list[Duty]:
+        """The duties due by `second`, in their order; they are done when this unit is."""
+        due = duties.c.due <= second
+        rows = (await self._connection.execute(select(duties).where(due).order_by(duties.c.due, duties.c.id))).all()
+        await self._connection.execute(delete(duties).where(due))
+        return [Duty(row.kind, row.object, row.due) for row in rows]
+
+    async def planned(self, kind: str) -> bool:
+        return (await self._connection.execute(select(duties.c.id).where(duties.c.kind == kind))).first() is not None
+
+    async def prune(self, *, keys_before: int, events_before: int) -> None:
+        """Forget idempotency keys and events made before those seconds, and what was delivered of them."""
+        old = (objects.c.kind == "event") & (objects.c.created < events_before)
+        kept = select(objects.c.id).where(objects.c.kind == "event")
+        await self._connection.execute(delete(idempotency).where(idempotency.c.created < keys_before))
+        await self._connection.execute(delete(objects).where(old))
+        await self._connection.execute(
+            delete(deliveries).where(deliveries.c.state != "pending", deliveries.c.event.not_in(kept))
+        )
+
     def discard(self) -> None:
         """Forget every change of this unit; what the database already holds of it is untouched."""
+        self._planned.clear()
         self._added.clear()
         self._changed.clear()
         self._known.clear()
@@ -246,8 +251,11 @@ class Unit:
         if self._changed:
             rows = [record.row() for record in self._changed.values()]
             await self._connection.execute(_CHANGE, [{"the_id": row.pop("id"), **row} for row in rows])
+        if self._planned:
+            await self._connection.execute(_PLAN, [vars(duty) for duty in self._planned])
         self._added.clear()
         self._changed.clear()
+        self._planned.clear()
 
 
 _CLAIM_KEY = {
@@ -258,6 +266,7 @@ _KEEP_ANSWER = update(idempotency).where(idempotency.c.key == bindparam("the_key
 _ADD = insert(objects)
 _CHANGE = update(objects).where(objects.c.id == bindparam("the_id"))
 _QUEUE = insert(deliveries)
+_PLAN = insert(duties)
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:

@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -24,6 +24,7 @@ from starlette.types import Receive
 from gateways.sandbox import errors
 from gateways.sandbox.calls import Answer, Body, Call
 from gateways.sandbox.deliveries import queue_events
+from gateways.sandbox.duties import KEYS_KEPT, carry_out
 from gateways.sandbox.errors import ApiError
 from gateways.sandbox.expansion import expand
 from gateways.sandbox.faults import AFTER, BEFORE, AnswerLost, Fault, Faults
@@ -36,7 +37,6 @@ from gateways.sandbox.store import Store, StoredAnswer, Unit
 
 logger = logging.getLogger(__name__)
 
-KEYS_KEPT = timedelta(hours=24)
 LONGEST_KEY = 255
 LARGEST_BODY = 1_000_000
 LOSES_ANSWERS = "perennial.sandbox.loses_answers"
@@ -192,14 +192,34 @@ class Wire:
             case _:
                 pass
 
+    async def look(self) -> None:
+        """Do what is due by the billing clock: at every request, and before webhooks are delivered."""
+        if await self._store.read(self._anything_due):
+            await self._catch_up()
+
+    async def _anything_due(self, unit: Unit) -> bool:
+        return await unit.anything_due(int(self._clock().timestamp()))
+
+    async def _catch_up(self) -> None:
+        async def work(unit: Unit) -> bool:
+            call = Call(unit, self._ids(), self._clock(), self._public_url)
+            await carry_out(call)
+            await queue_events(unit, call.events, self._faults, self._system_clock())
+            return bool(call.events)
+
+        if await self._store.write(work):
+            self._on_events()
+
     async def _carried_out(self, asked: Asked, after: Fault | None, *, key_forgotten: bool) -> Reply:
-        async def work(unit: Unit) -> tuple[Reply, bool]:
+        async def work(unit: Unit) -> tuple[Reply, bool] | None:
+            if await self._anything_due(unit):
+                return None
             return await self._execute(unit, asked, after, key_forgotten=key_forgotten)
 
-        if not writes(asked.method, asked.path):
-            reply, _ = await self._store.read(work)
-            return reply
-        reply, announced = await self._store.write(work)
+        transaction = self._store.write if writes(asked.method, asked.path) else self._store.read
+        while (done := await transaction(work)) is None:
+            await self._catch_up()
+        reply, announced = done
         if announced:
             self._on_events()
         return reply
