@@ -8,23 +8,36 @@ from billing.money import Money, MoneyError
 
 
 class Account(StrEnum):
-    """Where value stands. Positive entries are debits."""
+    """Where value stands. Positive entries are debits.
+
+    What of a payment stands in GATEWAY is what it is worth: captured − refunded − disputed.
+    """
 
     RECEIVABLE = "receivable"
     REVENUE = "revenue"
     GATEWAY = "gateway"
+    REFUNDS = "refunds"
+    DISPUTES = "disputes"
 
 
 class PostingKind(StrEnum):
     INVOICE_ISSUED = "invoice_issued"
     INVOICE_VOIDED = "invoice_voided"
     PAYMENT_CAPTURED = "payment_captured"
+    REFUND_SUCCEEDED = "refund_succeeded"
+    REFUND_FAILED = "refund_failed"
+    DISPUTE_WITHDRAWN = "dispute_withdrawn"
+    DISPUTE_REINSTATED = "dispute_reinstated"
 
 
 _SIDES: dict[PostingKind, tuple[Account, Account]] = {
     PostingKind.INVOICE_ISSUED: (Account.RECEIVABLE, Account.REVENUE),
     PostingKind.INVOICE_VOIDED: (Account.REVENUE, Account.RECEIVABLE),
     PostingKind.PAYMENT_CAPTURED: (Account.GATEWAY, Account.RECEIVABLE),
+    PostingKind.REFUND_SUCCEEDED: (Account.REFUNDS, Account.GATEWAY),
+    PostingKind.REFUND_FAILED: (Account.GATEWAY, Account.REFUNDS),
+    PostingKind.DISPUTE_WITHDRAWN: (Account.DISPUTES, Account.GATEWAY),
+    PostingKind.DISPUTE_REINSTATED: (Account.GATEWAY, Account.DISPUTES),
 }
 
 

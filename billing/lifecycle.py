@@ -86,6 +86,19 @@ class AttemptEvent(StrEnum):
     ABANDON = "abandon"
 
 
+class RefundStatus(StrEnum):
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class RefundEvent(StrEnum):
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    CANCEL = "cancel"
+
+
 class IllegalTransition(Exception):
     """The machine has no such step; nothing was changed."""
 
@@ -203,4 +216,17 @@ ATTEMPT: Machine[AttemptOutcome, AttemptEvent] = Machine(
     },
 )
 
-MACHINES = (SUBSCRIPTION, INVOICE, PAYMENT, ATTEMPT)
+_R, _RE = RefundStatus, RefundEvent
+# A refund that had succeeded may still come back, weeks later: the card is gone, or the merchant calls it back.
+REFUND: Machine[RefundStatus, RefundEvent] = Machine(
+    "refund",
+    (_R.PENDING,),
+    {
+        _R.PENDING: {_RE.SUCCEED: _R.SUCCEEDED, _RE.FAIL: _R.FAILED, _RE.CANCEL: _R.CANCELED},
+        _R.SUCCEEDED: {_RE.FAIL: _R.FAILED, _RE.CANCEL: _R.CANCELED},
+        _R.FAILED: {},
+        _R.CANCELED: {},
+    },
+)
+
+MACHINES = (SUBSCRIPTION, INVOICE, PAYMENT, ATTEMPT, REFUND)

@@ -11,6 +11,10 @@ SIDES = {
     PostingKind.INVOICE_ISSUED: (Account.RECEIVABLE, Account.REVENUE),
     PostingKind.INVOICE_VOIDED: (Account.REVENUE, Account.RECEIVABLE),
     PostingKind.PAYMENT_CAPTURED: (Account.GATEWAY, Account.RECEIVABLE),
+    PostingKind.REFUND_SUCCEEDED: (Account.REFUNDS, Account.GATEWAY),
+    PostingKind.REFUND_FAILED: (Account.GATEWAY, Account.REFUNDS),
+    PostingKind.DISPUTE_WITHDRAWN: (Account.DISPUTES, Account.GATEWAY),
+    PostingKind.DISPUTE_REINSTATED: (Account.GATEWAY, Account.DISPUTES),
 }
 PRICE = Money(700, "USD")
 
@@ -42,7 +46,27 @@ def test_an_invoice_that_was_paid_leaves_nothing_receivable() -> None:
         Account.RECEIVABLE: 0,
         Account.REVENUE: -700,
         Account.GATEWAY: 700,
+        Account.REFUNDS: 0,
+        Account.DISPUTES: 0,
     }
+
+
+SETTLED = {**dict.fromkeys(Account, 0), Account.REVENUE: -700}
+
+
+@pytest.mark.parametrize(
+    ("gone", "back", "account"),
+    [
+        (PostingKind.REFUND_SUCCEEDED, PostingKind.REFUND_FAILED, Account.REFUNDS),
+        (PostingKind.DISPUTE_WITHDRAWN, PostingKind.DISPUTE_REINSTATED, Account.DISPUTES),
+    ],
+)
+def test_money_that_goes_back_leaves_the_gateway_and_returns_to_it(
+    gone: PostingKind, back: PostingKind, account: Account
+) -> None:
+    paid = (PostingKind.INVOICE_ISSUED, PostingKind.PAYMENT_CAPTURED)
+    assert balances(*paid, gone) == {**SETTLED, account: 700}
+    assert balances(*paid, gone, back) == {**SETTLED, Account.GATEWAY: 700}
 
 
 def test_an_invoice_that_was_voided_leaves_no_trace_in_the_balances() -> None:

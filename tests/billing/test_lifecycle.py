@@ -10,6 +10,7 @@ from billing.lifecycle import (
     INVOICE,
     MACHINES,
     PAYMENT,
+    REFUND,
     SUBSCRIPTION,
     AttemptEvent,
     AttemptOutcome,
@@ -19,6 +20,8 @@ from billing.lifecycle import (
     Machine,
     PaymentEvent,
     PaymentStatus,
+    RefundEvent,
+    RefundStatus,
     SubscriptionEvent,
     SubscriptionStatus,
 )
@@ -78,12 +81,19 @@ LEGAL = {
         "unknown": OPEN_ATTEMPT,
         "abandoned": {},
     },
+    "refund": {
+        "pending": {"succeed": "succeeded", "fail": "failed", "cancel": "canceled"},
+        "succeeded": {"fail": "failed", "cancel": "canceled"},
+        "failed": {},
+        "canceled": {},
+    },
 }
 VOCABULARY = [
     (SUBSCRIPTION, SubscriptionStatus, SubscriptionEvent),
     (INVOICE, InvoiceStatus, InvoiceEvent),
     (PAYMENT, PaymentStatus, PaymentEvent),
     (ATTEMPT, AttemptOutcome, AttemptEvent),
+    (REFUND, RefundStatus, RefundEvent),
 ]
 CELLS = [
     pytest.param(machine, status, event, id=f"{machine.name}: {status}, {event}")
@@ -121,6 +131,7 @@ def test_a_table_has_a_row_for_each_status_and_uses_each_event(machine: Machine,
         (INVOICE, ("draft", "open"), {"paid", "void"}),
         (PAYMENT, ("requires_payment_method",), {"succeeded", "canceled"}),
         (ATTEMPT, ("pending",), {"succeeded", "declined", "abandoned"}),
+        (REFUND, ("pending",), {"failed", "canceled"}),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
@@ -130,7 +141,7 @@ def test_a_machine_starts_and_ends_where_it_should(machine: Machine, initial: tu
 
 
 def test_every_machine_is_listed_once() -> None:
-    assert MACHINES == (SUBSCRIPTION, INVOICE, PAYMENT, ATTEMPT)
+    assert MACHINES == (SUBSCRIPTION, INVOICE, PAYMENT, ATTEMPT, REFUND)
 
 
 def test_an_unknown_payment_is_never_tried_anew_before_the_gateway_has_told() -> None:
