@@ -231,10 +231,11 @@ def _migrate(settings: Settings) -> None:
 async def _demo(installation: "Installation") -> None:
     if installation.settings.is_production:
         _fail("PERENNIAL_ENVIRONMENT: production refuses demo data.")
-    if installation.sandbox is None:
-        return  # the demo's cards exist in the sandbox only
-    from services.demo import load_demo
+    from services.demo import load_catalog, load_demo
 
+    if installation.sandbox is None:
+        await load_catalog(installation.app)  # the demo customers' cards exist in the sandbox only
+        return
     await installation.start()
     await load_demo(installation.app)
 

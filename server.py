@@ -23,6 +23,8 @@ from bootstrap import Installation
 from gateways.port import WebhookRefused
 from guard import Guard
 from logs import current_request_id
+from rates import Allowance, Buckets, Peers, Rates
+from resolvers.callers import Callers, key_holder
 from resolvers.context import RequestContext
 from resolvers.identity import Identity, Role, TokenVerifier, issue_development_token
 from resolvers.loaders import Loaders
@@ -49,7 +51,8 @@ _NOT_BUILT = (EXPLORER.parent / "not-built.html").read_text()
 
 def create_app(installation: Installation) -> ASGIApp:
     """The whole server behind its guard. Its lifespan starts and closes the installation."""
-    front = _Front(installation)
+    rates = rates_of(installation)
+    front = _Front(installation, rates)
     routes = [
         Route("/graphql", front.graphql),
         WebSocketRoute("/graphql", front.graphql),
@@ -65,13 +68,24 @@ def create_app(installation: Installation) -> ASGIApp:
             Route("/explorer/config.json", front.explorer_config),
             Mount("/explorer", StaticFiles(directory=EXPLORER, check_dir=False)),
         ]
-    return Guard(Starlette(routes=routes, lifespan=front.lifespan), settings=installation.settings)
+    return Guard(Starlette(routes=routes, lifespan=front.lifespan), settings=installation.settings, rates=rates)
+
+
+def rates_of(installation: Installation) -> Rates:
+    """Full buckets for this process, by the security clock."""
+    settings, now = installation.settings, installation.app.machine_now
+    return Rates(
+        callers=Buckets(settings.rate_caller_per_minute, now),
+        addresses=Buckets(settings.rate_address_per_minute, now),
+        failures=Buckets(settings.rate_failures_per_minute, now),
+        peers=Peers(settings.trusted_proxies),
+    )
 
 
 class _Front:
     """The handlers, and the tasks beside them."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, rates: Rates) -> None:
         settings, app = installation.settings, installation.app
         self._installation, self._settings, self._app = installation, settings, app
         self._worker = Worker(app)
@@ -81,8 +95,8 @@ class _Front:
                 introspection=settings.allows_introspection,
                 require_user_errors=settings.require_user_errors,
             ),
-            tokens=TokenVerifier(settings),
-            clock=app.security_clock,
+            callers=Callers(TokenVerifier(settings), app.security_clock, key_holder(app)),
+            rates=rates,
             get_context=self._context,
         )
 
@@ -113,7 +127,7 @@ class _Front:
         except WebhookRefused as refusal:
             log.warning("webhook_refused", reason=str(refusal))
             return _json({"error": {"code": "WEBHOOK_REFUSED", "message": str(refusal)}}, 400)
-        except SQLAlchemyError:
+        except (SQLAlchemyError, OSError):
             log.exception("webhook_not_stored")
             return _json({"error": {"code": "UNAVAILABLE", "message": "Not stored; deliver it again."}}, 503)
         if stored is not None:
@@ -153,13 +167,14 @@ class _Front:
             headers={"Cache-Control": "no-store"},
         )
 
-    def _context(self, _request: Request, identity: Identity) -> RequestContext:
+    def _context(self, _request: Request, identity: Identity, allowance: Allowance) -> RequestContext:
         return RequestContext(
             app=self._app,
             identity=identity,
             loaders=Loaders(self._app.database),
             settings=self._settings,
             request_id=current_request_id() or "",
+            allowance=allowance,
         )
 
 

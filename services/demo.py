@@ -105,7 +105,7 @@ USERS = (
 
 async def load_demo(app: App) -> bool:
     """Load what is missing; whether anything was. `demo-new` and `demo-admin` need no rows."""
-    loaded = await _load_catalog(app)
+    loaded = await load_catalog(app)
     for user_id, name, card in USERS:
         actor = Actor(ActorKind.CUSTOMER, user_id, f"{user_id}@example.com", name)
         customer = await ensure_customer(app, actor)
@@ -115,7 +115,8 @@ async def load_demo(app: App) -> bool:
     return loaded
 
 
-async def _load_catalog(app: App) -> bool:
+async def load_catalog(app: App) -> bool:
+    """Load the products that are missing; whether any was. Needs no gateway."""
     now = app.now()
     loaded = False
     positions = count(1)

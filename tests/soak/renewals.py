@@ -33,6 +33,7 @@ from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.app import Actor, ActorKind
 from services.cards import attach_payment_method
+from services.demo import load_catalog
 from services.subscribing import SubscribeWish, subscribe
 from settings import ROOT
 from tests.support.databases import apart, migrate, on_server, postgres_server, run
@@ -93,10 +94,8 @@ def _settings(storm: Storm) -> dict[str, Any]:
 
 
 async def _subscribe_all(storm: Storm) -> None:
-    from services.demo import _load_catalog  # pyright: ignore[reportPrivateUsage] (the demo's customers need a sandbox)
-
     async with open_house(storm.database_url, **_settings(storm)) as house:
-        await _load_catalog(house.app)
+        await load_catalog(house.app)
         for number in range(storm.subscriptions):
             actor = Actor(ActorKind.CUSTOMER, f"user-{number}")
             card = await attach_payment_method(
