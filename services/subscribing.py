@@ -1,7 +1,7 @@
 """Subscribing: from a wish to a standing order, its first invoice and its first payment."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -9,24 +9,20 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.calendar import Interval
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
-from billing.lifecycle import PAYMENT, PaymentStatus
 from billing.subscribing import Course, Terms, course
-from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
 from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
 from models.customers import Customer, PaymentMethod, live_payment_method, locked_customer
-from models.leases import LeaseLost
-from models.payments import attempts_of, latest_payment_of, payment_by_id
+from models.payments import latest_payment_of
 from models.subscriptions import Subscription, items_of, live_subscription
 from services.app import Actor, App
 from services.changes import Why
-from services.collecting import Try, hold, let_go, open_intent, wait_until_free
-from services.customers import acting_customer, ensure_gateway_account
+from services.customers import acting_customer
 from services.ending import end_incomplete
 from services.idempotency import once
+from services.on_session import Visit, collect_on_session
 from services.outcomes import PaymentOutcome, payment_outcome
-from services.paying import pay
 from services.placing import Placed, place
-from services.problems import gateway_unavailable, not_found
+from services.problems import not_found
 from services.shielding import within_budget
 
 _CAUSE = "subscribe"
@@ -84,8 +80,17 @@ async def _subscribe(app: App, actor: Actor, customer: Customer, wish: Subscribe
         return await payment_outcome(app, decided.subscription_id, problems=[_already_subscribed()])
     if decided.payment_id is None:
         return await payment_outcome(app, decided.subscription_id)
+    visit = Visit(
+        customer=customer,
+        subscription_id=decided.subscription_id,
+        payment_id=decided.payment_id,
+        method=decided.method,
+        trigger="purchase",
+        return_url=wish.return_url,
+        fence=decided.fence,
+    )
     try:
-        return await within_budget(app, _collect(app, customer, decided, decided.payment_id, wish, why))
+        return await within_budget(app, collect_on_session(app, visit, why))
     except UserProblem as problem:
         return await payment_outcome(app, decided.subscription_id, decided.payment_id, problems=[problem])
 
@@ -148,72 +153,6 @@ async def _continue(session: AsyncSession, existing: Subscription, wish: Subscri
         payment.setup_future_usage = wish.setup_future_usage
         payment.touch(why.now)
     return payment.id
-
-
-async def _collect(
-    app: App, customer: Customer, decided: _Decided, payment_id: str, wish: SubscribeWish, why: Why
-) -> SubscribeOutcome:
-    """Bring the payment to the gateway and, with a card, try it; a concurrent twin gets the first one's result."""
-    fence = decided.fence
-    is_new = fence is not None
-    for _ in range(_ROUNDS):
-        if fence is not None:
-            return await _collect_held(app, customer, decided, payment_id, fence, wish, why, is_new=is_new)
-        fence = await hold(app, payment_id)
-        if fence is None:
-            if not await wait_until_free(app, payment_id):
-                break
-            if await _answered_meanwhile(app, payment_id, decided.method, why):
-                return await payment_outcome(app, decided.subscription_id, payment_id)
-    problem = UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "This payment is being made; read the subscription shortly.")
-    return await payment_outcome(app, decided.subscription_id, payment_id, problems=[problem])
-
-
-async def _answered_meanwhile(app: App, payment_id: str, method: PaymentMethod | None, why: Why) -> bool:
-    """Whether the holder that we waited for has done what this request wants."""
-    async with app.database.read() as session:
-        payment = await payment_by_id(session, payment_id)
-        attempts = await attempts_of(session, [payment_id])
-    if payment is None or payment.status in PAYMENT.final:
-        return True
-    if method is None or not attempts:
-        return False
-    last = attempts[-1]
-    return last.payment_method_id == method.id and last.started_at >= why.now
-
-
-async def _collect_held(
-    app: App,
-    customer: Customer,
-    decided: _Decided,
-    payment_id: str,
-    fence: int,
-    wish: SubscribeWish,
-    why: Why,
-    *,
-    is_new: bool,
-) -> SubscribeOutcome:
-    snapshot: PaymentIntentSnapshot | None = None
-    problems: list[UserProblem] = []
-    try:
-        await ensure_gateway_account(app, customer)
-        snapshot = await open_intent(app, payment_id, fence, why, is_new=is_new)
-        card = decided.method and Try(decided.method, "purchase", off_session=False, return_url=wish.return_url)
-        snapshot = await pay(app, payment_id, fence, snapshot, card, why)
-    except GatewayUnavailable:
-        problems.append(gateway_unavailable())
-    except GatewayRefused as refusal:
-        problems.append(_refused(refusal))
-    except UserProblem as problem:
-        problems.append(problem)
-    except LeaseLost:
-        pass  # Whoever took over goes on; the rows tell how far it is.
-    if problems:
-        await let_go(app, payment_id, fence)
-    outcome = await payment_outcome(app, decided.subscription_id, payment_id, snapshot, problems)
-    if outcome.payment is not None and outcome.payment.status is PaymentStatus.CANCELED:
-        return replace(outcome, problems=[_ended_meanwhile()])
-    return outcome
 
 
 async def _plan(session: AsyncSession, wish: SubscribeWish) -> Plan:
@@ -280,17 +219,3 @@ def _already_subscribed() -> UserProblem:
         ErrorCode.ALREADY_SUBSCRIBED,
         "There is a subscription to this product already; it is returned. Change or cancel that one.",
     )
-
-
-def _ended_meanwhile() -> UserProblem:
-    return UserProblem(
-        ErrorCode.INVALID_STATE, "Another request ended this subscription before it was paid. Subscribe again."
-    )
-
-
-def _refused(refusal: GatewayRefused) -> UserProblem:
-    if refusal.code == "amount_too_small":
-        return UserProblem(
-            ErrorCode.AMOUNT_TOO_SMALL, "This amount is below what the gateway charges in this currency."
-        )
-    return UserProblem(ErrorCode.INVALID_STATE, f"The gateway does not take this payment: {refusal}")
