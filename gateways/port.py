@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.money import Money
+from gateways.returns import DisputeSnapshot, RefundSnapshot
 
 
 class GatewayRefused(Exception):
@@ -180,7 +181,8 @@ class SetupIntentSnapshot:
 class GatewayEventHint:
     """A verified webhook: what happened to which object. The object itself is fetched anew before it is believed.
 
-    `object_kind` is one of payment_intent, setup_intent, payment_method, customer, or None for kinds unknown to us.
+    `object_kind` is one of payment_intent, setup_intent, payment_method, customer, refund, dispute, and charge when
+    money was sent back on it; None for whatever else.
     """
 
     ref: str
@@ -295,6 +297,30 @@ class PaymentGateway(Protocol):
 
     async def find_charges(self, intent_ref: str) -> Sequence[ChargeSnapshot]:
         """The intent's newest hundred charges that have ended, whoever made them, oldest first."""
+        ...
+
+    async def retrieve_charge(self, ref: str) -> ChargeSnapshot | None:
+        """None while it has not ended."""
+        ...
+
+    async def retrieve_refund(self, ref: str) -> RefundSnapshot: ...
+
+    async def find_refunds(self, intent_ref: str) -> Sequence[RefundSnapshot]:
+        """The newest hundred refunds of the intent's charges, whoever made them, oldest first."""
+        ...
+
+    async def list_refunds(self, *, created_since: datetime, after: str | None) -> GatewayPage[RefundSnapshot]:
+        """A page of all refunds of the account since then."""
+        ...
+
+    async def retrieve_dispute(self, ref: str) -> DisputeSnapshot: ...
+
+    async def find_disputes(self, intent_ref: str) -> Sequence[DisputeSnapshot]:
+        """The newest hundred disputes of the intent's charges, oldest first."""
+        ...
+
+    async def list_disputes(self, *, created_since: datetime, after: str | None) -> GatewayPage[DisputeSnapshot]:
+        """A page of all disputes of the account since then."""
         ...
 
     async def list_payment_intents(

@@ -3,12 +3,14 @@
 Source of the fields: the objects' typings in the installed SDK, which pins the API version.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
+from billing.lifecycle import RefundStatus
 from billing.money import Money
+from billing.returning import DisputeStatus, RefundReason
 from gateways.port import (
     Address,
     BillingDetails,
@@ -16,14 +18,22 @@ from gateways.port import (
     CardNews,
     ChargeSnapshot,
     CustomerSnapshot,
+    DisputeSnapshot,
     NextStep,
     PaymentIntentSnapshot,
     PaymentMethodSnapshot,
+    RefundSnapshot,
     SetupIntentSnapshot,
 )
 
 INVOICE_KEY = "perennial_invoice"
 """The metadata key under which an intent carries our invoice id."""
+
+_REFUND_STATUSES = {status.value: status for status in RefundStatus} | {"requires_action": RefundStatus.PENDING}
+_REFUND_REASONS = {
+    reason.value: reason
+    for reason in (RefundReason.DUPLICATE, RefundReason.FRAUDULENT, RefundReason.REQUESTED_BY_CUSTOMER)
+}
 
 Json = Mapping[str, Any]
 
@@ -69,6 +79,41 @@ def charge(body: Json) -> ChargeSnapshot | None:
         payment_method_ref=_ref(body.get("payment_method")),
         created_at=_instant(body["created"]),
     )
+
+
+def refund(body: Json) -> RefundSnapshot:
+    return RefundSnapshot(
+        ref=body["id"],
+        intent_ref=_ref(body.get("payment_intent")),
+        amount=Money(body["amount"], str(body["currency"]).upper()),
+        status=_REFUND_STATUSES[body["status"]],
+        reason=_REFUND_REASONS.get(body.get("reason") or "", RefundReason.OTHER),
+        failure_reason=body.get("failure_reason"),
+        created_at=_instant(body["created"]),
+        metadata=dict(body.get("metadata") or {}),
+    )
+
+
+def dispute(body: Json) -> DisputeSnapshot:
+    currency = str(body["currency"]).upper()
+    moved = body.get("balance_transactions") or ()
+    return DisputeSnapshot(
+        ref=body["id"],
+        intent_ref=_ref(body.get("payment_intent")),
+        amount=Money(body["amount"], currency),
+        withdrawn=Money(_moved(body, [-each["amount"] for each in moved if each["amount"] < 0], moved), currency),
+        reinstated=Money(_moved(body, [each["amount"] for each in moved if each["amount"] > 0], moved), currency),
+        status=DisputeStatus(body["status"]),
+        reason=body["reason"],
+        created_at=_instant(body["created"]),
+    )
+
+
+def _moved(body: Json, amounts: Sequence[int], moved: Sequence[Json]) -> int:
+    """What was taken or given back in all. Booked in another currency, it is told by the dispute's own amount."""
+    if all(each["currency"] == body["currency"] for each in moved):
+        return sum(amounts)
+    return body["amount"] if amounts else 0
 
 
 def setup_intent(body: Json) -> SetupIntentSnapshot:

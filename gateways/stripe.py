@@ -19,6 +19,7 @@ from gateways.port import (
     CardRefused,
     ChargeSnapshot,
     CustomerSnapshot,
+    DisputeSnapshot,
     GatewayEventHint,
     GatewayNotFound,
     GatewayPage,
@@ -26,6 +27,7 @@ from gateways.port import (
     GatewayUnavailable,
     PaymentIntentSnapshot,
     PaymentMethodSnapshot,
+    RefundSnapshot,
     SetupIntentSnapshot,
     WebhookRefused,
 )
@@ -39,7 +41,9 @@ _WEBHOOK_TOLERANCE_SECONDS = 300
 _LIST_PAGE = 100
 _MAX_LISTED = 1000
 _LONGEST_NAME = 255
-_OBJECT_KINDS = frozenset(("payment_intent", "setup_intent", "payment_method", "customer"))
+_OBJECT_KINDS = frozenset(("payment_intent", "setup_intent", "payment_method", "customer", "refund", "dispute"))
+# Of a charge only this is news: the rest is told by its intent.
+_CHARGE_NEWS = frozenset(("charge.refunded",))
 _CARD_ONLY = ["card"]
 # No more than the 20 that Stripe takes at once.
 _CARD_NEWS = [
@@ -202,6 +206,31 @@ class StripeGateway:
         ended = [snapshots.charge(row) for row in reversed(page["data"])]
         return [charge for charge in ended if charge is not None]
 
+    async def retrieve_charge(self, ref: str) -> ChargeSnapshot | None:
+        return snapshots.charge(await _answer(self._v1.charges.retrieve_async(ref)))
+
+    async def retrieve_refund(self, ref: str) -> RefundSnapshot:
+        return snapshots.refund(await _answer(self._v1.refunds.retrieve_async(ref)))
+
+    async def find_refunds(self, intent_ref: str) -> Sequence[RefundSnapshot]:
+        page = await _page(self._v1.refunds.list_async, None, payment_intent=intent_ref)
+        return [snapshots.refund(row) for row in reversed(page.items)]
+
+    async def list_refunds(self, *, created_since: datetime, after: str | None) -> GatewayPage[RefundSnapshot]:
+        page = await _page(self._v1.refunds.list_async, after, created_since=created_since)
+        return GatewayPage([snapshots.refund(row) for row in page.items], page.next_after)
+
+    async def retrieve_dispute(self, ref: str) -> DisputeSnapshot:
+        return snapshots.dispute(await _answer(self._v1.disputes.retrieve_async(ref)))
+
+    async def find_disputes(self, intent_ref: str) -> Sequence[DisputeSnapshot]:
+        page = await _page(self._v1.disputes.list_async, None, payment_intent=intent_ref)
+        return [snapshots.dispute(row) for row in reversed(page.items)]
+
+    async def list_disputes(self, *, created_since: datetime, after: str | None) -> GatewayPage[DisputeSnapshot]:
+        page = await _page(self._v1.disputes.list_async, after, created_since=created_since)
+        return GatewayPage([snapshots.dispute(row) for row in page.items], page.next_after)
+
     async def list_payment_intents(
         self, *, created_since: datetime | None, after: str | None
     ) -> GatewayPage[PaymentIntentSnapshot]:
@@ -260,7 +289,7 @@ def _hint(body: bytes) -> GatewayEventHint:
         created = datetime.fromtimestamp(event["created"], UTC)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
         raise WebhookRefused("not an event") from None
-    known = kind in _OBJECT_KINDS and ref is not None
+    known = ref is not None and (kind in _OBJECT_KINDS or (kind == "charge" and event["type"] in _CHARGE_NEWS))
     payload = {
         "type": event["type"],
         "livemode": event.get("livemode") is True,

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
+import models.api_keys
 import models.catalog
 import models.customers
 import models.idempotency
@@ -15,7 +16,10 @@ import models.inbox
 import models.invoices
 import models.ledger
 import models.payments
-import models.subscriptions  # noqa: F401 (importing them fills the metadata)
+import models.reconciliations
+import models.returns
+import models.subscriptions
+import models.timers  # noqa: F401 (importing them fills the metadata)
 from models.base import EnumText, UTCDateTime, metadata
 from models.database import with_driver
 from settings import load_settings

@@ -35,10 +35,14 @@ ID_PREFIXES = {
     "payment": "pay",
     "payment_intent": "int",
     "charge_attempt": "att",
+    "refund": "rfd",
+    "dispute": "dsp",
     "ledger_entry": "lgr",
     "change": "chn",
     "gateway_event": "gev",
     "idempotency_record": "idm",
+    "reconciliation_report": "rec",
+    "api_key": "apk",
 }
 
 

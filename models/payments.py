@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.charging import IntentStatus, SetupFutureUsage
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from billing.money import Money
+from billing.returning import PaymentStanding, standing
 from models.base import BIG, SERIAL, EnumText, Leased, UTCDateTime
 
 
@@ -17,7 +18,8 @@ class Payment(Leased, table=True):
     """The collecting of one invoice. `number` counts up over all payments.
 
     `due_at` (machine time) is when the worker asks the gateway how it stands, `collect_at` (billing time) when it tries
-    the card again.
+    the card again. `amount_refunded_minor` is the sum of its succeeded refunds, `amount_disputed_minor` what banks hold
+    back: withdrawn − reinstated.
     """
 
     __tablename__ = "payments"
@@ -32,6 +34,8 @@ class Payment(Leased, table=True):
     currency: str = Field(max_length=3)
     amount_minor: int = Field(sa_type=BIG)
     amount_paid_minor: int = Field(default=0, sa_type=BIG)
+    amount_refunded_minor: int = Field(default=0, sa_type=BIG)
+    amount_disputed_minor: int = Field(default=0, sa_type=BIG)
     setup_future_usage: SetupFutureUsage | None = Field(default=None, sa_type=EnumText(SetupFutureUsage))
     payment_method_id: str | None = Field(default=None, foreign_key="payment_methods.id")
     error_code: str | None = Field(default=None, max_length=100)
@@ -47,6 +51,16 @@ class Payment(Leased, table=True):
     @property
     def amount(self) -> Money:
         return Money(self.amount_minor, self.currency)
+
+    @property
+    def standing(self) -> PaymentStanding:
+        """How it is seen: its status, and what became of the money since."""
+        return standing(
+            self.status,
+            paid=self.amount_paid_minor,
+            refunded=self.amount_refunded_minor,
+            disputed=self.amount_disputed_minor,
+        )
 
     def touch(self, now: datetime) -> None:
         self.version += 1
