@@ -29,9 +29,10 @@ async def no_wait(_seconds: float) -> None:
 
 @dataclass
 class Receiver:
-    """A shop's webhook endpoint: keeps what it was sent, answers what it is told to."""
+    """A shop's webhook endpoint: keeps what it was sent, answers what it is told to. It refuses the next `refuses`."""
 
     status: int = 200
+    refuses: int = 0
     requests: list[httpx.Request] = field(default_factory=list)
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -41,7 +42,8 @@ class Receiver:
         request = httpx.Request("POST", ENDPOINT, headers=headers, content=message["body"])
         self.requests.append(request)
         self.reached.set()
-        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        status, self.refuses = (503, self.refuses - 1) if self.refuses else (self.status, 0)
+        await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
     def events(self) -> list[stripe.Event]:

@@ -239,3 +239,17 @@ async def test_a_card_of_a_past_month_of_this_year_is_refused(quick) -> None:
     quick.clock.set(quick.clock.now().replace(year=2027, month=3))
     error = await refusal(quick.v1.payment_methods.create_async({"type": "card", "card": {**card, "exp_month": 2}}))
     assert error.code == "invalid_expiry_month"
+
+
+async def test_a_card_too_risky_is_blocked_before_any_bank_is_asked(quick) -> None:
+    with pytest.raises(stripe.CardError) as blocked:
+        await quick.v1.payment_intents.create_async(
+            {"amount": 700, "currency": "usd", "payment_method": "pm_card_radarBlock", "confirm": True}
+        )
+    error = blocked.value.error
+    assert (blocked.value.http_status, error.code, error.decline_code) == (402, "card_declined", "fraudulent")
+    charge = await quick.v1.charges.retrieve_async(error.charge)
+    outcome = charge.outcome
+    assert (charge.status, outcome.type, outcome.network_status) == ("failed", "blocked", "not_sent_to_network")
+    assert (outcome.risk_level, outcome.reason, outcome.network_decline_code) == ("highest", "highest_risk_level", None)
+    assert (await quick.v1.balance_transactions.list_async()).data == []

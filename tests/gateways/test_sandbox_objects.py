@@ -1,13 +1,16 @@
 """The sandbox's objects held against the typings of the installed SDK: nothing missing or unknown."""
 
 import types
+from datetime import timedelta
 from typing import Any, ForwardRef, Literal, Union, get_args, get_origin
 
 import pytest
 import stripe
 from stripe._api_version import _ApiVersion  # the SDK offers its pinned version under this name only
 
+from gateways.sandbox.events import KINDS
 from gateways.sandbox.shapes import API_VERSION
+from tests.gateways.sandbox_fixtures import Bench
 
 
 def fields(cls: type) -> dict[str, Any]:
@@ -210,3 +213,158 @@ async def test_what_a_challenge_leaves_behind_fits(quick) -> None:
     assert_fits(attempt, stripe.SetupAttempt)
     details = (charge.payment_method_details.card, attempt.payment_method_details.card)
     assert [card.three_d_secure.result for card in details] == ["authenticated", "authenticated"]
+
+
+CLASSES = {
+    cls.OBJECT_NAME: cls
+    for cls in (
+        stripe.Charge,
+        stripe.Coupon,
+        stripe.Customer,
+        stripe.Dispute,
+        stripe.PaymentIntent,
+        stripe.PaymentMethod,
+        stripe.PromotionCode,
+        stripe.Refund,
+        stripe.SetupIntent,
+    )
+}
+# Cards are charged at once or not at all: nothing is ever seen processing.
+NEVER_HAPPENS = {"payment_intent.processing"}
+
+
+async def test_refunds_fit_whether_they_arrive_at_once_later_or_never(quick) -> None:
+    asked = {"amount": 700, "currency": "usd", "confirm": True}
+    made = []
+    for card in ("pm_card_visa", "pm_card_pendingRefund", "pm_card_refundFail"):
+        intent = await quick.v1.payment_intents.create_async({**asked, "payment_method": card})
+        made.append(await quick.v1.refunds.create_async({"payment_intent": intent.id, "amount": 200}))
+    assert [refund.status for refund in made] == ["succeeded", "pending", "succeeded"]
+    quick.clock.advance(timedelta(minutes=1))
+    settled = (await quick.v1.refunds.list_async({"expand": ["data.charge", "data.balance_transaction"]})).data
+    assert [refund.status for refund in settled] == ["failed", "succeeded", "succeeded"]
+    for refund in (*made, *settled):
+        assert_fits(refund, stripe.Refund)
+    expanded = await quick.v1.charges.retrieve_async(settled[2].charge.id, {"expand": ["refunds"]})
+    assert_fits(expanded, stripe.Charge)
+    assert_fits(expanded.refunds.data[0], stripe.Refund)
+    entries = (await quick.v1.balance_transactions.list_async({"expand": ["data.source"]})).data
+    assert sorted({entry.type for entry in entries}) == ["charge", "refund", "refund_failure"]
+    for entry in entries:
+        assert_fits(entry, stripe.BalanceTransaction)
+
+
+async def test_disputes_fit_in_every_state(quick) -> None:
+    asked = {"amount": 700, "currency": "usd", "confirm": True}
+    answers = (
+        "winning_evidence",
+        "losing_evidence",
+        "A receipt.",
+        "escalate_inquiry_evidence",
+        "winning_evidence",
+        None,
+    )
+    cards = ["pm_card_createDispute"] * 3 + ["pm_card_createDisputeInquiry"] * 3
+    seen = []
+    for card in cards:
+        await quick.v1.payment_intents.create_async({**asked, "payment_method": card})
+    opened = list(reversed((await quick.v1.disputes.list_async()).data))
+    for dispute, text in zip(opened, answers, strict=True):
+        seen.append(dispute)
+        if text:
+            evidence = {"uncategorized_text": text}
+            seen.append(await quick.v1.disputes.update_async(dispute.id, {"evidence": evidence}))
+    quick.clock.advance(timedelta(minutes=1))
+    seen += [await quick.v1.disputes.retrieve_async(dispute.id, {"expand": ["charge"]}) for dispute in opened]
+    for dispute in seen:
+        assert_fits(dispute, stripe.Dispute)
+    assert {dispute.status for dispute in seen} == {
+        "needs_response",
+        "under_review",
+        "won",
+        "lost",
+        "warning_needs_response",
+        "warning_under_review",
+        "warning_closed",
+    }
+
+
+async def test_coupons_promotion_codes_and_countries_fit(quick) -> None:
+    coupons = [
+        await quick.v1.coupons.create_async({"percent_off": 12.5, "duration": "forever"}),
+        await quick.v1.coupons.create_async({"amount_off": 5, "currency": "jpy", "redeem_by": 4_000_000_000}),
+    ]
+    for coupon in coupons:
+        assert_fits(coupon, stripe.Coupon)
+    promotion = {"promotion": {"type": "coupon", "coupon": coupons[0].id}}
+    code = await quick.v1.promotion_codes.create_async({**promotion, "expand": ["promotion.coupon"]})
+    assert_fits(code, stripe.PromotionCode)
+    assert_fits(await quick.v1.promotion_codes.create_async(promotion), stripe.PromotionCode)
+    for spec in (await quick.v1.country_specs.list_async({"limit": 100})).data:
+        assert_fits(spec, stripe.CountrySpec)
+
+
+async def test_what_every_event_carries_fits_and_every_kind_of_event_happens(quick) -> None:
+    await live_through_everything(quick)
+    page = await quick.v1.events.list_async({"limit": 100})
+    events = [event async for event in page.auto_paging_iter()]
+    assert set(KINDS) - {event.type for event in events} == NEVER_HAPPENS
+    assert {event.type for event in events} - set(KINDS) == set()
+    for event in events:
+        assert_fits(event, stripe.Event)
+        told = event.to_dict(recursive=True)["data"]
+        cls = CLASSES[told["object"]["object"]]
+        assert object_misfits(told["object"], cls, event.type) == []
+        assert ("previous_attributes" in told) == event.type.endswith("updated") or event.type in WITHOUT_PREVIOUS
+
+
+WITHOUT_PREVIOUS = ("payment_intent.amount_capturable_updated",)
+
+
+async def live_through_everything(bench: Bench) -> None:
+    """Make every kind of event happen at least once."""
+    v1 = bench.v1
+    customer, card = await bench.saved_card()
+    await v1.customers.update_async(customer, {"name": "Mei"})
+    await v1.payment_methods.update_async(card, {"metadata": {"a": "1"}})
+    async with bench.raw() as wire:
+        await wire.post(f"/sandbox/cards/{card}", data={"exp_year": "2031"})
+    await pay_in_every_way(bench, customer, card)
+    await save_in_every_way(bench)
+    await v1.coupons.create_async({"id": "C", "percent_off": 5})
+    await v1.coupons.update_async("C", {"name": "Five"})
+    await v1.promotion_codes.create_async({"promotion": {"type": "coupon", "coupon": "C"}})
+    await v1.coupons.delete_async("C")
+    await v1.payment_methods.detach_async(card)
+    await v1.customers.delete_async(customer)
+    bench.clock.advance(timedelta(days=8))
+    await v1.customers.list_async()
+
+
+async def pay_in_every_way(bench: Bench, customer: str, card: str) -> None:
+    create = bench.v1.payment_intents.create_async
+    asked = {"amount": 700, "currency": "usd", "confirm": True}
+    paid = await create({**asked, "customer": customer, "payment_method": card})
+    await bench.v1.charges.update_async(paid.latest_charge, {"description": "Coffee"})
+    await bench.v1.refunds.create_async({"payment_intent": paid.id})
+    failing = await create({**asked, "payment_method": "pm_card_refundFail"})
+    await bench.v1.refunds.create_async({"payment_intent": failing.id})
+    held = [await create({**asked, "payment_method": "pm_card_visa", "capture_method": "manual"}) for _ in range(2)]
+    await bench.v1.payment_intents.capture_async(held[0].id)
+    await create({**asked, "payment_method": "pm_card_threeDSecure2Required"})
+    with pytest.raises(stripe.CardError):
+        await create({**asked, "payment_method": "pm_card_visa_chargeDeclined"})
+    disputed = await create({**asked, "payment_method": "pm_card_createDispute"})
+    dispute = (await bench.v1.disputes.list_async({"charge": disputed.latest_charge})).data[0]
+    evidence = {"uncategorized_text": "winning_evidence"}
+    await bench.v1.disputes.update_async(dispute.id, {"evidence": evidence})
+
+
+async def save_in_every_way(bench: Bench) -> None:
+    create = bench.v1.setup_intents.create_async
+    await create({"payment_method": "pm_card_visa", "confirm": True})
+    await create({"payment_method": "pm_card_threeDSecure2Required", "confirm": True})
+    with pytest.raises(stripe.CardError):
+        await create({"payment_method": "pm_card_visa_chargeDeclined", "confirm": True})
+    bare = await create({})
+    await bench.v1.setup_intents.cancel_async(bare.id)

@@ -1,6 +1,7 @@
 """Webhooks really delivered: signed by the system clock, dated by the billing clock, tried again until taken."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -98,6 +99,66 @@ async def test_an_endpoint_gets_only_the_events_it_asked_for(quick) -> None:
     assert await quick.sandbox.deliver_due() == 1
     assert len(quick.receiver.requests) == 1
     assert (await quick.v1.webhook_endpoints.list_async()).data == []
+
+
+async def test_each_endpoint_hears_what_it_asked_for_signed_with_its_own_secret(bench) -> None:
+    made = [
+        await bench.v1.webhook_endpoints.create_async({"url": f"http://shop.test/{place}", "enabled_events": events})
+        for place, events in enumerate((["*"], ["customer.created", "refund.created"], ["refund.created"]))
+    ]
+    assert len({endpoint.secret for endpoint in made}) == 3
+    await bench.saved_card()
+    assert await bench.sandbox.deliver_due() == 3
+    heard = {endpoint.id: [] for endpoint in made}
+    for request in bench.receiver.requests:
+        for endpoint in made:
+            with contextlib.suppress(stripe.SignatureVerificationError):
+                header = request.headers["stripe-signature"]
+                event = bench.client.construct_event(request.content, header, endpoint.secret, tolerance=None)
+                heard[endpoint.id].append(event.type)
+    assert list(heard.values()) == [["customer.created", "payment_method.attached"], ["customer.created"], []]
+    customer = (await bench.v1.events.list_async({"type": "customer.created"})).data[0]
+    assert customer.pending_webhooks == 0
+
+
+async def test_one_endpoint_failing_does_not_repeat_what_another_took(quick) -> None:
+    for path in ("good", "bad"):
+        await quick.v1.webhook_endpoints.create_async({"url": f"http://shop.test/{path}", "enabled_events": ["*"]})
+    await quick.v1.customers.create_async({})
+    quick.receiver.refuses = 1
+    assert await quick.sandbox.deliver_due() == 2
+    assert (await quick.v1.events.list_async()).data[0].pending_webhooks == 1
+    quick.system.advance(timedelta(seconds=BACK_OFF_SECONDS[0]))
+    assert await quick.sandbox.deliver_due() == 1
+    assert (await quick.v1.events.list_async()).data[0].pending_webhooks == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ({"enabled_events": ["charge.*"]}, "enabled_events[0]"),
+        ({"enabled_events": ["*", "nothing"]}, "enabled_events[1]"),
+        ({"enabled_events": ["*"], "api_version": "2020-08-27"}, "api_version"),
+        ({"enabled_events": ["*"], "url": "ftp://shop.test"}, "url"),
+    ],
+)
+async def test_an_endpoint_that_could_never_hear_anything_is_refused(quick, params, param) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as refusal:
+        await quick.v1.webhook_endpoints.create_async({"url": ENDPOINT, **params})
+    assert (refusal.value.http_status, refusal.value.param) == (400, param)
+    assert (await quick.v1.webhook_endpoints.list_async()).data == []
+
+
+async def test_there_are_at_most_sixteen_endpoints(quick) -> None:
+    made = [
+        await quick.v1.webhook_endpoints.create_async({"url": f"http://shop.test/{place}", "enabled_events": ["*"]})
+        for place in range(16)
+    ]
+    with pytest.raises(stripe.InvalidRequestError):
+        await quick.v1.webhook_endpoints.create_async({"url": ENDPOINT, "enabled_events": ["*"]})
+    await quick.v1.webhook_endpoints.delete_async(made[0].id)
+    await quick.v1.webhook_endpoints.create_async({"url": ENDPOINT, "enabled_events": ["*"]})
+    assert len((await quick.v1.webhook_endpoints.list_async({"limit": 100})).data) == 16
 
 
 async def test_what_stripe_did_itself_names_no_request(quick) -> None:
