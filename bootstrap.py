@@ -95,7 +95,9 @@ def build(
         timezone=settings.timezone,
         grace=timedelta(days=settings.grace_period_days),
         gateway_budget=GATEWAY_BUDGET,
+        api_key_key=settings.key_for("api keys"),
         browser=browser,
+        reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,
     )
     return Installation(settings, app, sandbox, close_pages)
 

@@ -1,8 +1,8 @@
 """The one ASGI guard in front of everything the server answers.
 
-Owns: request ids, body sizes, time limits, methods and content types, origins, security headers, the access line
-and the last catch of a fault. Does not own: tokens and GraphQL (schema/transport.py), webhook signatures.
-May import: settings, logs and the shape of an error body.
+Owns: request ids, body sizes, time limits, methods and content types, origins, failed credentials by address,
+security headers, the access line and the last catch of a fault. Does not own: what credentials prove and GraphQL
+(schema/transport.py), webhook signatures. May import: settings, logs, rates and the shape of an error body.
 
 What holds for a path is a row of `route_rules`; the code below only applies the row.
 """
@@ -20,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from logs import begin_request
+from rates import Rates
 from schema.errors import RequestErrorCode, refusal
 from settings import Settings
 
@@ -37,6 +38,7 @@ CSP_PAGE = (
 )
 # The challenge page answers its form with a redirect to the merchant's own origin, so form-action stays open.
 CSP_CHALLENGE = "default-src 'none'; style-src 'self' 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+CREDENTIALS = ("authorization", "x-api-key")
 PREFLIGHT_HEADERS = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 CORS_REQUEST_HEADERS = (
     "authorization, content-type, x-request-id, graphql-require-preflight, apollo-require-preflight, "
@@ -72,6 +74,7 @@ class RouteRule:
     seconds: float = 10.0
     cors: Cors = Cors.NONE
     preflight_on_get: bool = False
+    takes_credentials: bool = False  # ours, whose failures are counted by address
     csp: str = CSP_DATA
     cache_control: str | None = "no-store"
 
@@ -83,7 +86,9 @@ def route_rules() -> tuple[RouteRule, ...]:
     """The server's rows; the longest prefix that covers a path decides."""
     post, both = frozenset({"POST"}), frozenset({"GET", "POST"})
     return (
-        RouteRule("/graphql", both, 256 * KB, JSON_BODY, cors=Cors.LISTED, preflight_on_get=True),
+        RouteRule(
+            "/graphql", both, 256 * KB, JSON_BODY, cors=Cors.LISTED, preflight_on_get=True, takes_credentials=True
+        ),
         RouteRule("/webhooks/stripe", post, MB, JSON_BODY),
         RouteRule("/health", READ, seconds=5.0),
         RouteRule(
@@ -179,8 +184,11 @@ class Exchange:
 class Guard:
     """Wraps the whole application. `origins` are exact, such as https://app.example."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, rules: Sequence[RouteRule] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, settings: Settings, rates: Rates, rules: Sequence[RouteRule] | None = None
+    ) -> None:
         self.app = app
+        self.rates = rates
         self.origins = frozenset(settings.cors_origins)
         listed = route_rules() if rules is None else rules
         self.rules = sorted(listed, key=lambda rule: len(rule.prefix), reverse=True)
@@ -202,7 +210,7 @@ class Guard:
         exchange = Exchange(rule, send, self._answer_headers(rule, headers, request_id))
         try:
             self._check(scope, rule, headers)
-            await self._run(scope, receive, exchange)
+            await self._counted(scope, receive, exchange, headers)
         except Refusal as refused:
             await exchange.refuse(refused)
         finally:
@@ -213,6 +221,21 @@ class Guard:
                 status=exchange.status or 499,
                 ms=round((time.perf_counter() - started_at) * 1000, 1),
             )
+
+    async def _counted(self, scope: Scope, receive: Receive, exchange: Exchange, headers: Headers) -> None:
+        """Run, unless the address has sent too many credentials that did not hold."""
+        if not exchange.rule.takes_credentials or not any(headers.get(name) for name in CREDENTIALS):
+            await self._run(scope, receive, exchange)
+            return
+        peer, _ = scope.get("client") or ("", 0)
+        address = self.rates.peers.name(peer, headers.getlist("x-forwarded-for"))
+        waiting = self.rates.failures.peek(address, 1)
+        if not waiting.granted:
+            message = f"Too many credentials from this address did not hold; try again in {waiting.retry_after} s."
+            raise Refusal(429, RequestErrorCode.RATE_LIMITED, message, {"Retry-After": str(waiting.retry_after)})
+        await self._run(scope, receive, exchange)
+        if exchange.status == 401:
+            self.rates.failures.take(address, 1)
 
     async def _run(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """The application under the time limit, its faults masked."""

@@ -4,8 +4,10 @@ Owns: names, defaults and the combinations that are refused. Does not own: what 
 May import: nothing of ours.
 """
 
+import hmac
 from enum import StrEnum
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -67,6 +69,12 @@ class Settings(BaseSettings):
     timezone: str = "UTC"
     support_refund_cap: int = Field(default=0, ge=0)
     grace_period_days: int = Field(default=7, ge=0)
+    reconcile_minutes: int = Field(default=15, ge=0)
+
+    rate_caller_per_minute: int = Field(default=1_000_000, ge=0)
+    rate_address_per_minute: int = Field(default=1_000_000, ge=0)
+    rate_failures_per_minute: int = Field(default=600, ge=0)
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     explorer: bool | None = None
@@ -78,6 +86,24 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_proxies(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                ip_network(each, strict=False)
+            except ValueError:
+                message = f"PERENNIAL_TRUSTED_PROXIES: {each!r} is no address or network, such as 10.0.0.0/8"
+                raise ValueError(message) from None
         return value
 
     @field_validator("timezone")
@@ -151,6 +177,10 @@ class Settings(BaseSettings):
     def token_secret(self) -> str:
         """The HS256 key that signs and checks access tokens."""
         return (self.jwt_secret or self.secret_key).get_secret_value()
+
+    def key_for(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose, derived from the installation's secret."""
+        return hmac.digest(self.secret_key.get_secret_value().encode(), purpose.encode(), "sha256")
 
     @property
     def zone(self) -> ZoneInfo:

@@ -17,8 +17,8 @@ the advice; a reason that is not listed is of the class `soft`. A card is tried 
 classes `soft` and `technical`."""
 
 REQUEST_MEANINGS: dict[RequestErrorCode, str] = {
-    RequestErrorCode.UNAUTHENTICATED: "The access token is missing, malformed or has ended. Get a new one.",
-    RequestErrorCode.FORBIDDEN: "Your role may not use this field. Leave it out, or act in another role.",
+    RequestErrorCode.UNAUTHENTICATED: "The credential is missing or does not hold. Get a new token or API key.",
+    RequestErrorCode.FORBIDDEN: "Your role or API key may not use this field. Leave it out, or get the scope.",
     RequestErrorCode.GRAPHQL_PARSE_FAILED: "The document is no GraphQL. Correct it at the given location.",
     RequestErrorCode.GRAPHQL_VALIDATION_FAILED: "The document does not fit the schema. Correct it as the message says.",
     RequestErrorCode.QUERY_TOO_COMPLEX: "The document is too deep, too wide or too costly. Ask for less at a time.",
@@ -28,6 +28,7 @@ REQUEST_MEANINGS: dict[RequestErrorCode, str] = {
     RequestErrorCode.NOT_ACCEPTABLE: "No media type in `Accept` can be served. Accept `application/json`.",
     RequestErrorCode.PAYLOAD_TOO_LARGE: "The body is too large. Send less.",
     RequestErrorCode.UNSUPPORTED_MEDIA_TYPE: "Send `Content-Type: application/json`.",
+    RequestErrorCode.RATE_LIMITED: "You ask for too much at a time. Wait for the seconds that `Retry-After` tells.",
     RequestErrorCode.ORIGIN_REFUSED: "Pages of this origin may not call. Its operator can add the origin.",
     RequestErrorCode.PREFLIGHT_REQUIRED: "Add the header `graphql-require-preflight: 1`.",
     RequestErrorCode.UNAVAILABLE: "The server cannot answer at present. Repeat the request later.",

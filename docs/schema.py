@@ -15,7 +15,7 @@ from graphql import (
 )
 
 from docs.markdown import code, page, table
-from resolvers.access import ACCESS
+from resolvers.access import ACCESS, Allowed
 from resolvers.identity import Role
 
 SNAPSHOT = Path(__file__).resolve().parent.parent / "schema" / "schema.graphql"
@@ -28,24 +28,24 @@ def render() -> str:
     return draw(SNAPSHOT.read_text(encoding="utf-8"), ACCESS)
 
 
-def draw(sdl: str, access: Mapping[str, frozenset[Role]]) -> str:
+def draw(sdl: str, access: Mapping[str, Allowed]) -> str:
     """The page for a schema and its table of roles by coordinate. Raises KeyError for a root field without roles."""
     schema = build_schema(sdl)
     roots = [root for root in (schema.query_type, schema.mutation_type, schema.subscription_type) if root]
     return page("Operations", INTRODUCTION, *(block for root in roots for block in _root(root, access)))
 
 
-def _root(root: GraphQLObjectType, access: Mapping[str, frozenset[Role]]) -> Iterable[str]:
+def _root(root: GraphQLObjectType, access: Mapping[str, Allowed]) -> Iterable[str]:
     yield f"## {root.name}"
     for name, field in root.fields.items():
         yield f"### {name}"
         yield from _field(field, access[f"{root.name}.{name}"])
 
 
-def _field(field: GraphQLField, roles: frozenset[Role]) -> Iterable[str]:
+def _field(field: GraphQLField, allowed: Allowed) -> Iterable[str]:
     if field.description:
         yield field.description
-    yield f"For {_roles(roles)}. Returns `{field.type}`."
+    yield f"For {_callers(allowed)}. Returns `{field.type}`."
     if field.args:
         yield table(["argument", "type", "default", "meaning"], _inputs(field.args))
 
@@ -65,5 +65,8 @@ def _inputs(inputs: Mapping[str, GraphQLArgument | GraphQLInputField], within: s
             yield from _inputs(kind.fields, f"{name}.")
 
 
-def _roles(roles: frozenset[Role]) -> str:
-    return "everyone" if Role.PUBLIC in roles else code(role.name for role in Role if role in roles)
+def _callers(allowed: Allowed) -> str:
+    if Role.PUBLIC in allowed.roles:
+        return "everyone"
+    roles = code(role.name for role in Role if role in allowed.roles)
+    return f"{roles} with the scope `{allowed.scope}`" if allowed.scope is not None else roles

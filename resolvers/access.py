@@ -1,13 +1,16 @@
 """Who may do what, in one table: every root field and every guarded field, by its GraphQL coordinate.
 
-Owns: which roles a field is for, and that a row belongs to somebody. Does not own: who is calling (identity).
+Owns: which roles a field is for, which scope an API key needs for it, and that a row belongs to somebody.
+Does not own: who is calling (identity, callers).
 The schema refuses to be built with a root field that is missing here.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from resolvers.identity import AccessDenied, Identity, Role
+from services.scopes import Scope
 
 
 class Ownership(Protocol):
@@ -18,13 +21,36 @@ class Ownership(Protocol):
     async def owns(self, customer_id: str) -> bool: ...
 
 
-EVERYONE = frozenset((Role.PUBLIC, Role.CUSTOMER, Role.SUPPORT, Role.ADMIN))
-SIGNED_IN = frozenset((Role.CUSTOMER, Role.SUPPORT, Role.ADMIN))
-CUSTOMERS = frozenset((Role.CUSTOMER,))
-CUSTOMERS_AND_ADMINS = frozenset((Role.CUSTOMER, Role.ADMIN))
-STAFF = frozenset((Role.SUPPORT, Role.ADMIN))
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Which roles a field is for. A SERVICE moreover needs `scope`; None lets any key in."""
 
-ACCESS: Mapping[str, frozenset[Role]] = {
+    roles: frozenset[Role]
+    scope: Scope | None = None
+
+    def admits(self, identity: Identity) -> bool:
+        if identity.role not in self.roles:
+            return False
+        return identity.role is not Role.SERVICE or self.scope is None or self.scope in identity.scopes
+
+
+def _to(*roles: Role, key: Scope | None = None) -> Allowed:
+    """The roles, and any API key that has the scope `key`."""
+    return Allowed(frozenset(roles) | ({Role.SERVICE} if key is not None else set()), key)
+
+
+EVERYONE = Allowed(frozenset(Role))
+CUSTOMERS = _to(Role.CUSTOMER)
+STAFF = _to(Role.SUPPORT, Role.ADMIN)
+ADMINS = _to(Role.ADMIN)
+# Reading rows of customers: one's own, or all.
+READERS = _to(Role.CUSTOMER, Role.SUPPORT, Role.ADMIN, key=Scope.READ)
+READERS_OF_ALL = _to(Role.SUPPORT, Role.ADMIN, key=Scope.READ)
+# Acting for oneself, or for the customer of a row or of `customerId`. Support buys and saves cards for nobody.
+ACTORS = _to(Role.CUSTOMER, Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
+BUYERS = _to(Role.CUSTOMER, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
+
+ACCESS: Mapping[str, Allowed] = {
     "Query.serverInfo": EVERYONE,
     "Query.gatewayConfig": EVERYONE,
     "Query.viewer": EVERYONE,
@@ -36,50 +62,68 @@ ACCESS: Mapping[str, frozenset[Role]] = {
     "Query.nodes": EVERYONE,
     "Query.me": CUSTOMERS,
     "Query.mySubscription": CUSTOMERS,
-    "Query.subscription": SIGNED_IN,
-    "Query.paymentMethods": SIGNED_IN,
-    "Query.paymentMethod": SIGNED_IN,
-    "Query.invoices": SIGNED_IN,
-    "Query.invoice": SIGNED_IN,
-    "Query.payments": SIGNED_IN,
-    "Query.payment": SIGNED_IN,
-    "Mutation.subscribe": CUSTOMERS_AND_ADMINS,
-    "Mutation.createSetupIntent": CUSTOMERS_AND_ADMINS,
-    "Mutation.attachPaymentMethod": CUSTOMERS_AND_ADMINS,
-    "Mutation.setDefaultPaymentMethod": CUSTOMERS_AND_ADMINS,
-    "Mutation.cancelSubscription": SIGNED_IN,
-    "Mutation.refreshSubscriptionPayment": SIGNED_IN,
-    "Mutation.sandboxConfirmPaymentIntent": SIGNED_IN,
-    "Mutation.sandboxConfirmSetupIntent": SIGNED_IN,
-    "Mutation.sandboxAnswerChallenge": SIGNED_IN,
-    # Secrets are moreover the owner's alone, whatever the role: see `require_owner`.
-    "PaymentIntent.clientSecret": SIGNED_IN,
-    "SetupIntent.clientSecret": SIGNED_IN,
-    "NextAction.clientSecret": SIGNED_IN,
+    "Query.subscription": READERS,
+    "Query.paymentMethods": READERS,
+    "Query.paymentMethod": READERS,
+    "Query.invoices": READERS,
+    "Query.invoice": READERS,
+    "Query.payments": READERS,
+    "Query.payment": READERS,
+    "Query.customer": READERS_OF_ALL,
+    "Query.subscriptionStatus": _to(Role.ADMIN, key=Scope.READ),
+    "Query.apiKeys": ADMINS,
+    "Mutation.subscribe": BUYERS,
+    "Mutation.createSetupIntent": BUYERS,
+    "Mutation.attachPaymentMethod": BUYERS,
+    "Mutation.setDefaultPaymentMethod": BUYERS,
+    "Mutation.cancelSubscription": ACTORS,
+    "Mutation.refreshSubscriptionPayment": ACTORS,
+    "Mutation.createApiKey": ADMINS,
+    "Mutation.revokeApiKey": ADMINS,
+    "Mutation.sandboxConfirmPaymentIntent": BUYERS,
+    "Mutation.sandboxConfirmSetupIntent": BUYERS,
+    "Mutation.sandboxAnswerChallenge": BUYERS,
+    # Secrets are moreover for few, whatever the role: see `require_secret_holder`.
+    "PaymentIntent.clientSecret": ACTORS,
+    "SetupIntent.clientSecret": ACTORS,
+    "NextAction.clientSecret": ACTORS,
+    "ApiKeyPayload.secret": ADMINS,
     "Plan.subscriptionsCount": STAFF,
     "ChargeAttempt.idempotencyKey": STAFF,
 }
 
 
 def require(identity: Identity, coordinate: str) -> None:
-    """Raises AccessDenied unless the caller's role is among the field's."""
-    if identity.role not in ACCESS[coordinate]:
-        raise AccessDenied(identity)
+    """Raises AccessDenied unless the field is for the caller."""
+    allowed = ACCESS[coordinate]
+    if allowed.admits(identity):
+        return
+    if identity.role is Role.SERVICE and Role.SERVICE in allowed.roles:
+        raise AccessDenied(identity, f"This needs an API key with the scope {allowed.scope}.")
+    raise AccessDenied(identity)
 
 
-def permissions(role: Role, *, sandbox: bool) -> list[str]:
-    """The root fields that `role` may call, as coordinates: `Mutation.subscribe`."""
+def permits(identity: Identity, coordinate: str) -> bool:
+    return ACCESS[coordinate].admits(identity)
+
+
+def permissions(identity: Identity, *, sandbox: bool) -> list[str]:
+    """The root fields that the caller may call, as coordinates: `Mutation.subscribe`."""
     return sorted(
         coordinate
-        for coordinate, roles in ACCESS.items()
-        if role in roles
+        for coordinate, allowed in ACCESS.items()
+        if allowed.admits(identity)
         and coordinate.startswith(("Query.", "Mutation."))
         and (sandbox or not coordinate.startswith("Mutation.sandbox"))
     )
 
 
 def is_staff(identity: Identity) -> bool:
-    return identity.role in STAFF
+    return STAFF.admits(identity)
+
+
+def reads_all(identity: Identity) -> bool:
+    return READERS_OF_ALL.admits(identity)
 
 
 def refuse_foreign_owner(identity: Identity) -> AccessDenied:
@@ -87,7 +131,12 @@ def refuse_foreign_owner(identity: Identity) -> AccessDenied:
     return AccessDenied(identity, "NOT_PERMITTED: customers see their own; leave the owner's id out.")
 
 
-async def require_owner(context: "Ownership", customer_id: str) -> None:
-    """Raises AccessDenied unless the caller is that very customer, whatever the role."""
-    if not await context.owns(customer_id):
+async def require_secret_holder(context: Ownership, customer_id: str, *, started: bool) -> None:
+    """Raises AccessDenied unless a client secret of that customer is for the caller.
+
+    It is its owner's; of others only an API key has it that acts for the customer, where its own mutation has
+    `started` what the secret is for.
+    """
+    key = context.identity.role is Role.SERVICE and Scope.ACT_FOR_CUSTOMER in context.identity.scopes
+    if not (key and started) and not await context.owns(customer_id):
         raise AccessDenied(context.identity, "This is for its owner alone.")

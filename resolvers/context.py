@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from models.customers import Customer
-from resolvers.access import is_staff
+from rates import Allowance
+from resolvers.access import is_staff, reads_all
 from resolvers.identity import Identity, Role
 from resolvers.loaders import Loaders
 from services.app import Actor, ActorKind, App
@@ -27,6 +28,7 @@ class RequestContext:
     loaders: Loaders
     settings: Settings
     request_id: str
+    allowance: Allowance
     _now: datetime | None = field(default=None, init=False)
 
     @property
@@ -40,11 +42,23 @@ class RequestContext:
     def actor(self) -> Actor:
         """The caller as the cause of a step; only for fields that nobody is kept from (KeyError for PUBLIC)."""
         who = self.identity
-        return Actor(_KINDS[who.role], who.user_id, email=who.email, name=who.name)
+        return Actor(
+            _KINDS[who.role],
+            who.user_id,
+            email=who.email,
+            name=who.name,
+            api_key_id=who.api_key_id,
+            scopes=who.scopes,
+        )
 
     @property
     def is_staff(self) -> bool:
         return is_staff(self.identity)
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether every customer's rows may be shown, and lists of them all."""
+        return reads_all(self.identity)
 
     async def own_customer(self) -> Customer | None:
         """The caller's own customer; None before the first mutation of that user, and for nobody."""
@@ -60,8 +74,8 @@ class RequestContext:
         return own is not None and own.id == customer_id
 
     async def may_see(self, customer_id: str) -> bool:
-        """Whether a row of that customer may be shown: to its owner and to staff."""
-        return self.is_staff or await self.owns(customer_id)
+        """Whether a row of that customer may be shown: to its owner and to those who read all."""
+        return self.reads_all or await self.owns(customer_id)
 
     def forget(self) -> None:
         """Read everything anew from here on: a step has changed rows."""

@@ -1,6 +1,7 @@
 """Who is calling: an access token becomes an Identity.
 
-Owns: roles, identities, the checks of a token and the refusal of access. Does not own: which field needs which role.
+Owns: roles, identities, the checks of a token and the refusal of access. Does not own: which field needs which role,
+API keys (callers).
 """
 
 import math
@@ -15,6 +16,7 @@ import jwt
 import orjson
 
 from resolvers.keys import FAMILIES, KeySet, KeysUnavailable, SigningKey
+from services.scopes import Scope
 from settings import Settings
 
 # An issuer's clock may run a little ahead of ours; an expired token is expired, to the second.
@@ -42,13 +44,18 @@ TOKEN_ROLES: Mapping[str, Role] = {role.value: role for role in (Role.CUSTOMER, 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The caller of one request. `user_id` is the token's subject; `expires_at` ends live updates."""
+    """The caller of one request. `user_id` is the token's subject; `expires_at` ends live updates.
+
+    A SERVICE has a key's id and scopes instead of a user.
+    """
 
     role: Role
     user_id: str | None = None
     email: str | None = None
     name: str | None = None
     expires_at: datetime | None = None
+    api_key_id: str | None = None
+    scopes: frozenset[Scope] = frozenset()
 
 
 NOBODY = Identity(Role.PUBLIC)

@@ -1,11 +1,12 @@
 """Rows that belong to a customer: looked up one by one and listed, never another's.
 
-A missing and a foreign row are both None. Lists are narrowed to the caller's own unless the caller is staff.
+A missing and a foreign row are both None. Lists are narrowed to the caller's own unless the caller reads all.
 """
 
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from models.api_keys import ApiKey
 from models.batches import (
     EVERYTHING,
     INVOICES,
@@ -20,14 +21,17 @@ from models.batches import (
     Where,
     page_of,
 )
-from models.customers import Customer, PaymentMethod
+from models.customers import Customer, PaymentMethod, customer_of_account
 from models.invoices import Invoice
 from models.lists import Page, count
 from models.payments import ChargeAttempt, Payment
 from models.subscriptions import Subscription, SubscriptionItem
-from resolvers.access import refuse_foreign_owner
+from resolvers.access import permits, refuse_foreign_owner
 from resolvers.context import RequestContext
 from services.outcomes import PaymentIntentView
+
+# One for each product: a bound for the statement, not for the customer.
+MOST_LIVE = 1_000
 
 
 class _Owned(Protocol):
@@ -84,6 +88,36 @@ async def customer(context: RequestContext, customer_id: str) -> Customer | None
     return found if found is not None and await context.may_see(found.id) else None
 
 
+async def customer_by(
+    context: RequestContext, *, id: str | None = None, user_id: str | None = None, gateway_ref: str | None = None
+) -> Customer | None:
+    """Any customer, by the one id that is given. The field that asks is for those who read all."""
+    if id is not None:
+        return await context.loaders.customer.load(id)
+    if user_id is not None:
+        return await context.loaders.customer_of_user.load(user_id)
+    async with context.app.database.read() as session:
+        return await customer_of_account(session, context.app.gateway.platform, gateway_ref or "")
+
+
+async def live_subscriptions_of_user(context: RequestContext, user_id: str) -> list[Subscription]:
+    """Those that have not ended, newest first; none for a user who was never here."""
+    customer = await customer_by(context, user_id=user_id)
+    if customer is None:
+        return []
+    page = await context.loaders.subscriptions_of_customer(
+        customer.id, SubscriptionsWhere(live=True), Span(limit=MOST_LIVE)
+    )
+    return list(page.rows)
+
+
+async def api_key(context: RequestContext, api_key_id: str) -> ApiKey | None:
+    if not permits(context.identity, "Query.apiKeys"):
+        return None
+    async with context.app.database.read() as session:
+        return await session.get(ApiKey, api_key_id)
+
+
 async def my_subscription(context: RequestContext, product_code: str | None) -> Subscription | None:
     """The caller's subscription that has not ended, the newest if there are several products."""
     own = await context.own_customer()
@@ -126,7 +160,7 @@ async def invoices(context: RequestContext, *, customer_id: str | None, where: I
 async def payments(context: RequestContext, *, customer_id: str | None, where: PaymentsWhere) -> OwnedList:
     """Raises AccessDenied when a customer names another user as owner."""
     owner = where.owner_user_id
-    if owner is not None and not context.is_staff and owner != context.identity.user_id:
+    if owner is not None and not context.reads_all and owner != context.identity.user_id:
         raise refuse_foreign_owner(context.identity)
     return await _narrowed(context, PAYMENTS, where, customer_id)
 
@@ -137,8 +171,8 @@ def public(context: RequestContext, listing: Listing[Any], where: Where = EVERYT
 
 
 async def _narrowed(context: RequestContext, listing: Listing[Any], where: Any, customer_id: str | None) -> OwnedList:
-    """Staff reads any customer's or all; everybody else their own, which is empty before they are a customer."""
-    if context.is_staff:
+    """Staff and keys read any customer's or all; others their own, which is empty before they are a customer."""
+    if context.reads_all:
         return OwnedList(context, listing, replace(where, customer_id=customer_id))
     own = await context.own_customer()
     if customer_id is not None and (own is None or own.id != customer_id):

@@ -3,7 +3,7 @@
 import strawberry
 
 from billing.charging import CardProblem, is_retryable
-from resolvers.access import require_owner
+from resolvers.access import require_secret_holder
 from resolvers.standing import NextAction as NextActionFacts
 from resolvers.standing import NextActionType
 from schema.fields import Info, described
@@ -11,7 +11,8 @@ from schema.scalars import URL
 
 OWNERS_ONLY = (
     "For the gateway's browser SDK. The owner's alone, and only in the answer to a mutation; null elsewhere. Ask "
-    "`refreshSubscriptionPayment` for it again."
+    "`refreshSubscriptionPayment` for it again. An API key that acts for the customer has it in the answer to the "
+    "mutation that began it."
 )
 
 
@@ -41,22 +42,31 @@ class NextAction:
     return_url: URL | None = described("Where that page sends the customer afterwards.")
     secret: strawberry.Private[str | None] = None
     customer_id: strawberry.Private[str | None] = None
+    started: strawberry.Private[bool] = False
 
     @classmethod
-    def of(cls, facts: NextActionFacts, *, secret: str | None = None, customer_id: str | None = None) -> "NextAction":
-        """`secret` belongs to `customer_id`."""
+    def of(
+        cls,
+        facts: NextActionFacts,
+        *,
+        secret: str | None = None,
+        customer_id: str | None = None,
+        started: bool = False,
+    ) -> "NextAction":
+        """`secret` belongs to `customer_id`; `started`: for what this very mutation has begun."""
         return cls(
             type=facts.type,
             redirect_url=_url(facts.redirect_url),
             return_url=_url(facts.return_url),
             secret=secret if facts.type is NextActionType.CONFIRM_WITH_SDK else None,
             customer_id=customer_id,
+            started=started,
         )
 
     @strawberry.field(description=f"For CONFIRM_WITH_SDK. {OWNERS_ONLY}")
     async def client_secret(self, info: Info) -> str | None:
         if self.secret is not None and self.customer_id is not None:
-            await require_owner(info.context, self.customer_id)
+            await require_secret_holder(info.context, self.customer_id, started=self.started)
         return self.secret
 
 

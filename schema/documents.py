@@ -26,8 +26,9 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 
+from rates import Allowance, Taken
 from schema.cost import COST_LIMIT, Price, price, too_expensive
-from schema.errors import DocumentError, RequestErrorCode, record
+from schema.errors import DocumentError, RequestErrorCode, rate_limited, record
 from schema.limits import DocumentLimitsRule
 from schema.required_selections import RequireUserErrors
 
@@ -109,6 +110,7 @@ class PreparedDocuments(SchemaExtension):
     execution_context: ExecutionContext
     _prepared: Prepared | None = None
     _requested: int | None = None
+    _taken: Taken | None = None
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
@@ -130,7 +132,10 @@ class PreparedDocuments(SchemaExtension):
     def get_results(self) -> dict[str, Any]:
         if self._requested is None:
             return {}
-        return {"cost": {"requested": self._requested, "limit": COST_LIMIT}}
+        told: dict[str, Any] = {"cost": {"requested": self._requested, "limit": COST_LIMIT}}
+        if self._taken is not None:
+            told["rate"] = {"limit": self._taken.limit, "remaining": self._taken.remaining}
+        return told
 
     def _refused_for_cost(self, prepared: Prepared) -> Iterator[GraphQLError]:
         context = self.execution_context
@@ -152,9 +157,16 @@ class PreparedDocuments(SchemaExtension):
                 return
             prepared.prices[name] = known
         self._requested = known.requested
-        refused = too_expensive(known.requested)
+        refused = too_expensive(known.requested) or self._refused_for_rate(context.context.allowance, known.requested)
         if refused is not None:
             yield refused
+
+    def _refused_for_rate(self, allowance: Allowance, requested: int) -> DocumentError | None:
+        """One value was taken from the bucket before the document was read; here is the rest."""
+        if not allowance.is_limited:
+            return None
+        self._taken = allowance.take(max(requested, 1) - 1)
+        return None if self._taken.granted else rate_limited(self._taken)
 
 
 class GuardedSchema(strawberry.Schema):

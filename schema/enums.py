@@ -94,6 +94,7 @@ _publish(
         "CUSTOMER": "A user of the application; sees and changes their own.",
         "SUPPORT": "Staff that reads everything and helps customers.",
         "ADMIN": "Staff that may do all that support may, and more.",
+        "SERVICE": "The application's own back end, by an API key; may what the key's scopes open.",
     },
 )
 _publish(

@@ -13,6 +13,7 @@ import structlog
 from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
 
 from logs import current_request_id
+from rates import Taken
 from resolvers.identity import AccessDenied
 
 log = structlog.get_logger("perennial.graphql")
@@ -37,6 +38,7 @@ class RequestErrorCode(StrEnum):
     NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    RATE_LIMITED = "RATE_LIMITED"
     ORIGIN_REFUSED = "ORIGIN_REFUSED"
     PREFLIGHT_REQUIRED = "PREFLIGHT_REQUIRED"
     UNAVAILABLE = "UNAVAILABLE"
@@ -50,6 +52,12 @@ class DocumentError(GraphQLError):
     def __init__(self, message: str, code: RequestErrorCode, nodes: Any = None, **details: Any) -> None:
         super().__init__(message, nodes, extensions={"code": code.value, **details})
         self.code = code
+
+
+def rate_limited(taken: Taken) -> DocumentError:
+    """The refusal of an operation that the caller's bucket does not hold, with the seconds to wait."""
+    message = f"Too much was asked for in the last minute; try again in {taken.retry_after} s."
+    return DocumentError(message, RequestErrorCode.RATE_LIMITED, retryAfter=taken.retry_after)
 
 
 def refusal(code: RequestErrorCode, message: str) -> bytes:

@@ -99,7 +99,7 @@ class SubscribeInput:
     )
     name: str | None = optional("A name for the subscription, at most 250 characters.")
     quantity: int = strawberry.field(description="How many, 1 to 10000.", default=1)
-    customer_id: strawberry.ID | None = optional("For whom. Staff only; customers leave it out.")
+    customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
     metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
     idempotency_key: str | None = optional(
@@ -136,7 +136,7 @@ class CreateSetupIntentInput:
         description="What it shall be kept for.", default=SetupFutureUsage.OFF_SESSION
     )
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
-    customer_id: strawberry.ID | None = optional("For whom. Staff only; customers leave it out.")
+    customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     idempotency_key: str | None = optional(
         "The same key with the same input gives the first answer again; at most 255 characters."
     )
@@ -151,7 +151,7 @@ class AttachPaymentMethodInput:
     make_default: bool = strawberry.field(
         description="Whether it shall pay for what has no card of its own. A first card does anyway.", default=False
     )
-    customer_id: strawberry.ID | None = optional("For whom. Staff only; customers leave it out.")
+    customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
 
     def check(self) -> None:
         _at_most(255, payment_method_id=self.payment_method_id)
@@ -160,7 +160,7 @@ class AttachPaymentMethodInput:
 @strawberry.input(description="Which saved card shall pay.")
 class SetDefaultPaymentMethodInput:
     payment_method_id: strawberry.ID = described("The saved card, by our id or the gateway's.")
-    customer_id: strawberry.ID | None = optional("For whom. Staff only; customers leave it out.")
+    customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     apply_to_subscriptions: bool = strawberry.field(
         description="Whether subscriptions with a card of their own shall be paid by this one too.", default=True
     )

@@ -8,7 +8,7 @@ from strawberry.scalars import JSON
 from billing.charging import IntentStatus, SetupFutureUsage
 from models.payments import CollectionIntent
 from models.payments import Payment as PaymentRow
-from resolvers.access import require_owner
+from resolvers.access import require_secret_holder
 from resolvers.standing import NextAction as NextActionFacts
 from resolvers.standing import NextActionType, action_of_intent, action_of_payment, problem_of
 from schema import cards, customers
@@ -32,11 +32,12 @@ class PaymentIntent(Node):
     created_at: datetime = described("When it was begun.")
     customer_id: strawberry.Private[str]
     secret: strawberry.Private[str | None]
+    started: strawberry.Private[bool]
     payment_method_ref: strawberry.Private[str | None]
 
     @classmethod
-    def of(cls, view: PaymentIntentView, *, livemode: bool) -> "PaymentIntent":
-        """`livemode` counts until the gateway itself has told."""
+    def of(cls, view: PaymentIntentView, *, livemode: bool, started: bool = False) -> "PaymentIntent":
+        """`livemode` counts until the gateway itself has told; `started`: this very mutation has begun it."""
         row, payment, snapshot = view.row, view.payment, view.snapshot
         secret = snapshot.client_secret if snapshot is not None else None
         action = action_of_view(view)
@@ -46,7 +47,7 @@ class PaymentIntent(Node):
             status=snapshot.status if snapshot is not None else row.status,
             amount=Money.of(payment.amount),
             setup_future_usage=payment.setup_future_usage,
-            next_action=NextAction.of(action, secret=secret, customer_id=payment.customer_id)
+            next_action=NextAction.of(action, secret=secret, customer_id=payment.customer_id, started=started)
             if action.type is not NextActionType.NONE
             else None,
             last_error=GatewayError.of(snapshot.last_problem if snapshot is not None else problem_of(payment)),
@@ -54,12 +55,13 @@ class PaymentIntent(Node):
             created_at=row.created_at,
             customer_id=payment.customer_id,
             secret=secret,
+            started=started,
             payment_method_ref=snapshot.payment_method_ref if snapshot is not None else row.payment_method_ref,
         )
 
     @strawberry.field(description=OWNERS_ONLY)
     async def client_secret(self, info: Info) -> str | None:
-        await require_owner(info.context, self.customer_id)
+        await require_secret_holder(info.context, self.customer_id, started=self.started)
         return self.secret
 
     @strawberry.field(description="The saved card that pays it; null before one is chosen or if it is not kept.")
@@ -98,10 +100,12 @@ class SetupIntent:
     created_at: datetime = described("When it was begun.")
     customer_id: strawberry.Private[str]
     secret: strawberry.Private[str | None]
+    started: strawberry.Private[bool]
     payment_method_ref: strawberry.Private[str | None]
 
     @classmethod
-    def of(cls, view: SetupIntentView) -> "SetupIntent":
+    def of(cls, view: SetupIntentView, *, started: bool = False) -> "SetupIntent":
+        """`started`: this very mutation has begun it."""
         row, snapshot = view.row, view.snapshot
         return cls(
             id=strawberry.ID(row.id),
@@ -115,7 +119,7 @@ class SetupIntent:
             mandate=_mandate(snapshot.mandate, is_single_use=False),
             single_use_mandate=_mandate(snapshot.single_use_mandate, is_single_use=True),
             metadata=JSON(dict(snapshot.metadata)),
-            next_action=_setup_action(view),
+            next_action=_setup_action(view, started=started),
             on_behalf_of=snapshot.on_behalf_of,
             payment_method_types=list(snapshot.payment_method_types),
             request_three_d_secure=snapshot.request_three_d_secure,
@@ -123,12 +127,13 @@ class SetupIntent:
             created_at=snapshot.created_at,
             customer_id=row.customer_id,
             secret=snapshot.client_secret,
+            started=started,
             payment_method_ref=snapshot.payment_method_ref,
         )
 
-    @strawberry.field(description="For the gateway's browser SDK, which confirms the card with it. The owner's alone.")
+    @strawberry.field(description=OWNERS_ONLY)
     async def client_secret(self, info: Info) -> str | None:
-        await require_owner(info.context, self.customer_id)
+        await require_secret_holder(info.context, self.customer_id, started=self.started)
         return self.secret
 
     @strawberry.field(description="The card that it saved; null before one is.")
@@ -158,12 +163,12 @@ async def intent_of_payment(info: Info, payment: PaymentRow) -> PaymentIntent | 
     return PaymentIntent.of(PaymentIntentView(row, payment, None), livemode=info.context.app.gateway.livemode)
 
 
-def _setup_action(view: SetupIntentView) -> NextAction | None:
+def _setup_action(view: SetupIntentView, *, started: bool) -> NextAction | None:
     step = view.snapshot.next_step
     facts = action_of_intent(view.snapshot.status, step.redirect_url if step is not None else None, view.row.return_url)
     if facts.type is NextActionType.NONE:
         return None
-    return NextAction.of(facts, secret=view.snapshot.client_secret, customer_id=view.row.customer_id)
+    return NextAction.of(facts, secret=view.snapshot.client_secret, customer_id=view.row.customer_id, started=started)
 
 
 async def _method_of_ref(info: Info, ref: str | None) -> PaymentMethodRef | None:

@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 import strawberry
 
 from billing.errors import UserProblem
+from schema.api_keys import ApiKey, ApiKeyPayload, CreateApiKeyInput
 from schema.cards import PaymentMethod
 from schema.customers import Customer
 from schema.enums import ChallengeOutcome, EffectiveAt
@@ -34,7 +35,7 @@ from schema.payloads import (
     refusals,
 )
 from schema.subscriptions import PlanSubscription
-from services import cards, sandbox
+from services import api_keys, cards, sandbox
 from services.ending import cancel_subscription
 from services.problems import not_found
 from services.resolving import refresh_payment
@@ -90,7 +91,7 @@ class Mutation:
             )
         except UserProblem as problem:
             return SetupIntentPayload(setup_intent=None, user_errors=refusals([problem]))
-        return SetupIntentPayload(setup_intent=SetupIntent.of(view), user_errors=[])
+        return SetupIntentPayload(setup_intent=SetupIntent.of(view, started=True), user_errors=[])
 
     @strawberry.mutation(description="Keep a card that the browser has given to the gateway.")
     async def attach_payment_method(
@@ -180,6 +181,31 @@ class Mutation:
             return SubscriptionPaymentPayload.refused(problem)
         return await SubscriptionPaymentPayload.of(info, outcome)
 
+    @strawberry.mutation(description="Make an API key for the application's back end. Its secret is told this once.")
+    async def create_api_key(self, info: Info, input: Annotated[CreateApiKeyInput, _INPUT]) -> ApiKeyPayload:
+        step = api_keys.create_api_key(
+            info.context.app,
+            info.context.actor,
+            name=input.name,
+            scopes=input.scopes,
+            expires_at=input.expires_at,
+        )
+        try:
+            issued = await _done(info, step)
+        except UserProblem as problem:
+            return ApiKeyPayload(api_key=None, secret=None, user_errors=refusals([problem]))
+        return ApiKeyPayload(api_key=ApiKey.of(issued.row), secret=issued.secret, user_errors=[])
+
+    @strawberry.mutation(description="Refuse an API key from now on. Repeating it changes nothing.")
+    async def revoke_api_key(
+        self, info: Info, id: Annotated[strawberry.ID, argument("The key's id.")]
+    ) -> ApiKeyPayload:
+        try:
+            row = await _done(info, api_keys.revoke_api_key(info.context.app, info.context.actor, id))
+        except UserProblem as problem:
+            return ApiKeyPayload(api_key=None, secret=None, user_errors=refusals([problem]))
+        return ApiKeyPayload(api_key=ApiKey.of(row), secret=None, user_errors=[])
+
 
 @strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)  # pyright: ignore[reportAttributeAccessIssue]
 class SandboxMutation(Mutation):
@@ -239,7 +265,7 @@ async def _browsed(info: Info, step: Awaitable[sandbox.BrowserOutcome]) -> sandb
     outcome = await _done(info, step)
     payment, setup = outcome.payment_intent, outcome.setup_intent
     for owner in (payment and payment.payment.customer_id, setup and setup.row.customer_id):
-        if owner is not None and not await info.context.may_see(owner):
+        if owner is not None and not info.context.actor.acts_for_customers and not await info.context.may_see(owner):
             raise not_found("intent", "clientSecret")
     return outcome
 

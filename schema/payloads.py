@@ -18,7 +18,7 @@ from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError, user_errors
 from services.outcomes import PaymentOutcome
 
-_ERRORS = "What stood in the way; empty when all went well. Always select it: success and refusal can come together."
+ERRORS = "What stood in the way; empty when all went well. Always select it: success and refusal can come together."
 
 
 @strawberry.type(description="The answer to `subscribe`.")
@@ -27,15 +27,15 @@ class SubscribePayload:
     payment: Payment | None = described("The first payment; null when nothing is to be paid.")
     payment_intent: PaymentIntent | None = described("The gateway's intent, with its client secret for the browser.")
     next_action: NextAction | None = described("What the customer must do next; its `type` is NONE when nothing.")
-    user_errors: list[UserError] = described(_ERRORS)
+    user_errors: list[UserError] = described(ERRORS)
 
     @classmethod
     async def of(cls, info: Info, outcome: PaymentOutcome) -> "SubscribePayload":
         return cls(
             subscription=_subscription(outcome),
             payment=_payment(outcome),
-            payment_intent=_intent(info, outcome),
-            next_action=await _next_action(info, outcome),
+            payment_intent=_intent(info, outcome, started=True),
+            next_action=await _next_action(info, outcome, started=True),
             user_errors=user_errors(outcome.problems),
         )
 
@@ -53,17 +53,18 @@ class SubscriptionPaymentPayload:
     payment_intent: PaymentIntent | None = described("The gateway's intent, with its client secret for the browser.")
     success: bool = described("Whether the payment is paid.")
     next_action: NextAction | None = described("What the customer must do next; its `type` is NONE when nothing.")
-    user_errors: list[UserError] = described(_ERRORS)
+    user_errors: list[UserError] = described(ERRORS)
 
     @classmethod
-    async def of(cls, info: Info, outcome: PaymentOutcome) -> "SubscriptionPaymentPayload":
+    async def of(cls, info: Info, outcome: PaymentOutcome, *, started: bool = False) -> "SubscriptionPaymentPayload":
+        """`started`: the mutation has begun what the client secret is for, and does not only ask about it."""
         paid = outcome.payment is not None and outcome.payment.status is PaymentStatus.SUCCEEDED
         return cls(
             subscription=_subscription(outcome),
             payment=_payment(outcome),
-            payment_intent=_intent(info, outcome),
+            payment_intent=_intent(info, outcome, started=started),
             success=paid,
-            next_action=await _next_action(info, outcome),
+            next_action=await _next_action(info, outcome, started=started),
             user_errors=user_errors(outcome.problems),
         )
 
@@ -83,32 +84,32 @@ class SubscriptionPaymentPayload:
 class SubscriptionPayload:
     subscription: PlanSubscription | None = described("The subscription as it is now; null when refused.")
     invoice: Invoice | None = described("The invoice that was withdrawn with it, if one was.")
-    user_errors: list[UserError] = described(_ERRORS)
+    user_errors: list[UserError] = described(ERRORS)
 
 
 @strawberry.type(description="The answer to a mutation about a setup intent.")
 class SetupIntentPayload:
     setup_intent: SetupIntent | None = described("The setup intent; null when refused.")
-    user_errors: list[UserError] = described(_ERRORS)
+    user_errors: list[UserError] = described(ERRORS)
 
 
 @strawberry.type(description="The answer to a mutation about a payment intent.")
 class PaymentIntentPayload:
     payment_intent: PaymentIntent | None = described("The payment intent; null when refused.")
-    user_errors: list[UserError] = described(_ERRORS)
+    user_errors: list[UserError] = described(ERRORS)
 
 
 @strawberry.type(description="The answer to a challenge.")
 class ChallengePayload:
     payment_intent: PaymentIntent | None = described("The intent that the challenge was for, if it collects a payment.")
     setup_intent: SetupIntent | None = described("The intent that the challenge was for, if it saves a card.")
-    user_errors: list[UserError] = described(_ERRORS)
+    user_errors: list[UserError] = described(ERRORS)
 
 
 @strawberry.type(description="The answer to a mutation about a saved card.")
 class PaymentMethodPayload:
     payment_method: PaymentMethod | None = described("The saved card; null when refused.")
-    user_errors: list[UserError] = described(_ERRORS)
+    user_errors: list[UserError] = described(ERRORS)
 
 
 @strawberry.type(description="The answer to `setDefaultPaymentMethod`.")
@@ -116,7 +117,7 @@ class DefaultPaymentMethodPayload:
     customer: Customer | None = described("The customer with the new default card; null when refused.")
     payment_method: PaymentMethod | None = described("The default card; null when refused.")
     updated_subscriptions: list[PlanSubscription] = described("The subscriptions whose own card gave way to it.")
-    user_errors: list[UserError] = described(_ERRORS)
+    user_errors: list[UserError] = described(ERRORS)
 
 
 def refusals(problems: Sequence[UserProblem]) -> list[UserError]:
@@ -131,20 +132,20 @@ def _payment(outcome: PaymentOutcome) -> Payment | None:
     return Payment.of(outcome.payment) if outcome.payment is not None else None
 
 
-def _intent(info: Info, outcome: PaymentOutcome) -> PaymentIntent | None:
+def _intent(info: Info, outcome: PaymentOutcome, *, started: bool) -> PaymentIntent | None:
     if outcome.intent is None:
         return None
-    return PaymentIntent.of(outcome.intent, livemode=info.context.app.gateway.livemode)
+    return PaymentIntent.of(outcome.intent, livemode=info.context.app.gateway.livemode, started=started)
 
 
-async def _next_action(info: Info, outcome: PaymentOutcome) -> NextAction:
+async def _next_action(info: Info, outcome: PaymentOutcome, *, started: bool) -> NextAction:
     """The payment under way first, with the secret that it needs; then a card for the renewals."""
     view, subscription = outcome.intent, outcome.subscription
     if view is not None:
         action = action_of_view(view)
         if action.type is not NextActionType.NONE:
             secret = view.snapshot.client_secret if view.snapshot is not None else None
-            return NextAction.of(action, secret=secret, customer_id=view.payment.customer_id)
+            return NextAction.of(action, secret=secret, customer_id=view.payment.customer_id, started=started)
     elif outcome.payment is not None:
         action = action_of_payment(outcome.payment, None)
         if action.type is not NextActionType.NONE:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import strawberry
 
+from models.api_keys import api_keys
 from models.base import ID_PREFIXES
 from models.batches import (
     INVOICES,
@@ -24,6 +25,7 @@ from models.batches import (
 from models.catalog import plan_by, product_by
 from resolvers import owned
 from resolvers.context import RequestContext
+from schema.api_keys import ApiKey
 from schema.arguments import refuse_arguments
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
@@ -34,15 +36,18 @@ from schema.inputs import InvoiceFilter, PaymentFilter, PlanFilter
 from schema.intents import PaymentIntent
 from schema.interfaces import Node
 from schema.invoices import Invoice
+from schema.lookups import CustomerLookup, SubscriptionStatusCheck
 from schema.payments import ChargeAttempt, Payment
 from schema.server import GatewayConfig, ServerInfo, Viewer
 from schema.subscriptions import PlanSubscription, SubscriptionItem
 
 MAX_NODES = 100
+MAX_KEYS = 200
 _Finder = Callable[[RequestContext, str], Awaitable[Node | None]]
 
 OwnerId = Annotated[
-    strawberry.ID | None, argument("Of which customer. Staff only: customers read their own and leave it out.")
+    strawberry.ID | None,
+    argument("Of which customer. Staff and API keys only: customers read their own and leave it out."),
 ]
 
 
@@ -206,6 +211,27 @@ class Query:
         row = await owned.payment(info.context, id)
         return Payment.of(row) if row is not None else None
 
+    @strawberry.field(description="One customer, however known; null if there is none. For staff and API keys.")
+    async def customer(
+        self, info: Info, by: Annotated[CustomerLookup, argument("How the customer is known.")]
+    ) -> Customer | None:
+        row = await owned.customer_by(info.context, **by.given())
+        return Customer.of(row) if row is not None else None
+
+    @strawberry.field(
+        description="Whether a user of the application has access now. A user who was never here has not: no error."
+    )
+    async def subscription_status(
+        self, info: Info, user_id: Annotated[strawberry.ID, argument("The application's own id of the user.")]
+    ) -> SubscriptionStatusCheck:
+        rows = await owned.live_subscriptions_of_user(info.context, user_id)
+        return SubscriptionStatusCheck.of(info, user_id, rows)
+
+    @strawberry.field(description="The API keys, those that were not revoked first, at most 200.")
+    async def api_keys(self, info: Info) -> list[ApiKey]:
+        async with info.context.app.database.read() as session:
+            return [ApiKey.of(row) for row in await api_keys(session, limit=MAX_KEYS)]
+
     @strawberry.field(description="Any object by its id; null if there is none or it is another's.")
     async def node(self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]) -> Node | None:
         return await _node(info.context, id)
@@ -261,6 +287,7 @@ _FINDERS: dict[str, _Finder] = {
     "payment": _shown(owned.payment, Payment.of),
     "payment_intent": _intent,
     "charge_attempt": _shown(owned.charge_attempt, ChargeAttempt.of),
+    "api_key": _shown(owned.api_key, ApiKey.of),
 }
 _NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()}
 

@@ -11,6 +11,7 @@ from strawberry.schema.base import BaseSchema
 from resolvers.access import permissions
 from resolvers.context import RequestContext
 from resolvers.identity import Role
+from schema.api_keys import scope_words
 from schema.customers import Customer, UserRef
 from schema.enums import GatewayPlatform
 from schema.fields import CustomerRef, Info, described
@@ -64,11 +65,12 @@ class GatewayConfig:
         )
 
 
-@strawberry.type(description="Who is calling, by the token of this request.")
+@strawberry.type(description="Who is calling, by the token or the API key of this request.")
 class Viewer:
-    role: Role = described("The caller's role; PUBLIC without a token.")
+    role: Role = described("The caller's role; PUBLIC without a credential.")
     user: UserRef | None = described("The user behind the token; null without one.")
-    permissions: list[str] = described("The operations that this role may call: `Mutation.subscribe`.")
+    scopes: list[str] = described("What the API key of this request may do; empty without one.")
+    permissions: list[str] = described("The operations that this caller may call: `Mutation.subscribe`.")
 
     @classmethod
     def of(cls, context: RequestContext) -> "Viewer":
@@ -76,7 +78,12 @@ class Viewer:
         user = None
         if who.user_id is not None:
             user = UserRef(id=strawberry.ID(who.user_id), display_name=who.name or who.email or who.user_id)
-        return cls(role=who.role, user=user, permissions=permissions(who.role, sandbox=context.app.browser is not None))
+        return cls(
+            role=who.role,
+            user=user,
+            scopes=scope_words(who.scopes),
+            permissions=permissions(who, sandbox=context.app.browser is not None),
+        )
 
     @strawberry.field(description="The caller as a customer; null before the first mutation of that user.")
     async def customer(self, info: Info) -> CustomerRef | None:

@@ -63,7 +63,7 @@ class StatusChange:
             full_actor=row.actor,
         )
 
-    @strawberry.field(description="Who brought it about: customer, support, admin, webhook or worker.")
+    @strawberry.field(description="Who brought it about: customer, support, admin, service, webhook or worker.")
     def actor(self, info: Info) -> str:
         kind, _, user_id = self.full_actor.partition(":")
         return self.full_actor if info.context.is_staff or user_id == info.context.identity.user_id else kind
@@ -174,6 +174,9 @@ class PlanSubscription(Node, Record):
 
     @strawberry.field(description="Whether it gives access now. This is the field to open or close a door by.")
     def is_active(self, info: Info) -> bool:
+        return self.gives_access(info)
+
+    def gives_access(self, info: Info) -> bool:
         return has_access(
             self.row.status,
             past_due_since=self.row.past_due_since,
@@ -254,7 +257,7 @@ async def _plan_of(info: Info, plan_id: str) -> Plan:
     return Plan.of(row)
 
 
-_REQUESTERS = {role.value: role for role in (Role.CUSTOMER, Role.SUPPORT, Role.ADMIN)}
+_REQUESTERS = {role.value: role for role in (Role.CUSTOMER, Role.SUPPORT, Role.ADMIN, Role.SERVICE)}
 
 
 def _cancellation(row: SubscriptionRow) -> Cancellation | None:

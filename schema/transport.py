@@ -18,10 +18,11 @@ from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from clocks import Clock
-from resolvers.identity import Identity, KeysUnavailable, TokenRefused, TokenVerifier
+from rates import Allowance, Rates
+from resolvers.callers import Callers, KeyRefused
+from resolvers.identity import Identity, KeysUnavailable, TokenRefused
 from schema.documents import GuardedSchema
-from schema.errors import DocumentError, RequestErrorCode, present, refusal
+from schema.errors import DocumentError, RequestErrorCode, present, rate_limited, refusal
 from schema.parameters import BadParameters, Parameters, from_body, from_query_string
 
 log = structlog.get_logger("perennial.graphql")
@@ -30,6 +31,10 @@ JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 WEBSOCKET_BAD_REQUEST = 4400
 _QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+
+
+# Statuses that say more than that the document was not executed, whatever the media type.
+_UNEXECUTED = {RequestErrorCode.INTERNAL: 500, RequestErrorCode.RATE_LIMITED: 429}
 
 
 class Refused(Exception):
@@ -48,21 +53,21 @@ class Refused(Exception):
 class GraphQLApp:
     """The ASGI application behind /graphql.
 
-    `clock` is the security clock, which judges tokens. `get_context` makes what resolvers find in `info.context`,
-    anew for each request.
+    `get_context` makes what resolvers find in `info.context`, anew for each request; the caller's allowance is to be
+    found there as `allowance`.
     """
 
     def __init__(
         self,
         schema: GuardedSchema,
         *,
-        tokens: TokenVerifier,
-        clock: Clock,
-        get_context: Callable[[Request, Identity], object],
+        callers: Callers,
+        rates: Rates,
+        get_context: Callable[[Request, Identity, Allowance], object],
     ) -> None:
         self._schema = schema
-        self._tokens = tokens
-        self._clock = clock
+        self._callers = callers
+        self._rates = rates
         self._get_context = get_context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,25 +87,48 @@ class GraphQLApp:
             if media_type is None:
                 raise Refused(406, RequestErrorCode.NOT_ACCEPTABLE, f"Accept {GRAPHQL_RESPONSE} or {JSON}.")
             identity = await self._identify(request)
+            allowance = self._allowance(request, identity)
             parameters = await _parameters(request)
-            return await self._execute(request, identity, parameters, media_type)
+            return await self._execute(request, identity, allowance, parameters, media_type)
         except Refused as refused:
             body = refusal(refused.code, refused.message)
             return _response(body, refused.status, media_type or JSON, dict(refused.headers))
 
     async def _identify(self, request: Request) -> Identity:
         try:
-            return await self._tokens.identify(request.headers.getlist("authorization"), self._clock.now())
+            headers = request.headers
+            return await self._callers.identify(headers.getlist("authorization"), headers.getlist("x-api-key"))
         except TokenRefused as refused:
             log.info("token refused", reason=refused.reason)
             message = "The access token is not valid or has expired; sign in again."
             challenge = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
             raise Refused(401, RequestErrorCode.UNAUTHENTICATED, message, challenge) from None
+        except KeyRefused as refused:
+            log.info("api key refused", reason=str(refused))
+            challenge = (("WWW-Authenticate", "ApiKey"),)
+            raise Refused(401, RequestErrorCode.UNAUTHENTICATED, str(refused), challenge) from None
         except KeysUnavailable:
             message = "Access tokens cannot be checked right now; try again shortly."
             raise Refused(503, RequestErrorCode.UNAVAILABLE, message, (("Retry-After", "5"),)) from None
 
-    async def _execute(self, request: Request, identity: Identity, parameters: Parameters, media_type: str) -> Response:
+    def _allowance(self, request: Request, identity: Identity) -> Allowance:
+        """The caller's bucket, or of nobody the address'. What cannot be read costs a value too, hence one is taken."""
+        name = identity.user_id or identity.api_key_id
+        if name is not None:
+            allowance = Allowance(self._rates.callers, f"{identity.role.value}:{name}")
+        else:
+            peer = request.client.host if request.client is not None else ""
+            address = self._rates.peers.name(peer, request.headers.getlist("x-forwarded-for"))
+            allowance = Allowance(self._rates.addresses, address)
+        taken = allowance.take(1)
+        if not taken.granted:
+            error = rate_limited(taken)
+            raise Refused(429, error.code, error.message, _retry_after(taken.retry_after))
+        return allowance
+
+    async def _execute(
+        self, request: Request, identity: Identity, allowance: Allowance, parameters: Parameters, media_type: str
+    ) -> Response:
         allowed = {OperationType.QUERY}
         if request.method == "POST":
             allowed.add(OperationType.MUTATION)
@@ -108,7 +136,7 @@ class GraphQLApp:
             result = await self._schema.execute(
                 parameters.query,
                 variable_values=parameters.variables,
-                context_value=self._get_context(request, identity),
+                context_value=self._get_context(request, identity, allowance),
                 operation_name=parameters.operation_name,
                 allowed_operation_types=allowed,
                 operation_extensions=parameters.extensions,
@@ -134,11 +162,15 @@ class GraphQLApp:
             answer["data"] = data
         if extensions:
             answer["extensions"] = extensions
-        status = 200
+        status, headers = 200, {}
         if not executed:
-            faults = any(error["extensions"]["code"] == RequestErrorCode.INTERNAL for error in answer["errors"])
-            status = 500 if faults else 400 if media_type == GRAPHQL_RESPONSE else 200
-        return _response(orjson.dumps(answer), status, media_type)
+            status = 400 if media_type == GRAPHQL_RESPONSE else 200
+            for error in answer["errors"]:
+                code = error["extensions"]["code"]
+                status = _UNEXECUTED.get(code, status)
+                if code == RequestErrorCode.RATE_LIMITED:
+                    headers = dict(_retry_after(error["extensions"]["retryAfter"]))
+        return _response(orjson.dumps(answer), status, media_type, headers)
 
 
 def negotiate(accept: list[str]) -> str | None:
@@ -188,6 +220,10 @@ async def _parameters(request: Request) -> Parameters:
         raise Refused(400, RequestErrorCode.BAD_REQUEST, str(error)) from None
     allow = (("Allow", "GET, POST"),)
     raise Refused(405, RequestErrorCode.METHOD_NOT_ALLOWED, "Use POST, or GET for queries.", allow)
+
+
+def _retry_after(seconds: int) -> tuple[tuple[str, str], ...]:
+    return (("Retry-After", str(seconds)),)
 
 
 def _response(body: bytes, status: int, media_type: str, headers: dict[str, str] | None = None) -> Response:

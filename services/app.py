@@ -17,6 +17,7 @@ class App:
     `timezone` is the IANA zone of new customers, `grace` how long PAST_DUE keeps access, `gateway_budget` the time
     that a request spends on gateway calls before it answers PAYMENT_OUTCOME_UNKNOWN. `api_key_key` is what digests of
     API keys are made with. `browser` plays the customer's browser and exists with the sandbox only.
+    `reconcile_every`: how often the worker reconciles, None: never.
     """
 
     database: Database
@@ -28,6 +29,7 @@ class App:
     gateway_budget: timedelta
     api_key_key: bytes = field(repr=False)
     browser: CardBrowser | None = None
+    reconcile_every: timedelta | None = None
 
     def now(self) -> datetime:
         """The billing instant; read once per step."""

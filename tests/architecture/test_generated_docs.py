@@ -11,7 +11,7 @@ from docs.errors import DECLINE_MEANINGS, REQUEST_MEANINGS
 from docs.generate import PAGES, main, stale
 from docs.lifecycle import reachable
 from docs.schema import draw
-from resolvers.identity import Role
+from resolvers.access import BUYERS, EVERYONE
 from schema.errors import RequestErrorCode
 
 
@@ -89,7 +89,7 @@ input PlanFilter {
 
 
 def test_a_root_field_is_described_with_its_roles_arguments_and_defaults() -> None:
-    page = draw(SDL, {"Query.plans": frozenset(Role), "Mutation.subscribe": frozenset((Role.ADMIN, Role.CUSTOMER))})
+    page = draw(SDL, {"Query.plans": EVERYONE, "Mutation.subscribe": BUYERS})
     assert (
         page.split("## Query\n\n")[1]
         == """### plans
@@ -111,7 +111,7 @@ For everyone. Returns `[String!]!`.
 
 Start a subscription.
 
-For `CUSTOMER`, `ADMIN`. Returns `Boolean`.
+For `CUSTOMER`, `ADMIN`, `SERVICE` with the scope `act_for_customer`. Returns `Boolean`.
 
 | argument | type | default | meaning |
 | --- | --- | --- | --- |
@@ -123,4 +123,4 @@ For `CUSTOMER`, `ADMIN`. Returns `Boolean`.
 
 def test_a_root_field_without_roles_is_not_described_as_open() -> None:
     with pytest.raises(KeyError, match=r"Mutation\.subscribe"):
-        draw(SDL, {"Query.plans": frozenset(Role)})
+        draw(SDL, {"Query.plans": EVERYONE})

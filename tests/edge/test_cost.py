@@ -31,7 +31,10 @@ REFUSED = "QUERY_TOO_COMPLEX"
 async def test_the_cost_is_the_number_of_values_the_answer_may_hold(toy, text, requested):
     answer = (await toy.ask(text)).json()
     assert "errors" not in answer
-    assert answer["extensions"] == {"cost": {"requested": requested, "limit": 10_000}}
+    assert answer["extensions"] == {
+        "cost": {"requested": requested, "limit": 10_000},
+        "rate": {"limit": 1_000_000, "remaining": 1_000_000 - requested},
+    }
 
 
 PAGED = "query($n: Int = 7) { notes(first: $n) { nodes { id } } }"
@@ -71,7 +74,7 @@ async def test_an_operation_beyond_the_limit_is_refused_before_it_runs_and_told_
     )
     assert answer["errors"][0]["extensions"]["code"] == REFUSED
     assert answer["errors"][0]["extensions"]["requested"] == requested
-    assert answer["extensions"] == {"cost": {"requested": requested, "limit": COST_LIMIT}}
+    assert answer["extensions"] == {"cost": {"requested": requested, "limit": COST_LIMIT}}  # and nothing was taken
 
 
 async def test_each_operation_of_a_document_has_its_own_cost(toy):

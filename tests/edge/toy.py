@@ -15,6 +15,8 @@ from starlette.routing import Route, WebSocketRoute
 
 from clocks import ManualClock
 from guard import Guard, RouteRule, route_rules
+from rates import Allowance, Buckets, Peers, Rates
+from resolvers.callers import Callers
 from resolvers.identity import AccessDenied, Identity, Role, TokenVerifier
 from schema.documents import GuardedSchema
 from schema.errors import DocumentError, RequestErrorCode
@@ -23,6 +25,7 @@ from settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ORIGIN = "https://app.example"
+API_KEY = "prk_000000000000_toy"
 CANARY = "canary.person@example.org"
 
 
@@ -30,6 +33,7 @@ CANARY = "canary.person@example.org"
 class ToyContext:
     identity: Identity
     database: list[str]
+    allowance: Allowance
 
 
 ToyInfo = strawberry.Info[ToyContext, None]
@@ -183,11 +187,17 @@ class Toy:
             introspection=self.settings.allows_introspection,
             require_user_errors=self.settings.require_user_errors,
         )
+        rates = Rates(
+            callers=Buckets(self.settings.rate_caller_per_minute, self.clock.now),
+            addresses=Buckets(self.settings.rate_address_per_minute, self.clock.now),
+            failures=Buckets(self.settings.rate_failures_per_minute, self.clock.now),
+            peers=Peers(self.settings.trusted_proxies),
+        )
         graphql = GraphQLApp(
             self.schema,
-            tokens=TokenVerifier(self.settings),
-            clock=self.clock,
-            get_context=lambda request, identity: ToyContext(identity, self.database),
+            callers=Callers(TokenVerifier(self.settings), self.clock, _only_key),
+            rates=rates,
+            get_context=lambda request, identity, allowance: ToyContext(identity, self.database, allowance),
         )
         routes = [
             Route("/graphql", graphql),
@@ -199,7 +209,7 @@ class Toy:
             Route("/boom", _boom),
             Route("/", _page),
         ]
-        self.app = Guard(Starlette(routes=routes), settings=self.settings, rules=rules or route_rules())
+        self.app = Guard(Starlette(routes=routes), settings=self.settings, rates=rates, rules=rules or route_rules())
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url="http://testserver"
         )
@@ -207,6 +217,10 @@ class Toy:
     async def ask(self, query: str, *, headers: dict[str, str] | None = None, **parameters: object) -> httpx.Response:
         """POST one operation."""
         return await self.client.post("/graphql", json={"query": query, **parameters}, headers=headers)
+
+
+async def _only_key(secret: str) -> Identity | None:
+    return Identity(Role.SERVICE, api_key_id="apk_toy") if secret == API_KEY else None
 
 
 async def _echo_length(request: Request) -> Response:

@@ -25,7 +25,7 @@ from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
 
 PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
-LEAVES = {"settings", "clocks", "logs"}
+LEAVES = {"settings", "clocks", "logs", "rates"}
 
 
 # The rooms

@@ -1,0 +1,17 @@
+"""What an API key may be given to do. A scope that opens nothing yet does not exist."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """Kept with each key and told to clients by these very words."""
+
+    READ = "read"
+    ACT_FOR_CUSTOMER = "act_for_customer"
+
+
+SCOPE_MEANINGS: Mapping[Scope, str] = {
+    Scope.READ: "read every customer, subscription, card, invoice and payment, and ask subscriptionStatus",
+    Scope.ACT_FOR_CUSTOMER: "subscribe, save cards, cancel and the like for the customer that customerId names",
+}
