@@ -165,25 +165,34 @@ def schema() -> None:
 
 @cli.command()
 def check() -> None:
-    """Prove that the books are right; exit 1 and say what is wrong if not."""
+    """Prove that the books are right, the gateway's too; exit 1 and say what is wrong if not."""
     settings = _settings()
     from bootstrap import build
-    from services.audit import ledger_findings
+    from gateways.port import GatewayRefused, GatewayUnavailable
+    from services.audit import Audit, audit_against_gateway, audit_own_books
 
     installation = build(settings)
 
-    async def run() -> list[str]:
+    async def run() -> tuple[list[str], Audit]:
         await installation.start()
-        findings = await ledger_findings(installation.app)
-        await installation.close()
-        return findings
+        try:
+            wrong = [finding.text for finding in await audit_own_books(installation.app)]
+            try:
+                there = await audit_against_gateway(installation.app)
+            except (GatewayUnavailable, GatewayRefused) as problem:
+                return [*wrong, f"the gateway's books could not be read ({problem})"], Audit()
+            return [*wrong, *(finding.text for finding in there.findings)], there
+        finally:
+            await installation.close()
 
-    findings = asyncio.run(run())
-    for finding in findings:
-        err.print(finding, style="red")
-    if findings:
+    wrong, there = asyncio.run(run())
+    for text in there.not_yet_known:
+        out.print(f"not yet known: {text}", style="yellow", markup=False, soft_wrap=True, highlight=False)
+    for text in wrong:
+        err.print(text, style="red", markup=False, soft_wrap=True)
+    if wrong:
         raise typer.Exit(1)
-    out.print("The ledger balances and agrees with every payment.")
+    out.print("The ledger balances and agrees with every payment, here and at the gateway.", soft_wrap=True)
 
 
 def _settings() -> Settings:

@@ -10,6 +10,7 @@ import structlog
 
 from services.app import App
 from services.ending import end_due_subscriptions
+from services.reconciling import reconcile_when_due
 from services.renewing import renew_due_subscriptions
 from services.resolving import resolve_due_payments
 from services.retrying import collect_due_payments
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "resolved": resolve_due_payments,
     "inbox": drain_inbox,
+    "reconciled": reconcile_when_due,
     "ended": end_due_subscriptions,
     "renewed": renew_due_subscriptions,
     "collected": collect_due_payments,

@@ -95,6 +95,28 @@ async def customer_of_account(session: AsyncSession, platform: str, gateway_ref:
     return (await session.exec(query)).first()
 
 
+async def customer_accounts(
+    session: AsyncSession, platform: str, refs: Sequence[str], ids: Sequence[str]
+) -> Sequence[tuple[GatewayAccount, Customer]]:
+    """The accounts with one of these references or of one of these customers, each with its customer."""
+    query = (
+        select(GatewayAccount, Customer)
+        .join(Customer, col(Customer.id) == GatewayAccount.customer_id)
+        .where(
+            GatewayAccount.platform == platform,
+            col(GatewayAccount.gateway_ref).in_(refs) | col(GatewayAccount.customer_id).in_(ids),
+        )
+        .order_by(col(GatewayAccount.id))
+    )
+    return (await session.exec(query)).all()
+
+
+async def payment_methods_of(session: AsyncSession, platform: str, refs: Sequence[str]) -> Sequence[PaymentMethod]:
+    """Cards by the gateway's references, detached ones too."""
+    query = select(PaymentMethod).where(PaymentMethod.platform == platform, col(PaymentMethod.gateway_ref).in_(refs))
+    return (await session.exec(query)).all()
+
+
 async def payment_method_of(session: AsyncSession, platform: str, gateway_ref: str) -> PaymentMethod | None:
     query = select(PaymentMethod).where(PaymentMethod.platform == platform, PaymentMethod.gateway_ref == gateway_ref)
     return (await session.exec(query)).first()

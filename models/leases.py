@@ -70,6 +70,19 @@ def check_fence(row: Leased, fence: int) -> None:
         raise LeaseLost(f"claimed again: fence {row.fence} instead of {fence}")
 
 
+async def extend(session: AsyncSession, row: type[Leased], key: str, fence: int, *, machine_now: datetime) -> None:
+    """Take the lease anew in the middle of long work. Raises LeaseLost when somebody else has claimed the row since."""
+    table = _table(row)
+    statement = (
+        update(table)
+        .where(table.c.id == key, table.c.fence == fence)
+        .values(leased_until=machine_now + LEASE)
+        .returning(table.c.id)
+    )
+    if (await (await session.connection()).execute(statement)).scalar_one_or_none() is None:
+        raise LeaseLost(f"claimed again: no longer fence {fence}")
+
+
 def release(row: Leased, *, due_at: datetime | None) -> None:
     """Give the lease back and say when the row is due again (None: never)."""
     row.leased_until = None

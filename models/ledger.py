@@ -55,14 +55,32 @@ async def sums_by_currency(session: AsyncSession) -> dict[str, int]:
     return {currency: int(amount) for currency, amount in (await session.exec(query)).all()}
 
 
-async def captured_by_payment(session: AsyncSession) -> dict[str, Money]:
-    """What the books say was captured for each payment."""
+async def captured_of(session: AsyncSession, payment_ids: Sequence[str]) -> dict[str, Money]:
+    """What the books say was captured for each of these payments, whatever went back since."""
+    query = select(LedgerEntry).where(
+        LedgerEntry.kind == PostingKind.PAYMENT_CAPTURED,
+        LedgerEntry.account == Account.GATEWAY,
+        col(LedgerEntry.subject_id).in_(payment_ids),
+    )
+    return {entry.subject_id: Money(entry.amount_minor, entry.currency) for entry in (await session.exec(query)).all()}
+
+
+async def paid_by_payment(session: AsyncSession) -> dict[str, Money]:
+    """What the books say each payment stands at: captured − refunded − disputed.
+
+    Refunds and disputes, once there are postings of them, are to be subtracted here: their subjects are their own.
+    """
     query = select(LedgerEntry).where(
         LedgerEntry.kind == PostingKind.PAYMENT_CAPTURED, LedgerEntry.account == Account.GATEWAY
     )
     return {entry.subject_id: Money(entry.amount_minor, entry.currency) for entry in (await session.exec(query)).all()}
 
 
-async def succeeded_payments(session: AsyncSession) -> Sequence[Payment]:
-    query = select(Payment).where(Payment.status == PaymentStatus.SUCCEEDED).order_by(col(Payment.number))
+async def settled_payments(session: AsyncSession) -> Sequence[Payment]:
+    """Those that something was paid of, and those that succeeded."""
+    query = (
+        select(Payment)
+        .where((col(Payment.status) == PaymentStatus.SUCCEEDED) | (col(Payment.amount_paid_minor) != 0))
+        .order_by(col(Payment.number))
+    )
     return (await session.exec(query)).all()

@@ -1,24 +1,212 @@
-"""Proof that the books are right: sums, payments against the ledger, one charge per invoice."""
+"""Proof that the books are right: our own among themselves, and against the gateway's to the cent.
 
+Nothing is changed. A payment whose answer is still awaited is no finding; it is told as not yet known.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from billing.charging import IntentStatus
+from billing.lifecycle import PAYMENT
 from billing.money import Money
-from models.ledger import captured_by_payment, succeeded_payments, sums_by_currency
+from gateways.port import ChargeSnapshot, GatewayNotFound, GatewayPage, PaymentIntentSnapshot
+from models.books import (
+    Collection,
+    collections_of,
+    invoices_paid_twice,
+    paid_periods,
+    periods_paid_twice,
+    succeeded_refs,
+)
+from models.ledger import captured_of, paid_by_payment, settled_payments, sums_by_currency
 from services.app import App
 
+T = TypeVar("T")
 
-async def ledger_findings(app: App) -> list[str]:
-    """What is wrong, a sentence each; empty when the ledger balances and agrees with the payments."""
-    findings: list[str] = []
+
+class FindingKind(StrEnum):
+    """What can be wrong."""
+
+    LEDGER_OFF_BALANCE = "ledger_off_balance"
+    PAYMENT_OFF_LEDGER = "payment_off_ledger"
+    PERIOD_PAID_TWICE = "period_paid_twice"
+    INVOICE_PAID_TWICE = "invoice_paid_twice"
+    INVOICE_CHARGED_TWICE = "invoice_charged_twice"
+    PAID_THERE_ONLY = "paid_there_only"
+    PAID_HERE_ONLY = "paid_here_only"
+    CAPTURE_DIFFERS = "capture_differs"
+
+
+DOUBLE_CHARGES = frozenset(
+    (FindingKind.PERIOD_PAID_TWICE, FindingKind.INVOICE_PAID_TWICE, FindingKind.INVOICE_CHARGED_TWICE)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`subject`: our id, or the gateway's reference, of what is wrong; `text` says it in a sentence."""
+
+    kind: FindingKind
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What is wrong, and what cannot be judged yet, a sentence each."""
+
+    findings: Sequence[Finding] = ()
+    not_yet_known: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleChargeProof:
+    """How many periods have been paid, and of how many invoices and periods more than once. Billing time."""
+
+    checked_periods: int
+    violations: int
+    checked_at: datetime
+
+
+async def audit(app: App) -> Audit:
+    """Both proofs together. Raises GatewayUnavailable and GatewayRefused when the gateway's books cannot be read."""
+    own = await audit_own_books(app)
+    there = await audit_against_gateway(app)
+    return Audit([*own, *there.findings], there.not_yet_known)
+
+
+async def prove_no_double_charge(app: App) -> DoubleChargeProof:
+    """Raises as `audit` does."""
+    found = await audit(app)
+    async with app.database.read() as session:
+        periods = await paid_periods(session)
+    doubled = {finding.subject for finding in found.findings if finding.kind in DOUBLE_CHARGES}
+    return DoubleChargeProof(periods, len(doubled), app.now())
+
+
+async def audit_own_books(app: App) -> Sequence[Finding]:
+    """The ledger's sums, payments against it, and nothing paid twice."""
     async with app.database.read() as session:
         sums = await sums_by_currency(session)
-        captured = await captured_by_payment(session)
-        payments = await succeeded_payments(session)
-    findings += [
-        f"the ledger is off by {amount} minor units of {currency}" for currency, amount in sums.items() if amount
-    ]
-    paid = {payment.id: Money(payment.amount_paid_minor, payment.currency) for payment in payments}
-    for payment_id in sorted(paid.keys() | captured.keys()):
-        if paid.get(payment_id) != captured.get(payment_id):
-            findings.append(
-                f"payment {payment_id}: paid {paid.get(payment_id)}, captured by the ledger {captured.get(payment_id)}"
+        booked = await paid_by_payment(session)
+        payments = await settled_payments(session)
+        periods = await periods_paid_twice(session)
+        invoices = await invoices_paid_twice(session)
+    paid = {row.id: Money(row.amount_paid_minor, row.currency) for row in payments}
+    return [
+        *(
+            Finding(FindingKind.LEDGER_OFF_BALANCE, currency, f"the ledger is off by {off} minor units of {currency}")
+            for currency, off in sums.items()
+            if off
+        ),
+        *(
+            Finding(
+                FindingKind.PAYMENT_OFF_LEDGER,
+                payment,
+                f"payment {payment}: paid {paid.get(payment)}, {booked.get(payment)} by the ledger",
             )
-    return findings
+            for payment in sorted(paid.keys() | booked.keys())
+            if paid.get(payment) != booked.get(payment)
+        ),
+        *(
+            Finding(
+                FindingKind.PERIOD_PAID_TWICE,
+                f"{subscription} {start.isoformat()}",
+                f"subscription {subscription}: {count} paid invoices for the period from {start.isoformat()}",
+            )
+            for subscription, start, count in periods
+        ),
+        *(
+            Finding(FindingKind.INVOICE_PAID_TWICE, invoice, f"invoice {invoice}: paid by {count} intents")
+            for invoice, count in invoices
+        ),
+    ]
+
+
+async def audit_against_gateway(app: App) -> Audit:
+    """Each intent of ours at the gateway against its row, each paid row against its intent, charges by invoice."""
+    books = _GatewayBooks(app)
+    async for page in _pages(lambda after: app.gateway.list_payment_intents(created_since=None, after=after)):
+        await books.compare(page.items)
+    async for page in _pages(lambda after: app.gateway.list_charges(after=after)):
+        books.count(page.items)
+    books.judge_charges()
+    await books.judge_missing()
+    return Audit(books.findings, books.not_yet_known)
+
+
+@dataclass
+class _GatewayBooks:
+    app: App
+    findings: list[Finding] = field(default_factory=list)
+    not_yet_known: list[str] = field(default_factory=list)
+    invoice_of: dict[str, str] = field(default_factory=dict)
+    succeeded: set[str] = field(default_factory=set)
+    charges: Counter[str] = field(default_factory=Counter)
+
+    async def compare(self, listed: Sequence[PaymentIntentSnapshot]) -> None:
+        refs = [there.ref for there in listed]
+        async with self.app.database.read() as session:
+            here = await collections_of(session, self.app.gateway.platform, refs)
+            captured = await captured_of(session, [row.payment.id for row in here.values()])
+        for there in listed:
+            if there.invoice_id is not None:
+                self.invoice_of[there.ref] = there.invoice_id
+            if there.status is IntentStatus.SUCCEEDED:
+                self.succeeded.add(there.ref)
+                row = here.get(there.ref)
+                self._judge_paid(there, row, captured.get(row.payment.id) if row else None)
+
+    def _judge_paid(self, there: PaymentIntentSnapshot, row: Collection | None, captured: Money | None) -> None:
+        says = f"intent {there.ref} for invoice {there.invoice_id}: {there.captured} captured at the gateway"
+        if row is not None and row.intent.status is IntentStatus.SUCCEEDED:
+            if captured != there.captured:
+                text = f"{says}, {captured} by the ledger for payment {row.payment.id}"
+                self.findings.append(Finding(FindingKind.CAPTURE_DIFFERS, there.ref, text))
+        elif row is not None and row.payment.status not in PAYMENT.final and row.payment.due_at is not None:
+            self.not_yet_known.append(
+                f"{says}; payment {row.payment.id} is {row.payment.status} and will be asked about"
+            )
+        else:
+            ours = f"payment {row.payment.id} is {row.payment.status}" if row else "unknown here"
+            self.findings.append(Finding(FindingKind.PAID_THERE_ONLY, there.ref, f"{says}, {ours}"))
+
+    def count(self, charges: Sequence[ChargeSnapshot]) -> None:
+        for charge in charges:
+            if charge.problem is None and charge.intent_ref in self.invoice_of:
+                self.charges[self.invoice_of[charge.intent_ref]] += 1
+
+    def judge_charges(self) -> None:
+        for invoice, count in sorted(self.charges.items()):
+            if count > 1:
+                text = f"invoice {invoice}: {count} charges succeeded at the gateway"
+                self.findings.append(Finding(FindingKind.INVOICE_CHARGED_TWICE, invoice, text))
+
+    async def judge_missing(self) -> None:
+        """What we hold for paid and the list did not show is asked for by name: it may have been paid since."""
+        async with self.app.database.read() as session:
+            paid = await succeeded_refs(session, self.app.gateway.platform)
+        for ref in paid:
+            if ref not in self.succeeded and not await self._is_paid_there(ref):
+                text = f"intent {ref}: paid here and not at the gateway"
+                self.findings.append(Finding(FindingKind.PAID_HERE_ONLY, ref, text))
+
+    async def _is_paid_there(self, ref: str) -> bool:
+        try:
+            return (await self.app.gateway.retrieve_payment_intent(ref)).status is IntentStatus.SUCCEEDED
+        except GatewayNotFound:
+            return False
+
+
+async def _pages(ask: Callable[[str | None], Awaitable[GatewayPage[T]]]) -> AsyncIterator[GatewayPage[T]]:
+    after: str | None = None
+    while True:
+        page = await ask(after)
+        yield page
+        after = page.next_after
+        if after is None:
+            return

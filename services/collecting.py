@@ -30,6 +30,7 @@ from models.payments import (
 from services.app import App
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_payment, remember
+from services.customers import remember_account
 from services.settling import Holder, settle
 
 _LOOK_BACK = timedelta(days=1)
@@ -129,6 +130,26 @@ async def known_intent_ref(app: App, payment_id: str, fence: int) -> str | None:
         return None
     await _save_reference(app, payment_id, intent.id, snapshot, fence)
     return snapshot.ref
+
+
+async def adopt_intent(app: App, payment_id: str, fence: int, snapshot: PaymentIntentSnapshot) -> bool:
+    """Write down an intent that the gateway has for the payment's invoice; False when the payment has one that counts.
+
+    The customer's account is written down with it if that was lost too. Raises LeaseLost.
+    """
+    async with app.database.read() as session:
+        payment = await payment_by_id(session, payment_id)
+        intent = await newest_intent(session, payment_id)
+    if payment is None or intent is None:
+        return False
+    if intent.gateway_ref is not None:
+        if intent.status is not IntentStatus.CANCELED:
+            return False
+        intent = await _next_intent(app, payment, intent, fence)
+    if snapshot.customer_ref is not None:
+        await remember_account(app, payment.customer_id, snapshot.customer_ref)
+    await _save_reference(app, payment_id, intent.id, snapshot, fence)
+    return True
 
 
 async def _made_before(

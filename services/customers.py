@@ -104,12 +104,17 @@ async def ensure_gateway_account(app: App, customer: Customer) -> str:
     except GatewayRefused as refusal:
         # Whoever wrote the token's claims can put it right: an e-mail address that is none, for example.
         raise UserProblem(ErrorCode.INVALID_STATE, f"The gateway does not take this customer: {refusal}") from None
+    return await remember_account(app, customer.id, ref)
+
+
+async def remember_account(app: App, customer_id: str, ref: str) -> str:
+    """Write down who the customer is at the gateway; what is written already stays, and is the answer."""
     try:
         async with app.database.write() as session:
             session.add(
                 GatewayAccount(
                     id=new_id("gateway_account"),
-                    customer_id=customer.id,
+                    customer_id=customer_id,
                     platform=app.gateway.platform,
                     gateway_ref=ref,
                     created_at=app.now(),
@@ -119,7 +124,7 @@ async def ensure_gateway_account(app: App, customer: Customer) -> str:
         if not is_unique_violation(error):
             raise
         async with app.database.read() as session:
-            first = await gateway_account(session, customer.id, app.gateway.platform)
+            first = await gateway_account(session, customer_id, app.gateway.platform)
         if first is None:
             raise
         return first.gateway_ref

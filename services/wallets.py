@@ -31,7 +31,7 @@ async def keep_card(
         _copy(row, seen)
         session.add(row)
         await session.flush()
-    elif row.archived_at is not None or _differs(row, seen):
+    elif row.archived_at is not None or differs(row, seen):
         row.archived_at = None
         _copy(row, seen)
         row.touch(now)
@@ -66,7 +66,8 @@ def _copy(row: PaymentMethod, seen: PaymentMethodSnapshot) -> None:
     row.meta = dict(seen.metadata)
 
 
-def _differs(row: PaymentMethod, seen: PaymentMethodSnapshot) -> bool:
+def differs(row: PaymentMethod, seen: PaymentMethodSnapshot) -> bool:
+    """Whether the gateway tells other details of the card than its row."""
     return (row.card, row.billing_details, row.meta) != (
         _card(seen),
         asdict(seen.billing_details),

@@ -132,6 +132,10 @@ async def _payment_method(app: App, reference: str, event_type: str) -> None:
 
 
 async def _customer(app: App, reference: str, event_type: str) -> None:
+    await follow_customer(app, reference)
+
+
+async def follow_customer(app: App, reference: str) -> None:
     """A default chosen on the gateway's dashboard is followed; a customer deleted there keeps no cards here."""
     try:
         seen = await app.gateway.retrieve_customer(reference)
