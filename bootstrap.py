@@ -98,7 +98,6 @@ def build(
         api_key_key=settings.key_for("api keys"),
         browser=browser,
         reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,
-        reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,
     )
     return Installation(settings, app, sandbox, close_pages)
 
