@@ -309,18 +309,10 @@ class PaymentGateway(Protocol):
         """The newest hundred refunds of the intent's charges, whoever made them, oldest first."""
         ...
 
-    async def list_refunds(self, *, created_since: datetime, after: str | None) -> GatewayPage[RefundSnapshot]:
-        """A page of all refunds of the account since then."""
-        ...
-
     async def retrieve_dispute(self, ref: str) -> DisputeSnapshot: ...
 
     async def find_disputes(self, intent_ref: str) -> Sequence[DisputeSnapshot]:
         """The newest hundred disputes of the intent's charges, oldest first."""
-        ...
-
-    async def list_disputes(self, *, created_since: datetime, after: str | None) -> GatewayPage[DisputeSnapshot]:
-        """A page of all disputes of the account since then."""
         ...
 
     async def list_payment_intents(
@@ -335,6 +327,10 @@ class PaymentGateway(Protocol):
 
     async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:
         """A page of what happened to cards, their owners and the intents that save them, as far back as is kept."""
+        ...
+
+    async def list_return_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[str | None]:
+        """A page of news of refunds and disputes, as far back as is kept: the intents that they are about."""
         ...
 
     async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:

@@ -180,6 +180,11 @@ def card_news(event: Json) -> CardNews:
     return CardNews(object_kind=body["object"], object_ref=body["id"], customer_ref=_ref(owner))
 
 
+def intent_of_news(event: Json) -> str | None:
+    """The intent that a refund or dispute in the news belongs to, if any."""
+    return _ref(event["data"]["object"].get("payment_intent"))
+
+
 def problem(error: Json | None) -> CardProblem | None:
     if not error:
         return None

@@ -58,6 +58,16 @@ _CARD_NEWS = [
     "setup_intent.setup_failed",
     "setup_intent.succeeded",
 ]
+_RETURN_NEWS = [
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+]
 
 T = TypeVar("T")
 
@@ -216,20 +226,12 @@ class StripeGateway:
         page = await _page(self._v1.refunds.list_async, None, payment_intent=intent_ref)
         return [snapshots.refund(row) for row in reversed(page.items)]
 
-    async def list_refunds(self, *, created_since: datetime, after: str | None) -> GatewayPage[RefundSnapshot]:
-        page = await _page(self._v1.refunds.list_async, after, created_since=created_since)
-        return GatewayPage([snapshots.refund(row) for row in page.items], page.next_after)
-
     async def retrieve_dispute(self, ref: str) -> DisputeSnapshot:
         return snapshots.dispute(await _answer(self._v1.disputes.retrieve_async(ref)))
 
     async def find_disputes(self, intent_ref: str) -> Sequence[DisputeSnapshot]:
         page = await _page(self._v1.disputes.list_async, None, payment_intent=intent_ref)
         return [snapshots.dispute(row) for row in reversed(page.items)]
-
-    async def list_disputes(self, *, created_since: datetime, after: str | None) -> GatewayPage[DisputeSnapshot]:
-        page = await _page(self._v1.disputes.list_async, after, created_since=created_since)
-        return GatewayPage([snapshots.dispute(row) for row in page.items], page.next_after)
 
     async def list_payment_intents(
         self, *, created_since: datetime | None, after: str | None
@@ -246,6 +248,10 @@ class StripeGateway:
     async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:
         page = await _page(self._v1.events.list_async, after, created_since=created_since, types=_CARD_NEWS)
         return GatewayPage([snapshots.card_news(row) for row in page.items], page.next_after)
+
+    async def list_return_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[str | None]:
+        page = await _page(self._v1.events.list_async, after, created_since=created_since, types=_RETURN_NEWS)
+        return GatewayPage([snapshots.intent_of_news(row) for row in page.items], page.next_after)
 
     async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:
         params: Any = {"limit": _LIST_PAGE, "type": "card"}

@@ -9,15 +9,18 @@ from billing.lifecycle import (
     ATTEMPT,
     INVOICE,
     PAYMENT,
+    REFUND,
     SUBSCRIPTION,
     AttemptEvent,
     InvoiceEvent,
     PaymentEvent,
+    RefundEvent,
     SubscriptionEvent,
 )
 from models.base import new_id
 from models.invoices import Invoice
 from models.payments import ChargeAttempt, Payment
+from models.returns import Refund
 from models.subscriptions import Change, Subscription
 from services.app import Actor
 
@@ -61,6 +64,12 @@ def move_attempt(session: AsyncSession, row: ChargeAttempt, event: AttemptEvent,
     row.outcome = after
     row.finished_at = why.now if after in ATTEMPT.final else None
     remember(session, ATTEMPT.name, row.id, before, after, why)
+
+
+def move_refund(session: AsyncSession, row: Refund, event: RefundEvent, why: Why) -> None:
+    before, row.status = row.status, REFUND.after(row.status, event)
+    row.touch(why.now)
+    remember(session, REFUND.name, row.id, before, row.status, why)
 
 
 def remember(session: AsyncSession, machine: str, subject_id: str, before: str | None, after: str, why: Why) -> None:

@@ -4,7 +4,7 @@ import structlog
 
 from billing.charging import IntentStatus
 from billing.errors import UserProblem
-from billing.lifecycle import PAYMENT
+from billing.lifecycle import PAYMENT, PaymentStatus
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
 from models.customers import PaymentMethod
 from models.leases import LeaseLost, claim_due, due_keys
@@ -16,12 +16,14 @@ from services.collecting import answer_attempt, hold, known_intent_ref, let_go, 
 from services.customers import may_act_for
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.problems import gateway_unavailable, not_found
+from services.returning import follow_returns
 from services.settling import Holder, settle
 from services.shielding import within_budget
 
 log = structlog.get_logger(__name__)
 
 _BATCH = 100
+_REFRESH = "refreshSubscriptionPayment"
 
 
 async def resolve_due_payments(app: App) -> int:
@@ -121,10 +123,21 @@ async def _refresh(app: App, actor: Actor, subscription_id: str, payment_id: str
         await wait_until_free(app, payment_id)
         return await payment_outcome(app, subscription_id, payment_id)
     try:
-        snapshot = await resolve_payment(app, payment_id, fence, Why("refreshSubscriptionPayment", actor, app.now()))
+        snapshot = await resolve_payment(app, payment_id, fence, Why(_REFRESH, actor, app.now()))
+        await _refresh_returns(app, payment_id, actor)
     except (GatewayUnavailable, GatewayRefused):
         await let_go(app, payment_id, fence)
         return await payment_outcome(app, subscription_id, payment_id, problems=[gateway_unavailable()])
     except LeaseLost:
         return await payment_outcome(app, subscription_id, payment_id)  # Whoever took over goes on.
     return await payment_outcome(app, subscription_id, payment_id, snapshot)
+
+
+async def _refresh_returns(app: App, payment_id: str, actor: Actor) -> None:
+    """Of a payment that has ended well there is only one thing left to ask: what went back."""
+    async with app.database.read() as session:
+        payment = await payment_by_id(session, payment_id)
+        intent = await newest_intent(session, payment_id)
+    paid = payment is not None and payment.status is PaymentStatus.SUCCEEDED
+    if paid and intent is not None and intent.gateway_ref is not None:
+        await follow_returns(app, intent.gateway_ref, cause=_REFRESH, actor=actor)

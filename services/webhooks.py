@@ -5,6 +5,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import IntegrityError
 
+from billing.errors import ErrorCode, UserProblem
 from gateways.port import CustomerSnapshot, GatewayNotFound, GatewayUnavailable
 from models.base import new_id
 from models.customers import (
@@ -19,6 +20,8 @@ from models.inbox import GatewayEvent, GatewayEventStatus
 from models.leases import claim_due, due_keys, release
 from services.app import WEBHOOK, App
 from services.cards import follow_setup_intent, forget_card, keep_by_ref
+from services.problems import not_found
+from services.returning import follow_returns
 from services.settling import settle
 from services.wallets import drop_card, make_default
 
@@ -45,7 +48,7 @@ async def receive(app: App, body: bytes, signature: str | None) -> str | None:
         object_kind=hint.object_kind,
         object_ref=hint.object_ref,
         payload=dict(hint.payload),
-        status=GatewayEventStatus.RECEIVED if handled else GatewayEventStatus.IGNORED,
+        status=GatewayEventStatus.RECEIVED if handled else GatewayEventStatus.IGNORED_STALE,
         received_at=now,
         processed_at=None if handled else now,
         due_at=now if handled else None,
@@ -58,6 +61,26 @@ async def receive(app: App, body: bytes, signature: str | None) -> str | None:
             raise
         return None
     return event.id
+
+
+async def replay(app: App, event_id: str) -> GatewayEvent:
+    """Make an event due again; it reads the object as it is now. One that is due or being worked on stays as it is.
+
+    Raises UserProblem NOT_FOUND, and INVALID_STATE for a type that nothing is done about.
+    """
+    now = app.machine_now()
+    async with app.database.write() as session:
+        event = await session.get(GatewayEvent, event_id, with_for_update=True)
+        if event is None:
+            raise not_found("event", "id")
+        if event.object_kind not in _HANDLERS:
+            raise UserProblem(ErrorCode.INVALID_STATE, f"Nothing is done about a {event.type}.", ["id"])
+        is_held = event.leased_until is not None and event.leased_until > now
+        if not is_held and (event.due_at is None or event.due_at > now):
+            event.status, event.error, event.processed_at = GatewayEventStatus.RECEIVED, None, None
+            event.tries = 0
+            release(event, due_at=now)
+        return event
 
 
 async def drain_inbox(app: App) -> int:
@@ -165,9 +188,31 @@ async def follow_customer(app: App, reference: str) -> None:
                 await make_default(session, customer, row, now)
 
 
+async def _refund(app: App, reference: str, event_type: str) -> None:
+    await _return_of((await app.gateway.retrieve_refund(reference)).intent_ref, app, event_type)
+
+
+async def _dispute(app: App, reference: str, event_type: str) -> None:
+    await _return_of((await app.gateway.retrieve_dispute(reference)).intent_ref, app, event_type)
+
+
+async def _charge(app: App, reference: str, event_type: str) -> None:
+    charge = await app.gateway.retrieve_charge(reference)
+    await _return_of(charge and charge.intent_ref, app, event_type)
+
+
+async def _return_of(intent_ref: str | None, app: App, event_type: str) -> None:
+    """Money went back of this intent; money that came without one is not ours."""
+    if intent_ref is not None:
+        await follow_returns(app, intent_ref, cause=event_type, actor=WEBHOOK)
+
+
 _HANDLERS = {
     "payment_intent": _payment_intent,
     "setup_intent": _setup_intent,
     "payment_method": _payment_method,
     "customer": _customer,
+    "refund": _refund,
+    "dispute": _dispute,
+    "charge": _charge,
 }
