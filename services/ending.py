@@ -235,9 +235,10 @@ async def _cancel_intent(app: App, payment_id: str, fence: int, why: Why) -> boo
     except GatewayNotFound:
         log.warning("intent_gone_at_gateway", payment=payment_id)
         return False  # What does not exist cannot be paid.
+    # What was tried before is recorded, also when nothing came of it.
+    await settle(app, snapshot, cause=why.cause, actor=why.actor)
     if snapshot.status is IntentStatus.CANCELED:
         return False
-    await settle(app, snapshot, cause=why.cause, actor=why.actor)
     if snapshot.status is IntentStatus.SUCCEEDED:
         return True
     raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "A payment is being processed; repeat this when it has ended.")
@@ -275,6 +276,9 @@ async def _void(session: AsyncSession, payment_id: str, fence: int, why: Why) ->
     if payment is None:
         raise LeaseLost(payment_id)
     check_fence(payment, fence)
+    if payment.status in PAYMENT.final:
+        release(payment, due_at=None)  # Another request ended it while this one waited for the lease.
+        return
     for attempt in await attempts_of(session, [payment_id]):
         if attempt.outcome not in ATTEMPT.final:
             move_attempt(session, attempt, AttemptEvent.ABANDON, why)

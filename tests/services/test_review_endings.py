@@ -9,15 +9,15 @@ from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.invoices import Invoice
-from models.payments import CollectionIntent, Payment
+from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.subscriptions import Subscription
 from services.app import App
 from services.cards import attach_payment_method
 from services.ending import CancelOutcome, cancel_subscription
 from services.subscribing import SubscribeOutcome, SubscribeWish, subscribe
 from tests.support.house import House
-from tests.support.meanwhile import after_commit, just_after, just_before
-from tests.support.outside import dashboard, sandbox_of
+from tests.support.meanwhile import after_commit, before_writing, just_after, just_before
+from tests.support.outside import DECLINES, Browser, dashboard, sandbox_of
 
 USER = "somebody"
 
@@ -180,3 +180,31 @@ async def test_a_payment_that_won_against_the_cancel_is_left_free(house: House) 
     async with house.app.database.read() as session:
         payment = (await session.exec(select(Payment))).one()
     assert (payment.leased_until, payment.due_at) == (None, None)
+
+
+async def test_two_requests_that_end_the_same_subscription_at_once_end_it_once(house: House) -> None:
+    subscription_id = await _started(house)
+
+    async def the_other_one() -> None:
+        await _cancel(house.app, house, subscription_id)
+
+    with pytest.raises(UserProblem) as refused:
+        await _cancel(before_writing(house.app, the_other_one), house, subscription_id)
+    assert refused.value.code is ErrorCode.INVALID_STATE
+    assert await _rows(house) == ENDED
+    async with house.app.database.read() as session:
+        payment = (await session.exec(select(Payment))).one()
+    assert (payment.leased_until, payment.due_at) == (None, None)
+    assert await house.audit() == []
+
+
+async def test_a_card_declined_in_the_browser_is_on_record_after_the_end(house: House) -> None:
+    outcome = await _subscribe(house)
+    assert outcome.subscription is not None
+    assert outcome.intent is not None
+    assert outcome.intent.snapshot is not None
+    await Browser(house).confirm(outcome.intent.snapshot.client_secret, DECLINES)
+    await _cancel(house.app, house, outcome.subscription.id)
+    async with house.app.database.read() as session:
+        attempts = (await session.exec(select(ChargeAttempt))).all()
+    assert [(attempt.outcome.value, attempt.error_code) for attempt in attempts] == [("declined", "card_declined")]

@@ -49,24 +49,33 @@ def just_after(app: App, call: str, act: Act) -> App:
 
 
 class _Interrupted:
-    """The database; the act happens once, right after the first commit."""
+    """The database; `act` happens once, before or after its first writing transaction."""
 
-    def __init__(self, database: Any, act: Act) -> None:
+    def __init__(self, database: Any, *, before: Act | None, after: Act | None) -> None:
         self._database = database
-        self._act: Act | None = act
+        self._before, self._after = before, after
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
+        before, after, self._before, self._after = self._before, self._after, None, None
+        if before is not None:
+            await before()
         async with self._database.write() as session:
             yield session
-        act, self._act = self._act, None
-        if act is not None:
-            await act()
+        if after is not None:
+            await after()
+
+
+def before_writing(app: App, act: Act) -> App:
+    """The same application, in which the act happens between what it has read and its first transaction."""
+    database: Any = _Interrupted(app.database, before=act, after=None)
+    return replace(app, database=database)
 
 
 def after_commit(app: App, act: Act) -> App:
     """The same application, in which the act happens right after its first commit."""
-    return replace(app, database=_Interrupted(app.database, act))  # pyright: ignore[reportArgumentType]
+    database: Any = _Interrupted(app.database, before=None, after=act)
+    return replace(app, database=database)
