@@ -94,7 +94,8 @@ AUTHENTICATION_REQUIRED = Decline(
 
 @dataclass(frozen=True)
 class Card:
-    """One test card. `decline` is what a charge answers; unless `attachable`, saving the card answers it too."""
+    """One test card. `decline` is what a charge answers; unless `attachable`, saving the card answers it too.
+    `decline_if_asked` answers a merchant who requests 3-D Secure of a card that does not manage it."""
 
     number: str
     token: str
@@ -104,6 +105,7 @@ class Card:
     attachable: bool = True
     decline: Decline | None = None
     asks: Asks = Asks.NEVER
+    decline_if_asked: Decline | None = None
     cvc_check: str = "pass"
     objection: Objection | None = None
     refunding: Refunding = Refunding.ARRIVES
@@ -146,7 +148,7 @@ CARDS = (
     Card("4000008400001629", "pm_card_threeDSecureRequiredChargeDeclined", asks=Asks.ALWAYS, decline=GENERIC),
     Card("4000008400001280", "pm_card_threeDSecureRequiredProcessingError", decline=GENERIC),
     Card("4000000000003055", "pm_card_threeDSecureOptional", asks=Asks.WHEN_REQUESTED),
-    Card("4000000000003097", "pm_card_threeDSecureOptionalProcessingError"),
+    Card("4000000000003097", "pm_card_threeDSecureOptionalProcessingError", decline_if_asked=GENERIC),
     Card("4000000000000259", "pm_card_createDispute", objection=Objection("fraudulent", "10.4")),
     Card(
         "4000000000002685",
@@ -202,6 +204,8 @@ def judge_charge(
     }[card.asks]
     if wants and not authenticated:
         return AUTHENTICATION_REQUIRED if off_session else "challenge"
+    if requested and not off_session and card.decline_if_asked:
+        return card.decline_if_asked
     return card.decline or "approve"
 
 
@@ -209,5 +213,7 @@ def judge_setup(card: Card, *, requested: bool = False, authenticated: bool = Fa
     """What the issuer says to saving the card for later."""
     if not card.attachable and card.decline:
         return card.decline
+    if requested and card.decline_if_asked:
+        return card.decline_if_asked
     wants = card.asks in (Asks.UNLESS_SET_UP, Asks.ALWAYS) or (card.asks == Asks.WHEN_REQUESTED and requested)
     return "challenge" if wants and not authenticated else "approve"

@@ -253,3 +253,15 @@ async def test_a_card_too_risky_is_blocked_before_any_bank_is_asked(quick) -> No
     assert (charge.status, outcome.type, outcome.network_status) == ("failed", "blocked", "not_sent_to_network")
     assert (outcome.risk_level, outcome.reason, outcome.network_decline_code) == ("highest", "highest_risk_level", None)
     assert (await quick.v1.balance_transactions.list_async()).data == []
+
+
+@pytest.mark.parametrize("service", ["payment_intents", "setup_intents"])
+async def test_a_card_whose_lookup_fails_declines_only_a_merchant_who_asks_for_3d_secure(quick, service) -> None:
+    create = getattr(quick.v1, service).create_async
+    asked = {"payment_method": "pm_card_threeDSecureOptionalProcessingError", "confirm": True}
+    if service == "payment_intents":
+        asked |= {"amount": 500, "currency": "usd"}
+    assert (await create(asked)).status == "succeeded"
+    with pytest.raises(stripe.CardError) as declined:
+        await create({**asked, "payment_method_options": {"card": {"request_three_d_secure": "any"}}})
+    assert declined.value.code == "card_declined"
