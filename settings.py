@@ -70,7 +70,6 @@ class Settings(BaseSettings):
     support_refund_cap: int = Field(default=0, ge=0)
     grace_period_days: int = Field(default=7, ge=0)
     reconcile_minutes: int = Field(default=15, ge=0)
-    reconcile_minutes: int = Field(default=15, ge=0)
 
     rate_caller_per_minute: int = Field(default=1_000_000, ge=0)
     rate_address_per_minute: int = Field(default=1_000_000, ge=0)

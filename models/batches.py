@@ -17,6 +17,7 @@ from billing.calendar import Interval
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus, SubscriptionStatus
 from models.catalog import Plan, Price, Product
 from models.customers import Customer, PaymentMethod
+from models.inbox import GatewayEvent, GatewayEventStatus
 from models.invoices import Invoice
 from models.lists import Page
 from models.payments import CollectionIntent, Payment
@@ -59,6 +60,7 @@ INVOICES = Listing(
     (Key("created_at", datetime), Key("period_start", datetime), Key("id", str)),
     descending=True,
 )
+GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descending=True)
 PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
 
 
@@ -203,6 +205,20 @@ class PaymentsWhere:
             found.append(col(Payment.id).in_(intents))
         if self.status is not None:
             found.append(col(Payment.status).in_(self.status))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayEventsWhere:
+    status: frozenset[GatewayEventStatus] | None = None
+    type: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if self.status is not None:
+            found.append(col(GatewayEvent.status).in_(self.status))
+        if self.type is not None:
+            found.append(col(GatewayEvent.type) == self.type)
         return found
 
 

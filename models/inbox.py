@@ -13,7 +13,7 @@ from models.base import DOCUMENT, EnumText, Leased, UTCDateTime
 class GatewayEventStatus(StrEnum):
     RECEIVED = "received"
     PROCESSED = "processed"
-    IGNORED = "ignored"
+    IGNORED_STALE = "ignored"
     FAILED = "failed"
 
 

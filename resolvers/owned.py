@@ -22,6 +22,7 @@ from models.batches import (
     page_of,
 )
 from models.customers import Customer, PaymentMethod, customer_of_account
+from models.inbox import GatewayEvent
 from models.invoices import Invoice
 from models.lists import Page, count
 from models.payments import ChargeAttempt, Payment
@@ -29,6 +30,7 @@ from models.subscriptions import Subscription, SubscriptionItem
 from resolvers.access import permits, refuse_foreign_owner
 from resolvers.context import RequestContext
 from services.outcomes import PaymentIntentView
+from services.reconciling import ReportView, report_view
 
 # One for each product: a bound for the statement, not for the customer.
 MOST_LIVE = 1_000
@@ -116,6 +118,20 @@ async def api_key(context: RequestContext, api_key_id: str) -> ApiKey | None:
         return None
     async with context.app.database.read() as session:
         return await session.get(ApiKey, api_key_id)
+
+
+async def gateway_event(context: RequestContext, event_id: str) -> GatewayEvent | None:
+    if not permits(context.identity, "Query.gatewayEvents"):
+        return None
+    async with context.app.database.read() as session:
+        return await session.get(GatewayEvent, event_id)
+
+
+async def reconciliation_report(context: RequestContext, report_id: str | None) -> ReportView | None:
+    """The newest one unless named."""
+    if not permits(context.identity, "Query.reconciliationReport"):
+        return None
+    return await report_view(context.app, report_id)
 
 
 async def my_subscription(context: RequestContext, product_code: str | None) -> Subscription | None:

@@ -11,6 +11,7 @@ from billing.charging import IntentStatus, SetupFutureUsage
 from billing.errors import ERROR_MEANINGS, ErrorCode
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import AttemptOutcome, InvoiceStatus, PaymentStatus, SubscriptionStatus
+from models.inbox import GatewayEventStatus
 from resolvers.identity import Role
 from resolvers.standing import NextActionType, PaymentConfirmation
 from settings import Environment
@@ -303,6 +304,17 @@ _publish(
     "ChallengeOutcome",
     "How the sandbox's bank shall judge a challenge.",
     {"SUCCEEDED": "The customer proved who they are.", "FAILED": "The customer did not."},
+)
+_publish(
+    GatewayEventStatus,
+    "GatewayEventStatus",
+    "How far a webhook's event has got.",
+    {
+        "RECEIVED": "It waits to be worked on.",
+        "PROCESSED": "Its object was read and applied.",
+        "IGNORED_STALE": "Nothing is done about its type, or not any more.",
+        "FAILED": "The last try failed; it is tried again for some hours.",
+    },
 )
 _publish(
     ErrorCode,

@@ -1,6 +1,7 @@
 """The root of all change: an input becomes a step of services, its outcome a payload. Refusals are data."""
 
 from collections.abc import Awaitable
+from datetime import datetime
 from typing import Annotated, TypeVar
 
 import strawberry
@@ -35,11 +36,14 @@ from schema.payloads import (
     refusals,
 )
 from schema.subscriptions import PlanSubscription
+from schema.upkeep import GatewayEvent, GatewayEventPayload, ReconciliationPayload, ReconciliationReport
 from services import api_keys, cards, sandbox
 from services.ending import cancel_subscription
 from services.problems import not_found
+from services.reconciling import reconcile_payments
 from services.resolving import refresh_payment
 from services.subscribing import subscribe
+from services.webhooks import replay
 
 T = TypeVar("T")
 
@@ -205,6 +209,37 @@ class Mutation:
         except UserProblem as problem:
             return ApiKeyPayload(api_key=None, secret=None, user_errors=refusals([problem]))
         return ApiKeyPayload(api_key=ApiKey.of(row), secret=None, user_errors=[])
+
+    @strawberry.mutation(
+        description="Compare payments and cards with the gateway's: everything since an instant, and everything open. "
+        "It moves no money. A long pass goes on after the answer: read `reconciliationReport` until `finishedAt`."
+    )
+    async def reconcile_payments(
+        self,
+        info: Info,
+        since: Annotated[datetime, argument("From when on what was created is compared.")],
+        repair: Annotated[
+            bool, argument("Whether to apply what the gateway says where that is certain, as a webhook would have.")
+        ] = False,
+    ) -> ReconciliationPayload:
+        step = reconcile_payments(info.context.app, info.context.actor, since=since, repair=repair)
+        try:
+            view = await _done(info, step)
+        except UserProblem as problem:
+            return ReconciliationPayload(report=None, user_errors=refusals([problem]))
+        return ReconciliationPayload(report=ReconciliationReport.of(view), user_errors=[])
+
+    @strawberry.mutation(
+        description="Work on a webhook's event again, by reading its object as it is now. Repeating it is harmless."
+    )
+    async def replay_gateway_event(
+        self, info: Info, id: Annotated[strawberry.ID, argument("The event's id.")]
+    ) -> GatewayEventPayload:
+        try:
+            row = await _done(info, replay(info.context.app, id))
+        except UserProblem as problem:
+            return GatewayEventPayload(event=None, user_errors=refusals([problem]))
+        return GatewayEventPayload(event=GatewayEvent.of(row), user_errors=[])
 
 
 @strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)  # pyright: ignore[reportAttributeAccessIssue]

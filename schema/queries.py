@@ -9,11 +9,13 @@ import strawberry
 from models.api_keys import api_keys
 from models.base import ID_PREFIXES
 from models.batches import (
+    GATEWAY_EVENTS,
     INVOICES,
     PAYMENT_METHODS,
     PAYMENTS,
     PLANS,
     PRODUCTS,
+    GatewayEventsWhere,
     InvoicesWhere,
     Listing,
     LivePaymentMethods,
@@ -23,6 +25,7 @@ from models.batches import (
     Span,
 )
 from models.catalog import plan_by, product_by
+from models.inbox import GatewayEventStatus
 from resolvers import owned
 from resolvers.context import RequestContext
 from schema.api_keys import ApiKey
@@ -40,6 +43,7 @@ from schema.lookups import CustomerLookup, SubscriptionStatusCheck
 from schema.payments import ChargeAttempt, Payment
 from schema.server import GatewayConfig, ServerInfo, Viewer
 from schema.subscriptions import PlanSubscription, SubscriptionItem
+from schema.upkeep import DoubleChargeProof, GatewayEvent, ReconciliationReport, prove
 
 MAX_NODES = 100
 MAX_KEYS = 200
@@ -232,6 +236,35 @@ class Query:
         async with info.context.app.database.read() as session:
             return [ApiKey.of(row) for row in await api_keys(session, limit=MAX_KEYS)]
 
+    @strawberry.field(description="Webhooks as they arrived, newest first.")
+    async def gateway_events(
+        self,
+        info: Info,
+        status: Annotated[list[GatewayEventStatus] | None, argument("In any of these statuses.")] = None,
+        type: Annotated[str | None, argument("Of this type: `payment_intent.succeeded`.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[GatewayEvent]:
+        part = span(info, GATEWAY_EVENTS, first=first, after=after, last=last, before=before)
+        where = GatewayEventsWhere(None if status is None else frozenset(status), type)
+        return await _listed(owned.public(info.context, GATEWAY_EVENTS, where), GATEWAY_EVENTS, part, GatewayEvent.of)
+
+    @strawberry.field(description="What a reconcile pass found; null if there was none.")
+    async def reconciliation_report(
+        self, info: Info, id: Annotated[strawberry.ID | None, argument("Its id; the newest one unless given.")] = None
+    ) -> ReconciliationReport | None:
+        view = await owned.reconciliation_report(info.context, id)
+        return ReconciliationReport.of(view) if view is not None else None
+
+    @strawberry.field(
+        description="Whether anybody was charged twice, by our books and by the gateway's. It reads all of them: "
+        "`cli.py check` does the same without a request's time limit, and says what is wrong."
+    )
+    async def double_charge_proof(self, info: Info) -> DoubleChargeProof:
+        return await prove(info)
+
     @strawberry.field(description="Any object by its id; null if there is none or it is another's.")
     async def node(self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]) -> Node | None:
         return await _node(info.context, id)
@@ -288,6 +321,8 @@ _FINDERS: dict[str, _Finder] = {
     "payment_intent": _intent,
     "charge_attempt": _shown(owned.charge_attempt, ChargeAttempt.of),
     "api_key": _shown(owned.api_key, ApiKey.of),
+    "gateway_event": _shown(owned.gateway_event, GatewayEvent.of),
+    "reconciliation_report": _shown(owned.reconciliation_report, ReconciliationReport.of),
 }
 _NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()}
 

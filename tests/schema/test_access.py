@@ -221,6 +221,17 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         (LOGIN, NO, NO, NO, ["owner_subscription"]),
     ),
     "apiKeys": ("{ apiKeys { name } }", "apiKeys.*.name", (LOGIN, NO, NO, NO, [])),
+    "gatewayEvents": ("{ gatewayEvents { nodes { id } } }", "gatewayEvents.nodes.*.id", (LOGIN, NO, NO, NO, [])),
+    "reconciliationReport": (
+        "{ reconciliationReport { isClean } }",
+        "reconciliationReport.isClean",
+        (LOGIN, NO, NO, NO, None),
+    ),
+    "doubleChargeProof": (
+        "{ doubleChargeProof { checkedPeriods violations } }",
+        "doubleChargeProof.checkedPeriods",
+        (LOGIN, NO, NO, NO, 2),
+    ),
     **{
         name: (
             f'query {{ {name}(customerId: "%(owner_customer)s") {{ nodes {{ id }} }} }}',
@@ -315,7 +326,9 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
     found = dict(_nodes(await world.house.ask(query, user=OWNER)))
     node: Any = graphql_schema.type_map["Node"]
     # An API key is nobody's but the administrators': tests/schema/test_api_keys.py.
-    assert set(found.values()) | {"ApiKey"} == {kind.name for kind in graphql_schema.get_possible_types(node)}
+    assert set(found.values()) | {"ApiKey", "GatewayEvent", "ReconciliationReport"} == {
+        kind.name for kind in graphql_schema.get_possible_types(node)
+    }
     look_up = "query($ids: [ID!]!) { nodes(ids: $ids) { id __typename } }"
     for user in (OWNER, SUPPORT):
         data = await world.house.ask(look_up, {"ids": list(found)}, user=user)
@@ -395,6 +408,8 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     ),
     "createApiKey": ("CreateApiKeyInput!", '{"name": "a key", "scopes": ["read"]}', (LOGIN, NO, NO)),
     "revokeApiKey": ("ID!", '"apk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
+    "reconcilePayments": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
+    "replayGatewayEvent": ("ID!", '"gev_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "sandboxConfirmPaymentIntent": (
         "SandboxConfirmInput!",
         '{"clientSecret": "pi_000000AA_secret_0000000000", "paymentMethodId": "%(owner_card)s"}',
@@ -414,8 +429,8 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
 
 
 def mutation(name: str, kind: str) -> str:
-    """The document of one mutation whose only argument is `$input`, an object or an id."""
-    argument = "id" if kind == "ID!" else "input"
+    """The document of one mutation whose only argument is `$input`: an object, an id, or an instant."""
+    argument = {"ID!": "id", "DateTime!": "since"}.get(kind, "input")
     return f"mutation($input: {kind}) {{ {name}({argument}: $input) {{ userErrors {{ code }} }} }}"
 
 
