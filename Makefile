@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXPLORER := explorer/dist/index.html
 EXPLORER_SOURCES := $(shell find explorer -path explorer/node_modules -prune -o -path explorer/dist -prune -o -type f -print)
 
-.PHONY: run test check format bench soak reset lock migration explorer explorer-test dev
+.PHONY: run test check format bench soak reset lock explorer explorer-test npm-test dev
 
 run:
 	@$(MAKE) --no-print-directory -j 2 $(VENV)/.runtime explorer-if-possible
@@ -44,6 +44,10 @@ explorer: $(EXPLORER)
 
 explorer-test: dev explorer
 	@cd tests/explorer && npm ci --silent && cd ../.. && $(BIN)/python -m tests.explorer.run
+
+# The sandbox against a stranger's SDK in another language.
+npm-test: dev
+	@cd tests/gateways/npm && npm ci --silent && cd ../../.. && $(BIN)/python -m tests.gateways.npm.run
 
 dev: $(VENV)/.runtime $(VENV)/.dev
 
