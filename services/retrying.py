@@ -5,11 +5,13 @@ Which card is decided at the moment of the try: the subscription's pinned one, e
 
 from datetime import timedelta
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from billing.errors import UserProblem
 from billing.lifecycle import PAYMENT
 from gateways.port import GatewayRefused, GatewayUnavailable
-from models.customers import Customer
-from models.leases import LeaseLost, claim, release
+from models.customers import Customer, locked_customer
+from models.leases import LeaseLost, check_fence, claim, release
 from models.payments import Payment, attempts_of, payment_by_id, payments_to_collect
 from models.subscriptions import Subscription
 from services.app import WORKER, App
@@ -52,7 +54,7 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
         snapshot = await open_intent(app, payment_id, fence, why)
         await pay(app, payment_id, fence, snapshot, wish, why)
     except (GatewayUnavailable, GatewayRefused, UserProblem):
-        await _postpone(app, payment_id)
+        await _postpone(app, payment_id, fence)
         return False
     except LeaseLost:
         return False  # Whoever took over goes on.
@@ -62,25 +64,40 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
 async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try] | None:
     """The customer and what to try; None, and the payment put aside, when there is nothing to try it with."""
     async with app.database.write() as session:
-        payment = await payment_by_id(session, payment_id)
-        if payment is None or payment.fence != fence:
-            raise LeaseLost(payment_id)
+        payment = await _held(session, payment_id, fence)
+        is_due = payment.collect_at is not None and payment.collect_at <= app.now()
         subscription = await session.get_one(Subscription, payment.subscription_id)
         customer = await session.get_one(Customer, payment.customer_id)
         method = await effective_method(session, subscription, customer)
-        if method is not None and payment.status not in PAYMENT.final:
+        # Between the list of what is due and the lease another worker may have made this very try.
+        if is_due and method is not None and payment.status not in PAYMENT.final:
             tried = await attempts_of(session, [payment_id])
             trigger = "payment_method_updated" if tried else "renewal"
             return customer, Try(method, trigger, off_session=True, return_url=None)
-        payment.collect_at = None
+        if is_due:
+            payment.collect_at = None
         release(payment, due_at=next_question(app, payment))
         return None
 
 
-async def _postpone(app: App, payment_id: str) -> None:
+async def _postpone(app: App, payment_id: str, fence: int) -> None:
     async with app.database.write() as session:
-        payment = await payment_by_id(session, payment_id)
-        if payment is None or payment.status in PAYMENT.final:
+        try:
+            payment = await _held(session, payment_id, fence)
+        except LeaseLost:
+            return
+        if payment.status in PAYMENT.final:
             return
         payment.collect_at = app.now() + _GATEWAY_AWAY
         release(payment, due_at=next_question(app, payment))
+
+
+async def _held(session: AsyncSession, payment_id: str, fence: int) -> Payment:
+    """The payment as it is under the customer's lock and its own. Raises LeaseLost."""
+    payment = await payment_by_id(session, payment_id)
+    if payment is None:
+        raise LeaseLost(payment_id)
+    await locked_customer(session, payment.customer_id)
+    await session.refresh(payment, with_for_update=True)
+    check_fence(payment, fence)
+    return payment

@@ -1,0 +1,67 @@
+"""Several workers, one retry: who comes second finds nothing left to try, and frees nobody else's lease."""
+
+from datetime import timedelta
+
+from sqlmodel import col, select
+
+from gateways.port import GatewayUnavailable
+from models.payments import ChargeAttempt, Payment
+from services.cards import attach_payment_method
+from services.collecting import hold
+from services.retrying import collect_due_payments
+from services.subscribing import SubscribeWish, subscribe
+from tests.support.house import House
+from tests.support.meanwhile import before_writing, just_before
+
+USER = "somebody"
+
+
+async def _card(house: House, token: str) -> str:
+    row = await attach_payment_method(
+        house.app, house.actor(USER), reference=token, make_default=True, customer_id=None
+    )
+    return row.id
+
+
+async def _with_a_retry_due(house: House) -> None:
+    """A renewal that was declined, and a new default card that is to be tried for it."""
+    good = await _card(house, "pm_card_visa")
+    await subscribe(house.app, house.actor(USER), SubscribeWish(plan_code="reader-pro", payment_method_id=good))
+    await _card(house, "pm_card_chargeCustomerFail")
+    house.pass_time(timedelta(days=31))
+    await house.work()
+    await _card(house, "pm_card_chargeCustomerFail")
+
+
+async def _renewal(house: House) -> tuple[Payment, list[str]]:
+    async with house.app.database.read() as session:
+        payment = (await session.exec(select(Payment).order_by(col(Payment.number).desc()))).first()
+        assert payment is not None
+        attempts = (await session.exec(select(ChargeAttempt).where(ChargeAttempt.payment_id == payment.id))).all()
+    return payment, [attempt.outcome.value for attempt in attempts]
+
+
+async def test_a_retry_that_another_worker_has_made_meanwhile_is_not_made_again(house: House) -> None:
+    await _with_a_retry_due(house)
+
+    async def another_worker() -> None:
+        await collect_due_payments(house.app)
+
+    await collect_due_payments(before_writing(house.app, another_worker))
+    payment, outcomes = await _renewal(house)
+    assert outcomes == ["declined", "declined"]
+    assert payment.leased_until is None
+
+
+async def test_a_worker_that_was_replaced_frees_nobody_elses_lease(house: House) -> None:
+    await _with_a_retry_due(house)
+    payment, _ = await _renewal(house)
+
+    async def be_replaced_and_fail() -> None:
+        house.machine.advance(timedelta(seconds=41))
+        assert await hold(house.app, payment.id) is not None
+        raise GatewayUnavailable("too late")
+
+    await collect_due_payments(just_before(house.app, "retrieve_payment_intent", be_replaced_and_fail))
+    payment, _ = await _renewal(house)
+    assert payment.leased_until is not None
