@@ -13,6 +13,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 MOST_BUCKETS = 10_000
+ENTRANCE = 1
 _MINUTE = 60.0
 _NETWORK_OF_A_HOUSE = 64  # whoever has one IPv6 address has all of its /64
 
@@ -50,26 +51,32 @@ class Buckets:
         if self.per_minute == 0:
             return Taken(True, 0, 0)
         level, _ = self._level(name)
-        return self._judged(level, min(wish, self.per_minute))
+        return self._judged(level, wish, 0)
 
-    def take(self, name: str, wish: int) -> Taken:
-        """Take `wish` out of the bucket, or nothing. A wish beyond its size needs, and takes, all of it."""
+    def take(self, name: str, wish: int, *, paid: int = 0) -> Taken:
+        """Take `wish` out of the bucket, or nothing. A wish beyond its size needs, and takes, all of it.
+
+        `paid` is what was taken for the same wish before: it counts towards it, and is lost when the wish is refused.
+        """
         if self.per_minute == 0:
             return Taken(True, 0, 0)
         level, now = self._level(name)
-        needed = min(wish, self.per_minute)
-        taken = self._judged(level, needed)
-        self._levels[name] = (level - needed if taken.granted else level, now)
+        taken = self._judged(level, wish, paid)
+        self._levels[name] = (level - self._missing(wish, paid) if taken.granted else level, now)
         self._levels.move_to_end(name)
         if len(self._levels) > self._most:
             self._levels.popitem(last=False)
         return taken
 
-    def _judged(self, level: float, needed: int) -> Taken:
-        if level >= needed:
-            return Taken(True, self.per_minute, int(level - needed))
-        wait = math.ceil((needed - level) * _MINUTE / self.per_minute)
+    def _judged(self, level: float, wish: int, paid: int) -> Taken:
+        missing = self._missing(wish, paid)
+        if level >= missing:
+            return Taken(True, self.per_minute, int(level - missing))
+        wait = math.ceil((missing + paid - level) * _MINUTE / self.per_minute)
         return Taken(False, self.per_minute, int(level), wait)
+
+    def _missing(self, wish: int, paid: int) -> int:
+        return max(min(wish, self.per_minute) - paid, 0)
 
     def _level(self, name: str) -> tuple[float, datetime]:
         """How full the bucket is now. A clock that was set back refills nothing, and counts from there."""
@@ -92,8 +99,13 @@ class Allowance:
     def is_limited(self) -> bool:
         return self.buckets.per_minute > 0
 
-    def take(self, wish: int) -> Taken:
-        return self.buckets.take(self.name, wish)
+    def enter(self) -> Taken:
+        """Take what every request costs, whatever it asks for."""
+        return self.buckets.take(self.name, ENTRANCE)
+
+    def spend(self, cost: int) -> Taken:
+        """Take what an operation costs; what was taken at the entrance counts."""
+        return self.buckets.take(self.name, max(cost, ENTRANCE), paid=ENTRANCE)
 
 
 class Peers:

@@ -162,10 +162,9 @@ class PreparedDocuments(SchemaExtension):
             yield refused
 
     def _refused_for_rate(self, allowance: Allowance, requested: int) -> DocumentError | None:
-        """One value was taken from the bucket before the document was read; here is the rest."""
         if not allowance.is_limited:
             return None
-        self._taken = allowance.take(max(requested, 1) - 1)
+        self._taken = allowance.spend(requested)
         return None if self._taken.granted else rate_limited(self._taken)
 
 

@@ -112,7 +112,7 @@ class GraphQLApp:
             raise Refused(503, RequestErrorCode.UNAVAILABLE, message, (("Retry-After", "5"),)) from None
 
     def _allowance(self, request: Request, identity: Identity) -> Allowance:
-        """The caller's bucket, or of nobody the address'. What cannot be read costs a value too, hence one is taken."""
+        """The caller's bucket, or of nobody the address'. What cannot be read costs a value, too: hence this."""
         name = identity.user_id or identity.api_key_id
         if name is not None:
             allowance = Allowance(self._rates.callers, f"{identity.role.value}:{name}")
@@ -120,7 +120,7 @@ class GraphQLApp:
             peer = request.client.host if request.client is not None else ""
             address = self._rates.peers.name(peer, request.headers.getlist("x-forwarded-for"))
             allowance = Allowance(self._rates.addresses, address)
-        taken = allowance.take(1)
+        taken = allowance.enter()
         if not taken.granted:
             error = rate_limited(taken)
             raise Refused(429, error.code, error.message, _retry_after(taken.retry_after))

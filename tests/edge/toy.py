@@ -205,6 +205,7 @@ class Toy:
             Route("/webhooks/stripe", _echo_length, methods=["POST"]),
             Route("/sandbox/stripe/v1/charges", _echo_length, methods=["POST"]),
             Route("/sandbox/stripe/v1/broken", _meant_500, methods=["GET"]),
+            Route("/sandbox/stripe/v1/refused", _refused, methods=["GET"]),
             Route("/health/live", _live),
             Route("/boom", _boom),
             Route("/", _page),
@@ -229,6 +230,10 @@ async def _echo_length(request: Request) -> Response:
 
 async def _meant_500(request: Request) -> Response:
     return JSONResponse({"error": {"type": "api_error"}}, status_code=500)
+
+
+async def _refused(request: Request) -> Response:
+    return JSONResponse({"error": {"type": "invalid_request_error"}}, status_code=401)
 
 
 async def _live(request: Request) -> Response:
