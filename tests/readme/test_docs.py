@@ -174,6 +174,15 @@ ASKS = {
 }
 
 
+AFTERWARDS = {
+    "pm_card_createDispute": "; the charge is disputed as fraudulent",
+    "pm_card_createDisputeProductNotReceived": "; the charge is disputed as not received",
+    "pm_card_createDisputeInquiry": "; the bank inquires, no money moves",
+    "pm_card_pendingRefund": "; its refunds are pending for 5 s",
+    "pm_card_refundFail": "; its refunds fail after 5 s",
+}
+
+
 def behaviour(card: Card) -> str:
     """What a test card does, as the page words it."""
     if card.decline:
@@ -181,6 +190,7 @@ def behaviour(card: Card) -> str:
         end = f"{when}: `{card.decline.decline_code}`"
     else:
         end = "pays" if card.cvc_check == "pass" else "pays, though its security code check fails"
+    end += AFTERWARDS.get(card.token, "")
     kind = [word for word, usual in ((card.brand, "visa"), (card.funding, "credit")) if word != usual]
     does = f"{ASKS[card.asks]}, then {end}" if ASKS[card.asks] else end
     return f"{does} ({', '.join(kind)})" if kind else does
