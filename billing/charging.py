@@ -4,7 +4,9 @@ A charge has four answers: succeeded, needs action, declined, unknown. An intent
 no answer yet. Unknown is never a failure: the gateway is asked until it tells.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from billing.lifecycle import AttemptEvent, PaymentEvent
@@ -86,6 +88,17 @@ def classify(problem: CardProblem) -> DeclineClass:
 def is_retryable(problem: CardProblem) -> bool:
     """Whether the same card may be tried again without the customer doing anything."""
     return classify(problem) in (DeclineClass.SOFT, DeclineClass.TECHNICAL)
+
+
+ON_SESSION_TRIES = 5
+ON_SESSION_SPAN = timedelta(hours=1)
+"""A customer who is present may try one invoice so often within this span; guessing cards is not paying."""
+
+
+def next_try_on_session(tried_at: Iterable[datetime], now: datetime) -> datetime | None:
+    """When an invoice that was tried on session at these instants may be tried so again; None: now."""
+    recent = sorted(at for at in tried_at if at > now - ON_SESSION_SPAN)
+    return recent[-ON_SESSION_TRIES] + ON_SESSION_SPAN if len(recent) >= ON_SESSION_TRIES else None
 
 
 _ADVICE: dict[DeclineClass, str] = {

@@ -21,10 +21,14 @@ class ErrorCode(StrEnum):
     PLAN_NOT_FOR_SALE = "PLAN_NOT_FOR_SALE"
     PLAN_ARCHIVED = "PLAN_ARCHIVED"
     CURRENCY_UNSUPPORTED = "CURRENCY_UNSUPPORTED"
+    PAYMENT_METHOD_REQUIRED = "PAYMENT_METHOD_REQUIRED"
+    PAYMENT_METHOD_IN_USE = "PAYMENT_METHOD_IN_USE"
     PAYMENT_ACTION_REQUIRED = "PAYMENT_ACTION_REQUIRED"
     CARD_DECLINED = "CARD_DECLINED"
     PAYMENT_IN_PROGRESS = "PAYMENT_IN_PROGRESS"
     PAYMENT_OUTCOME_UNKNOWN = "PAYMENT_OUTCOME_UNKNOWN"
+    TOO_MANY_ATTEMPTS = "TOO_MANY_ATTEMPTS"
+    ALREADY_PAID = "ALREADY_PAID"
     AMOUNT_TOO_SMALL = "AMOUNT_TOO_SMALL"
     GATEWAY_UNAVAILABLE = "GATEWAY_UNAVAILABLE"
 
@@ -41,12 +45,16 @@ ERROR_MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.PLAN_NOT_FOR_SALE: "This plan cannot be subscribed to. Choose one with isOnlineSale.",
     ErrorCode.PLAN_ARCHIVED: "This plan has been withdrawn. Choose another.",
     ErrorCode.CURRENCY_UNSUPPORTED: "The plan has no price in this currency. Choose one of its prices.",
+    ErrorCode.PAYMENT_METHOD_REQUIRED: "There is no card to pay with. Name a saved card, or save one first.",
+    ErrorCode.PAYMENT_METHOD_IN_USE: "The last card of a subscription that goes on. Save another card first.",
     ErrorCode.PAYMENT_ACTION_REQUIRED: "The customer's bank asks for a confirmation. Carry out nextAction.",
     ErrorCode.CARD_DECLINED: "The card was refused. Show the message and try another card on the same subscription.",
     ErrorCode.PAYMENT_IN_PROGRESS: "The same payment is being made by another request. Read the subscription shortly.",
     ErrorCode.PAYMENT_OUTCOME_UNKNOWN: (
         "The gateway has not answered. Nothing is charged twice; the outcome follows within a minute."
     ),
+    ErrorCode.TOO_MANY_ATTEMPTS: "This invoice was tried too often within an hour. Try again at retryAt.",
+    ErrorCode.ALREADY_PAID: "Nothing is left to pay; the payment is returned.",
     ErrorCode.AMOUNT_TOO_SMALL: "The gateway does not charge amounts this small in this currency.",
     ErrorCode.GATEWAY_UNAVAILABLE: "The gateway cannot be reached. Repeat the request later; it is safe to do so.",
 }

@@ -1,7 +1,8 @@
 """Where Perennial reaches out to whoever keeps cards and moves money.
 
-Owns: `port.py` and `returns.py` (the promise, in billing's words), `stripe.py` and `snapshots.py` (the one adapter),
-`browser.py` (the customer's half, for the sandbox), `sandbox/` (a Stripe-compatible server).
+Owns: `port.py`, `returns.py` and `customer_side.py` (the promise, in billing's words), `stripe.py`, `snapshots.py`
+and `deliveries.py` (the one adapter), `browser.py` (the customer's half, for the sandbox), `sandbox/` (a
+Stripe-compatible server).
 Does not own: decisions about billing; retries across requests (services).
 May import: billing. Gateway ids and vocabulary such as `pi_` stay behind this door. The sandbox imports none of our
 billing.

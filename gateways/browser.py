@@ -9,8 +9,8 @@ import httpx
 import stripe
 
 from gateways import snapshots
+from gateways.customer_side import CardInput
 from gateways.port import (
-    CardInput,
     CardRefused,
     GatewayRefused,
     PaymentIntentSnapshot,

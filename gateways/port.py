@@ -250,7 +250,28 @@ class PaymentGateway(Protocol):
         self, ref: str, *, customer_ref: str, idempotency_key: str
     ) -> PaymentMethodSnapshot: ...
 
+    async def redeem_card_token(self, reference: str, *, idempotency_key: str) -> str:
+        """The payment method that a one-time token of the browser stands for; any other reference stays as it is."""
+        ...
+
     async def retrieve_payment_method(self, ref: str) -> PaymentMethodSnapshot: ...
+
+    async def update_payment_method(
+        self,
+        ref: str,
+        *,
+        name: str | None,
+        address: Address | None,
+        exp_month: int | None,
+        exp_year: int | None,
+        idempotency_key: str,
+    ) -> PaymentMethodSnapshot:
+        """Change what is given; an address is given whole. Raises CardRefused for an expiry that cannot be."""
+        ...
+
+    async def detach_payment_method(self, ref: str, *, idempotency_key: str) -> None:
+        """Keep the card no longer. Raises GatewayRefused when it belongs to nobody already."""
+        ...
 
     async def set_default_payment_method(
         self, *, customer_ref: str, payment_method_ref: str, idempotency_key: str
@@ -345,35 +366,3 @@ class PaymentGateway(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CardInput:
-    """A test card as a person would type it into the browser, or a saved one by its gateway reference."""
-
-    number: str | None = None
-    exp_month: int | None = None
-    exp_year: int | None = None
-    cvc: str | None = None
-    payment_method_ref: str | None = None
-
-
-class CardBrowser(Protocol):
-    """The browser's half of a payment, played for the explorer: publishable key and client secret only.
-
-    Exists with the sandbox alone. Raises GatewayRefused, GatewayNotFound and GatewayUnavailable.
-    """
-
-    async def confirm_payment_intent(
-        self, client_secret: str, card: CardInput, *, return_url: str
-    ) -> PaymentIntentSnapshot: ...
-
-    async def confirm_setup_intent(
-        self, client_secret: str, card: CardInput, *, return_url: str
-    ) -> SetupIntentSnapshot: ...
-
-    async def answer_challenge(
-        self, client_secret: str, *, succeed: bool
-    ) -> PaymentIntentSnapshot | SetupIntentSnapshot:
-        """Pass or fail the 3-D Secure challenge that the intent waits for."""
-        ...

@@ -48,6 +48,15 @@ class Subscription(Record, Leased, table=True):
     cancellation_requested_by: str | None = Field(default=None, max_length=20)
     payment_method_id: str | None = Field(default=None, foreign_key="payment_methods.id")
 
+    @property
+    def is_last_period(self) -> bool:
+        """Whether it ends with or within the period under way."""
+        return self.cancel_at_period_end or (self.cancel_at is not None and self.cancel_at <= self.period_end)
+
+    def next_due(self) -> datetime:
+        """When a paid one is renewed or ended: at its period's end, or at its last instant if that is earlier."""
+        return self.period_end if self.cancel_at is None else min(self.period_end, self.cancel_at)
+
 
 class SubscriptionItem(SQLModel, table=True):
     """One plan at one price, some number of times."""

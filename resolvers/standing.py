@@ -70,14 +70,16 @@ def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentC
 
 
 def will_renew(subscription: Subscription) -> bool:
-    return subscription.status in _RENEWING and not subscription.cancel_at_period_end
+    return subscription.status in _RENEWING and not subscription.is_last_period
 
 
 def ends_at(subscription: Subscription) -> datetime | None:
     """When it will end, or did; None while it goes on."""
     if subscription.ended_at is not None:
         return subscription.ended_at
-    return subscription.period_end if subscription.cancel_at_period_end else None
+    if subscription.cancel_at_period_end:
+        return subscription.next_due()
+    return subscription.cancel_at
 
 
 def action_of_payment(payment: Payment, redirect_url: str | None) -> NextAction:

@@ -7,7 +7,7 @@ from billing.calendar import Interval
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionStatus
-from gateways.port import CardInput
+from gateways.customer_side import CardInput
 from models.batches import InvoicesWhere, PaymentsWhere, PlansWhere, SubscriptionsWhere
 from resolvers.standing import PaymentConfirmation, statuses
 from schema.arguments import refuse_arguments

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from clocks import Clock
-from gateways.port import CardBrowser, PaymentGateway
+from gateways.customer_side import CardBrowser
+from gateways.port import PaymentGateway
 from models.database import Database
 from services.scopes import Scope
 

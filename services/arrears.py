@@ -44,14 +44,14 @@ async def collect_with_new_default(session: AsyncSession, customer: Customer, no
             await collect_soon(session, subscription, now)
 
 
-async def collect_soon(session: AsyncSession, subscription: Subscription, now: datetime) -> bool:
-    """Make the oldest open invoice due now; whether there was one."""
+async def collect_soon(session: AsyncSession, subscription: Subscription, now: datetime) -> Invoice | None:
+    """Make the oldest open invoice due now; None when there is none."""
     for invoice in await open_invoices_of(session, subscription.id):
         payment = await payment_of_invoice(session, invoice.id)
         if payment is not None and payment.status not in PAYMENT.final:
             payment.collect_at = now
-            return True
-    return False
+            return invoice
+    return None
 
 
 async def effective_method(

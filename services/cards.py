@@ -1,5 +1,6 @@
 """Saving cards and choosing the default one. Card numbers never come here: the browser gives them to the gateway."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from models.customers import (
 )
 from models.subscriptions import Subscription, pinned_subscriptions
 from services.app import Actor, App
+from services.arrears import collect_soon
 from services.customers import acting_customer, ensure_gateway_account
 from services.idempotency import scope_of
 from services.problems import CardDeclined, gateway_unavailable, not_found
@@ -84,19 +86,38 @@ async def attach_payment_method(
 ) -> PaymentMethod:
     """Bind a card that the gateway knows to the customer. Repeating it changes nothing. Raises UserProblem."""
     customer = await acting_customer(app, actor, customer_id)
-    return await within_budget(app, _attach(app, customer, reference, as_default=make_default))
+    return await within_budget(app, attach(app, customer, reference, as_default=make_default))
 
 
-async def _attach(app: App, customer: Customer, reference: str, *, as_default: bool) -> PaymentMethod:
+async def attach(
+    app: App,
+    customer: Customer,
+    reference: str,
+    *,
+    as_default: bool = False,
+    key: str | None = None,
+    field: str = "paymentMethodId",
+) -> PaymentMethod:
+    """Keep the card that a payment method or a one-time token of the gateway stands for.
+
+    `key` makes a repetition the same request at the gateway, `field` names the input at fault. Raises UserProblem.
+    """
+    if is_card_number(reference):
+        raise UserProblem(
+            ErrorCode.INVALID,
+            f"{field}: this looks like a card's number, which must never come here. Let the browser give the card to "
+            "the gateway and send what it gets for it.",
+            [field],
+        )
     async with app.database.read() as session:
         own = await live_payment_method(session, customer.id, id_or_ref=reference)
     if own is not None:
         reference = own.gateway_ref
     account = await ensure_gateway_account(app, customer)
     try:
-        seen = await app.gateway.attach_payment_method(
-            reference, customer_ref=account, idempotency_key=new_id("payment_method")
-        )
+        key = key or new_id("payment_method")
+        reference = await app.gateway.redeem_card_token(reference, idempotency_key=f"{key}:token")
+        seen = await app.gateway.attach_payment_method(reference, customer_ref=account, idempotency_key=key)
         if as_default:
             await app.gateway.set_default_payment_method(
                 customer_ref=account, payment_method_ref=seen.ref, idempotency_key=new_id("payment_method")
@@ -107,8 +128,14 @@ async def _attach(app: App, customer: Customer, reference: str, *, as_default: b
         raise gateway_unavailable() from None
     except GatewayRefused:
         # The gateway's message may tell whose card it is: a missing and a foreign one look the same here.
-        raise not_found("payment method", "paymentMethodId") from None
-    return await _keep(app, customer.id, seen, as_default=as_default)
+        raise not_found("payment method", field) from None
+    return await keep(app, customer.id, seen, as_default=as_default)
+
+
+def is_card_number(text: str) -> bool:
+    """Whether the text could be the number of a card, however it is spaced."""
+    digits = re.sub(r"[\s.-]", "", text)
+    return digits.isdecimal() and 12 <= len(digits) <= 19
 
 
 async def set_default_payment_method(
@@ -148,8 +175,11 @@ async def _write_default(app: App, customer_id: str, method_id: str, *, clear_pi
             row for row in await pinned_subscriptions(session, customer_id) if clear_pins and row.payment_method_id
         ]
         for row in pinned:
+            gave_way = row.payment_method_id != method.id
             row.payment_method_id = None
             row.touch(now)
+            if gave_way:
+                await collect_soon(session, row, now)
         return DefaultOutcome(customer, method, pinned)
 
 
@@ -215,7 +245,7 @@ async def keep_by_ref(app: App, customer_id: str, reference: str) -> PaymentMeth
     if owner is None or owner.id != customer_id:
         await forget_card(app, reference)
         return None
-    return await _keep(app, customer_id, seen, as_default=False)
+    return await keep(app, customer_id, seen)
 
 
 async def forget_card(app: App, reference: str) -> None:
@@ -232,7 +262,8 @@ async def forget_card(app: App, reference: str) -> None:
             await drop_card(session, customer, row, now)
 
 
-async def _keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_default: bool) -> PaymentMethod:
+async def keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_default: bool = False) -> PaymentMethod:
+    """Write down what the gateway tells of the customer's card."""
     now = app.now()
     async with app.database.write() as session:
         customer = await locked_customer(session, customer_id)

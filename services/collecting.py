@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import IntentStatus
+from billing.charging import IntentStatus, next_try_on_session
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import ATTEMPT, PAYMENT, AttemptEvent, AttemptOutcome, PaymentEvent
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
@@ -31,6 +31,7 @@ from services.app import App
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_payment, remember
 from services.customers import remember_account
+from services.problems import TooManyAttempts
 from services.settling import Holder, settle
 
 _LOOK_BACK = timedelta(days=1)
@@ -289,6 +290,9 @@ async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: 
         intent = await newest_intent(session, payment_id)
         if intent is None:
             raise LookupError(f"payment {payment_id} has no intent")
+        again_at = next_try_on_session((a.started_at for a in attempts if not a.off_session), why.now)
+        if again_at is not None and not wish.off_session:
+            raise TooManyAttempts(again_at)
         for earlier in attempts:
             # A challenge that the customer walked away from ends with the next try.
             if earlier.outcome is AttemptOutcome.REQUIRES_ACTION:

@@ -1,9 +1,10 @@
-"""Ends: an unpaid first subscription is given up, a subscription is canceled now or at its period's end.
+"""Ends: an unpaid first subscription is given up, a subscription is canceled now, at its period's end or at a date.
 
 The open intent is canceled at the gateway first; if it turns out to have been paid, that outcome wins.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -23,7 +24,6 @@ from billing.lifecycle import (
     SubscriptionStatus,
 )
 from gateways.port import GatewayNotFound, GatewayRefused, GatewayUnavailable
-from models.customers import locked_customer
 from models.invoices import Invoice, open_invoices_of
 from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
 from models.ledger import book
@@ -32,8 +32,8 @@ from models.subscriptions import Subscription, ends_when_due, live_place
 from services.app import WORKER, Actor, ActorKind, App
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription
 from services.collecting import hold, known_intent_ref, let_go, wait_until_free
-from services.customers import may_act_for
-from services.problems import gateway_unavailable, not_found
+from services.owned import already_ended, locked_subscription, own_subscription
+from services.problems import gateway_unavailable
 from services.settling import settle
 from services.shielding import within_budget
 
@@ -56,23 +56,24 @@ async def cancel_subscription(
     *,
     subscription_id: str,
     at_period_end: bool,
+    at: datetime | None = None,
     reason: str | None,
     comment: str | None,
     expected_version: int | None,
 ) -> CancelOutcome:
-    """End a subscription now, or let it run out. An unpaid first one ends at once either way.
+    """End a subscription now, or let it run out until its period's end or the instant `at`. An unpaid first one ends
+    at once either way. Periods up to `at` are billed in full.
 
-    Repeating a cancellation at the period's end changes nothing. Raises UserProblem NOT_FOUND, INVALID_STATE,
-    VERSION_CONFLICT, GATEWAY_UNAVAILABLE.
+    Repeating a cancellation to come changes nothing, another one replaces it. Raises UserProblem NOT_FOUND, INVALID,
+    INVALID_STATE, VERSION_CONFLICT, GATEWAY_UNAVAILABLE.
     """
-    async with app.database.read() as session:
-        seen = await session.get(Subscription, subscription_id)
-    if seen is None or not await may_act_for(app, actor, seen.customer_id):
-        raise not_found("subscription", "subscriptionId")
+    seen = await own_subscription(app, actor, subscription_id)
     wish = _Cancellation(reason, comment, expected_version)
     why = Why("cancelSubscription", actor, app.now())
-    if at_period_end and seen.status is not SubscriptionStatus.INCOMPLETE:
-        return CancelOutcome(await _let_run_out(app, seen, wish, why), None)
+    if at is not None and at <= why.now:
+        raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or cancel now.", ["date"])
+    if (at_period_end or at is not None) and seen.status is not SubscriptionStatus.INCOMPLETE:
+        return CancelOutcome(await _let_run_out(app, seen, wish, at, why), None)
     return await within_budget(app, _cancel_now(app, seen, wish, why))
 
 
@@ -141,13 +142,17 @@ class _Cancellation:
             row.canceled_at = row.canceled_at or why.now
 
 
-async def _let_run_out(app: App, seen: Subscription, wish: _Cancellation, why: Why) -> Subscription:
+async def _let_run_out(
+    app: App, seen: Subscription, wish: _Cancellation, at: datetime | None, why: Why
+) -> Subscription:
     async with app.database.write() as session:
-        row = await _locked(session, seen, wish.expected_version)
+        row, _ = await locked_subscription(session, seen, wish.expected_version)
         if row.status in SUBSCRIPTION.final:
-            raise _ended(row)
-        if not row.cancel_at_period_end:
-            row.cancel_at_period_end = True
+            raise already_ended(row)
+        if (row.cancel_at_period_end, row.cancel_at) != (at is None, at):
+            row.cancel_at_period_end, row.cancel_at = at is None, at
+            if row.activated_at is not None:
+                row.due_at = row.next_due()
             wish.note(row, why.actor, why)
             row.touch(why.now)
         return row
@@ -155,7 +160,7 @@ async def _let_run_out(app: App, seen: Subscription, wish: _Cancellation, why: W
 
 async def _cancel_now(app: App, seen: Subscription, wish: _Cancellation, why: Why) -> CancelOutcome:
     if seen.status in SUBSCRIPTION.final:
-        raise _ended(seen)
+        raise already_ended(seen)
     if wish.expected_version is not None and wish.expected_version != seen.version:
         raise VersionConflict(seen.version)
     # The version was compared before the gateway was called; what settled since is the payment that has to win.
@@ -254,7 +259,9 @@ async def _end(
 ) -> bool:
     """Void what is unpaid and end the subscription; an unpaid first one whose payment won meanwhile stays alive."""
     async with app.database.write() as session:
-        row = await _locked(session, seen, wish.expected_version)
+        row, _ = await locked_subscription(session, seen, wish.expected_version)
+        if why.actor == WORKER and event is SubscriptionEvent.CANCEL and not _is_over(row, why):
+            raise _under_way()  # It goes on since it was looked at.
         for payment_id, fence in fences.items():
             await _void(session, payment_id, fence, why)
         if row.status in SUBSCRIPTION.final:
@@ -302,15 +309,3 @@ async def _void(session: AsyncSession, payment_id: str, fence: int, why: Why) ->
             customer_id=invoice.customer_id,
             at=why.now,
         )
-
-
-async def _locked(session: AsyncSession, seen: Subscription, expected_version: int | None) -> Subscription:
-    await locked_customer(session, seen.customer_id)
-    row = await session.get_one(Subscription, seen.id, populate_existing=True)
-    if expected_version is not None and row.version != expected_version:
-        raise VersionConflict(row.version)
-    return row
-
-
-def _ended(row: Subscription) -> UserProblem:
-    return UserProblem(ErrorCode.INVALID_STATE, f"The subscription is {row.status} already.", ["subscriptionId"])

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
 from sqlalchemy.exc import IntegrityError
@@ -25,36 +26,52 @@ _MAX_KEY = 255
 _NOT_INPUT = ("idempotency_key",)
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory(Generic[T]):
+    """How an outcome is kept as the names of its rows, and told again from them."""
+
+    keep: Callable[[T], Mapping[str, Any]]
+    tell: Callable[[App, Mapping[str, Any]], Awaitable[T]]
+
+
 async def once(
     app: App,
     actor: Actor,
     customer_id: str,
     mutation: str,
-    key: str,
+    key: str | None,
     wish: Mapping[str, Any],
-    run: Callable[[], Awaitable[PaymentOutcome]],
-) -> PaymentOutcome:
+    memory: Memory[T],
+    run: Callable[[], Awaitable[T]],
+) -> T:
     """Run the step, or answer as the first run under this key did, read again from the rows.
 
     A run that did not get through is taken up again as long as its payment has not ended; a step that raised is
     forgotten: it has begun nothing. Raises IDEMPOTENCY_CONFLICT for other input, PAYMENT_IN_PROGRESS when the first
-    run outlasts this request.
+    run outlasts this request. Without a key the step is simply run.
     """
+    if key is None:
+        return await run()
     if not 1 <= len(key) <= _MAX_KEY:
         raise UserProblem(ErrorCode.INVALID, f"idempotencyKey has 1 to {_MAX_KEY} characters.", ["idempotencyKey"])
     scope = scope_of(actor, customer_id, mutation, key)
-    wanted = _digest({name: value for name, value in wish.items() if name not in _NOT_INPUT})
+    # What is left out counts for nothing, so that an input may get new fields.
+    given = {name: value for name, value in wish.items() if value is not None and name not in _NOT_INPUT}
+    wanted = _digest(given)
     deadline = asyncio.get_running_loop().time() + app.gateway_budget.total_seconds()
     while not await _begin(app, scope, wanted):
         answer = await _first_answer(app, scope, deadline)
         if answer is not None:
-            return await _told_again(app, answer)
+            return await memory.tell(app, answer)
     try:
         outcome = await run()
     except UserProblem:
         await _forget(app, scope)
         raise
-    await _finish(app, scope, outcome)
+    await _finish(app, scope, memory.keep(outcome))
     return outcome
 
 
@@ -101,7 +118,12 @@ async def _begin(app: App, scope: str, wanted: str) -> bool:
 
 
 _NOT_THROUGH = frozenset(
-    (ErrorCode.GATEWAY_UNAVAILABLE, ErrorCode.PAYMENT_IN_PROGRESS, ErrorCode.PAYMENT_OUTCOME_UNKNOWN)
+    (
+        ErrorCode.GATEWAY_UNAVAILABLE,
+        ErrorCode.PAYMENT_IN_PROGRESS,
+        ErrorCode.PAYMENT_OUTCOME_UNKNOWN,
+        ErrorCode.TOO_MANY_ATTEMPTS,
+    )
 )
 # These are read again from the rows: they may have been overcome since, and they carry rows themselves.
 _TOLD_BY_ROWS = _NOT_THROUGH | {ErrorCode.CARD_DECLINED, ErrorCode.PAYMENT_ACTION_REQUIRED}
@@ -109,7 +131,7 @@ _TOLD_BY_ROWS = _NOT_THROUGH | {ErrorCode.CARD_DECLINED, ErrorCode.PAYMENT_ACTIO
 
 async def _goes_on(session: AsyncSession, answer: Mapping[str, Any]) -> bool:
     """Whether the run that answered this did not get through, and its payment has not ended in another way since."""
-    if not any(ErrorCode(problem["code"]) in _NOT_THROUGH for problem in answer["problems"]):
+    if not any(ErrorCode(problem["code"]) in _NOT_THROUGH for problem in answer.get("problems", ())):
         return False
     payment = await payment_by_id(session, answer["payment"]) if answer["payment"] else None
     return payment is None or payment.status not in PAYMENT.final
@@ -129,26 +151,12 @@ async def _first_answer(app: App, scope: str, deadline: float) -> Mapping[str, A
     raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "The first request with this key is still at work; ask shortly.")
 
 
-async def _told_again(app: App, answer: Mapping[str, Any]) -> PaymentOutcome:
-    snapshot = await live_snapshot(app, answer["payment"]) if answer["payment"] else None
-    problems = [
-        UserProblem(ErrorCode(problem["code"]), problem["message"], problem["field"])
-        for problem in answer["problems"]
-        if ErrorCode(problem["code"]) not in _TOLD_BY_ROWS
-    ]
-    return await payment_outcome(app, answer["subscription"], answer["payment"], snapshot, problems)
-
-
-async def _finish(app: App, scope: str, outcome: PaymentOutcome) -> None:
+async def _finish(app: App, scope: str, answer: Mapping[str, Any]) -> None:
     async with app.database.write() as session:
         record = await idempotency_record(session, scope)
         if record is not None:
             record.leased_until = None
-            record.answer = {
-                "subscription": outcome.subscription.id if outcome.subscription else None,
-                "payment": outcome.payment.id if outcome.payment else None,
-                "problems": [{"code": p.code.value, "message": p.message, "field": p.field} for p in outcome.problems],
-            }
+            record.answer = dict(answer)
 
 
 async def _forget(app: App, scope: str) -> None:
@@ -160,3 +168,24 @@ async def _forget(app: App, scope: str) -> None:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _kept(outcome: PaymentOutcome) -> Mapping[str, Any]:
+    return {
+        "subscription": outcome.subscription.id if outcome.subscription else None,
+        "payment": outcome.payment.id if outcome.payment else None,
+        "problems": [{"code": p.code.value, "message": p.message, "field": p.field} for p in outcome.problems],
+    }
+
+
+async def _told_again(app: App, answer: Mapping[str, Any]) -> PaymentOutcome:
+    snapshot = await live_snapshot(app, answer["payment"]) if answer["payment"] else None
+    problems = [
+        UserProblem(ErrorCode(problem["code"]), problem["message"], problem["field"])
+        for problem in answer["problems"]
+        if ErrorCode(problem["code"]) not in _TOLD_BY_ROWS
+    ]
+    return await payment_outcome(app, answer["subscription"], answer["payment"], snapshot, problems)
+
+
+PAYMENT_OUTCOMES = Memory(_kept, _told_again)

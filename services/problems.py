@@ -1,6 +1,8 @@
 """Refusals that carry the rows a client needs to act on them."""
 
-from billing.charging import CardProblem, is_retryable, message_for_customer
+from datetime import UTC, datetime
+
+from billing.charging import ON_SESSION_TRIES, CardProblem, is_retryable, message_for_customer
 from billing.errors import ErrorCode, UserProblem
 from models.payments import Payment
 
@@ -25,6 +27,18 @@ class PaymentActionRequired(UserProblem):
         )
         self.payment = payment
         self.redirect_url = redirect_url
+
+
+class TooManyAttempts(UserProblem):
+    """The customer has tried one invoice too often; `retry_at` is when it may be tried again."""
+
+    def __init__(self, retry_at: datetime) -> None:
+        super().__init__(
+            ErrorCode.TOO_MANY_ATTEMPTS,
+            f"This invoice was tried {ON_SESSION_TRIES} times within an hour. "
+            f"Try again at {retry_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
+        )
+        self.retry_at = retry_at
 
 
 def not_found(what: str, field: str) -> UserProblem:

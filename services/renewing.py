@@ -71,7 +71,7 @@ async def _bill_next_period(
     seen.period_number += 1
     seen.period_start, seen.period_end = draft.period.start, draft.period.end
     seen.touch(why.now)
-    release(seen, due_at=draft.period.end)
+    release(seen, due_at=seen.next_due())
     invoice = await issue_invoice(session, customer, seen, draft, why)
     if draft.amount_due.is_zero:
         invoice.paid_at = why.now
@@ -110,4 +110,4 @@ async def _next_draft(session: AsyncSession, row: Subscription) -> InvoiceDraft:
 
 def _goes_on(row: Subscription, why: Why) -> bool:
     renews = row.status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
-    return renews and not row.cancel_at_period_end and row.due_at is not None and row.due_at <= why.now
+    return renews and not row.is_last_period and row.due_at is not None and row.due_at <= why.now

@@ -6,9 +6,8 @@ from typing import TypeVar
 
 from billing.charging import IntentStatus
 from billing.errors import ErrorCode, UserProblem
+from gateways.customer_side import CardBrowser, CardInput
 from gateways.port import (
-    CardBrowser,
-    CardInput,
     CardRefused,
     GatewayNotFound,
     GatewayRefused,

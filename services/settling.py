@@ -306,7 +306,7 @@ class _Settling:
 def activate(session: AsyncSession, subscription: Subscription, why: Why) -> None:
     """Access begins; from now on the row is due at its period's end."""
     subscription.activated_at = why.now
-    subscription.due_at = subscription.period_end
+    subscription.due_at = subscription.next_due()
     move_subscription(session, subscription, SubscriptionEvent.ACTIVATE, why)
 
 

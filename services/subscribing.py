@@ -18,7 +18,7 @@ from services.app import Actor, App
 from services.changes import Why
 from services.customers import acting_customer
 from services.ending import end_incomplete
-from services.idempotency import once
+from services.idempotency import PAYMENT_OUTCOMES, once
 from services.on_session import Visit, collect_on_session
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.placing import Placed, place
@@ -61,9 +61,7 @@ async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOut
     async def run() -> SubscribeOutcome:
         return await _subscribe(app, actor, customer, wish)
 
-    if wish.idempotency_key is None:
-        return await run()
-    return await once(app, actor, customer.id, _CAUSE, wish.idempotency_key, asdict(wish), run)
+    return await once(app, actor, customer.id, _CAUSE, wish.idempotency_key, asdict(wish), PAYMENT_OUTCOMES, run)
 
 
 async def _subscribe(app: App, actor: Actor, customer: Customer, wish: SubscribeWish) -> SubscribeOutcome:

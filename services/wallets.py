@@ -8,6 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from gateways.port import PaymentMethodSnapshot
 from models.base import new_id
 from models.customers import Customer, PaymentMethod, live_payment_methods, payment_method_of
+from models.subscriptions import pinned_subscriptions
 from services.app import App
 from services.arrears import collect_with_new_default
 
@@ -49,11 +50,18 @@ async def make_default(session: AsyncSession, customer: Customer, row: PaymentMe
 
 
 async def drop_card(session: AsyncSession, customer: Customer, row: PaymentMethod, now: datetime) -> None:
-    """The card is gone at the gateway: archive its row; the newest other card becomes the default if this one was."""
+    """The card is gone at the gateway: archive its row and give way wherever it was to pay.
+
+    What it was pinned to is paid by the default card; the newest other card becomes the default if this one was.
+    """
     if row.archived_at is not None:
         return
     row.archived_at = now
     row.touch(now)
+    for subscription in await pinned_subscriptions(session, customer.id):
+        if subscription.payment_method_id == row.id:
+            subscription.payment_method_id = None
+            subscription.touch(now)
     if customer.default_payment_method_id == row.id:
         others = [card for card in await live_payment_methods(session, customer.id) if card.id != row.id]
         customer.default_payment_method_id = others[0].id if others else None

@@ -7,7 +7,8 @@ from sqlmodel import select
 
 from billing.charging import IntentStatus, SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
-from gateways.port import CardInput, GatewayRefused
+from gateways.customer_side import CardInput
+from gateways.port import GatewayRefused
 from models.customers import SetupIntentRow, customer_of_user, live_payment_methods
 from services.app import Actor, ActorKind
 from services.cards import SetupIntentView, attach_payment_method, create_setup_intent, follow_setup_intent
