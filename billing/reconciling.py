@@ -23,6 +23,7 @@ class DriftKind(StrEnum):
     INTENT_LOST_THERE = "intent_lost_there"
     INTENT_UNKNOWN = "intent_unknown"
     INVOICE_UNKNOWN = "invoice_unknown"
+    RETURNS_DIFFER = "returns_differ"
     CARD_MISSING_HERE = "card_missing_here"
     CARD_MISSING_THERE = "card_missing_there"
     CARD_DIFFERS = "card_differs"
@@ -42,6 +43,7 @@ DRIFT_MEANINGS: dict[DriftKind, str] = {
     DriftKind.INTENT_LOST_THERE: "The gateway does not know the intent of an unpaid invoice. A person's to judge.",
     DriftKind.INTENT_UNKNOWN: "An intent for an invoice that has another one. A person's to judge.",
     DriftKind.INVOICE_UNKNOWN: "An intent for an invoice that we do not know: lost with a restored database.",
+    DriftKind.RETURNS_DIFFER: "The gateway knows refunds, disputes or their ends that we do not. Repaired: applied.",
     DriftKind.CARD_MISSING_HERE: "The gateway keeps a card of the customer that we do not. Repaired: kept.",
     DriftKind.CARD_MISSING_THERE: "We keep a card that the gateway detached. Repaired: dropped.",
     DriftKind.CARD_DIFFERS: "The gateway knows a card's newer details, such as its expiry. Repaired: copied.",

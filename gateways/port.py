@@ -346,6 +346,14 @@ class PaymentGateway(Protocol):
         """A page of all charges of the account that have ended."""
         ...
 
+    async def list_refunds(self, *, after: str | None) -> GatewayPage[RefundSnapshot]:
+        """A page of all refunds of the account."""
+        ...
+
+    async def list_disputes(self, *, after: str | None) -> GatewayPage[DisputeSnapshot]:
+        """A page of all disputes of the account."""
+        ...
+
     async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:
         """A page of what happened to cards, their owners and the intents that save them, as far back as is kept."""
         ...

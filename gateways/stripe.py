@@ -268,6 +268,14 @@ class StripeGateway:
         found = [snapshots.charge(row) for row in page.items]
         return GatewayPage([charge for charge in found if charge is not None], page.next_after)
 
+    async def list_refunds(self, *, after: str | None) -> GatewayPage[RefundSnapshot]:
+        page = await _page(self._v1.refunds.list_async, after)
+        return GatewayPage([snapshots.refund(row) for row in page.items], page.next_after)
+
+    async def list_disputes(self, *, after: str | None) -> GatewayPage[DisputeSnapshot]:
+        page = await _page(self._v1.disputes.list_async, after)
+        return GatewayPage([snapshots.dispute(row) for row in page.items], page.next_after)
+
     async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:
         page = await _page(self._v1.events.list_async, after, created_since=created_since, types=_CARD_NEWS)
         return GatewayPage([snapshots.card_news(row) for row in page.items], page.next_after)

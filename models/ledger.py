@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import UniqueConstraint, func
+from sqlalchemy import select as sql_select
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,6 +13,7 @@ from billing.lifecycle import PaymentStatus
 from billing.money import Money
 from models.base import BIG, EnumText, UTCDateTime, new_id
 from models.payments import Payment
+from models.returns import Dispute, Refund
 
 
 class LedgerEntry(SQLModel, table=True):
@@ -66,14 +68,17 @@ async def captured_of(session: AsyncSession, payment_ids: Sequence[str]) -> dict
 
 
 async def paid_by_payment(session: AsyncSession) -> dict[str, Money]:
-    """What the books say each payment stands at: captured − refunded − disputed.
-
-    Refunds and disputes, once there are postings of them, are to be subtracted here: their subjects are their own.
-    """
-    query = select(LedgerEntry).where(
-        LedgerEntry.kind == PostingKind.PAYMENT_CAPTURED, LedgerEntry.account == Account.GATEWAY
+    """What the books say each payment stands at: captured − refunded − disputed."""
+    payment = func.coalesce(col(Refund.payment_id), col(Dispute.payment_id), col(LedgerEntry.subject_id))
+    query = (
+        sql_select(payment, col(LedgerEntry.currency), func.sum(col(LedgerEntry.amount_minor)))
+        .outerjoin(Refund, col(Refund.id) == LedgerEntry.subject_id)
+        .outerjoin(Dispute, col(Dispute.id) == LedgerEntry.subject_id)
+        .where(col(LedgerEntry.account) == Account.GATEWAY)
+        .group_by(payment, col(LedgerEntry.currency))
     )
-    return {entry.subject_id: Money(entry.amount_minor, entry.currency) for entry in (await session.exec(query)).all()}
+    rows = (await (await session.connection()).execute(query)).all()
+    return {payment_id: Money(int(amount), currency) for payment_id, currency, amount in rows}
 
 
 async def settled_payments(session: AsyncSession) -> Sequence[Payment]:

@@ -53,6 +53,12 @@ class Payment(Leased, table=True):
         return Money(self.amount_minor, self.currency)
 
     @property
+    def amount_kept(self) -> Money:
+        """captured − refunded − disputed."""
+        gone = self.amount_refunded_minor + self.amount_disputed_minor
+        return Money(self.amount_paid_minor - gone, self.currency)
+
+    @property
     def standing(self) -> PaymentStanding:
         """How it is seen: its status, and what became of the money since."""
         return standing(

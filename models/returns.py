@@ -75,6 +75,14 @@ class Dispute(SQLModel, table=True):
     def amount(self) -> Money:
         return Money(self.amount_minor, self.currency)
 
+    @property
+    def withdrawn(self) -> Money:
+        return Money(self.withdrawn_minor, self.currency)
+
+    @property
+    def reinstated(self) -> Money:
+        return Money(self.reinstated_minor, self.currency)
+
     def touch(self, now: datetime) -> None:
         self.version += 1
         self.updated_at = now
@@ -98,6 +106,18 @@ async def disputes_of(session: AsyncSession, payment_ids: Sequence[str]) -> Sequ
         .order_by(col(Dispute.payment_id), col(Dispute.created_at), col(Dispute.id))
     )
     return (await session.exec(query)).all()
+
+
+async def refunds_by_ref(session: AsyncSession, platform: str, refs: Sequence[str]) -> dict[str, Refund]:
+    """By the gateway's references; those without a row are left out."""
+    query = select(Refund).where(Refund.platform == platform, col(Refund.gateway_ref).in_(refs))
+    return {row.gateway_ref: row for row in (await session.exec(query)).all() if row.gateway_ref is not None}
+
+
+async def disputes_by_ref(session: AsyncSession, platform: str, refs: Sequence[str]) -> dict[str, Dispute]:
+    """By the gateway's references; those without a row are left out."""
+    query = select(Dispute).where(Dispute.platform == platform, col(Dispute.gateway_ref).in_(refs))
+    return {row.gateway_ref: row for row in (await session.exec(query)).all()}
 
 
 async def contradictions(session: AsyncSession) -> Sequence[Refund | Dispute]:

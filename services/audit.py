@@ -13,7 +13,14 @@ from typing import TypeVar
 from billing.charging import IntentStatus
 from billing.lifecycle import PAYMENT
 from billing.money import Money
-from gateways.port import ChargeSnapshot, GatewayNotFound, GatewayPage, PaymentIntentSnapshot
+from gateways.port import (
+    ChargeSnapshot,
+    DisputeSnapshot,
+    GatewayNotFound,
+    GatewayPage,
+    PaymentIntentSnapshot,
+    RefundSnapshot,
+)
 from models.books import (
     Collection,
     collections_of,
@@ -23,6 +30,7 @@ from models.books import (
     succeeded_refs,
 )
 from models.ledger import captured_of, paid_by_payment, settled_payments, sums_by_currency
+from models.returns import Refund, contradictions, disputes_by_ref, refunds_by_ref
 from services.app import App
 
 T = TypeVar("T")
@@ -39,6 +47,10 @@ class FindingKind(StrEnum):
     PAID_THERE_ONLY = "paid_there_only"
     PAID_HERE_ONLY = "paid_here_only"
     CAPTURE_DIFFERS = "capture_differs"
+    REFUNDED_ABOVE_PAID = "refunded_above_paid"
+    RETURN_CONTRADICTS = "return_contradicts"
+    REFUND_DIFFERS = "refund_differs"
+    DISPUTE_DIFFERS = "dispute_differs"
 
 
 DOUBLE_CHARGES = frozenset(
@@ -96,7 +108,8 @@ async def audit_own_books(app: App) -> Sequence[Finding]:
         payments = await settled_payments(session)
         periods = await periods_paid_twice(session)
         invoices = await invoices_paid_twice(session)
-    paid = {row.id: Money(row.amount_paid_minor, row.currency) for row in payments}
+        contradicted = await contradictions(session)
+    paid = {row.id: row.amount_kept for row in payments}
     return [
         *(
             Finding(FindingKind.LEDGER_OFF_BALANCE, currency, f"the ledger is off by {off} minor units of {currency}")
@@ -107,7 +120,7 @@ async def audit_own_books(app: App) -> Sequence[Finding]:
             Finding(
                 FindingKind.PAYMENT_OFF_LEDGER,
                 payment,
-                f"payment {payment}: paid {paid.get(payment)}, {booked.get(payment)} by the ledger",
+                f"payment {payment}: {paid.get(payment)} kept of it, {booked.get(payment)} by the ledger",
             )
             for payment in sorted(paid.keys() | booked.keys())
             if paid.get(payment) != booked.get(payment)
@@ -124,17 +137,35 @@ async def audit_own_books(app: App) -> Sequence[Finding]:
             Finding(FindingKind.INVOICE_PAID_TWICE, invoice, f"invoice {invoice}: paid by {count} intents")
             for invoice, count in invoices
         ),
+        *(
+            Finding(FindingKind.REFUNDED_ABOVE_PAID, row.id, f"payment {row.id}: more was refunded than paid")
+            for row in payments
+            if row.amount_refunded_minor > row.amount_paid_minor
+        ),
+        *(
+            Finding(
+                FindingKind.RETURN_CONTRADICTS, row.id, f"{row.id} of payment {row.payment_id}: {row.contradiction}"
+            )
+            for row in contradicted
+        ),
     ]
 
 
 async def audit_against_gateway(app: App) -> Audit:
-    """Each intent of ours at the gateway against its row, each paid row against its intent, charges by invoice."""
+    """Each intent of ours at the gateway against its row, each paid row against its intent, charges by invoice.
+
+    Of the intents that both hold for paid, moreover each refund and dispute against its row.
+    """
     books = _GatewayBooks(app)
     async for page in _pages(lambda after: app.gateway.list_payment_intents(created_since=None, after=after)):
         await books.compare(page.items)
     async for page in _pages(lambda after: app.gateway.list_charges(after=after)):
         books.count(page.items)
     books.judge_charges()
+    async for page in _pages(lambda after: app.gateway.list_refunds(after=after)):
+        await books.compare_refunds(page.items)
+    async for page in _pages(lambda after: app.gateway.list_disputes(after=after)):
+        await books.compare_disputes(page.items)
     await books.judge_missing()
     return Audit(books.findings, books.not_yet_known)
 
@@ -146,6 +177,7 @@ class _GatewayBooks:
     not_yet_known: list[str] = field(default_factory=list)
     invoice_of: dict[str, str] = field(default_factory=dict)
     succeeded: set[str] = field(default_factory=set)
+    paid_on_both_sides: set[str] = field(default_factory=set)
     charges: Counter[str] = field(default_factory=Counter)
 
     async def compare(self, listed: Sequence[PaymentIntentSnapshot]) -> None:
@@ -164,6 +196,7 @@ class _GatewayBooks:
     def _judge_paid(self, there: PaymentIntentSnapshot, row: Collection | None, captured: Money | None) -> None:
         says = f"intent {there.ref} for invoice {there.invoice_id}: {there.captured} captured at the gateway"
         if row is not None and row.intent.status is IntentStatus.SUCCEEDED:
+            self.paid_on_both_sides.add(there.ref)
             if captured != there.captured:
                 text = f"{says}, {captured} by the ledger for payment {row.payment.id}"
                 self.findings.append(Finding(FindingKind.CAPTURE_DIFFERS, there.ref, text))
@@ -185,6 +218,27 @@ class _GatewayBooks:
             if count > 1:
                 text = f"invoice {invoice}: {count} charges succeeded at the gateway"
                 self.findings.append(Finding(FindingKind.INVOICE_CHARGED_TWICE, invoice, text))
+
+    async def compare_refunds(self, listed: Sequence[RefundSnapshot]) -> None:
+        ours = [there for there in listed if there.intent_ref in self.paid_on_both_sides]
+        async with self.app.database.read() as session:
+            here = await refunds_by_ref(session, self.app.gateway.platform, [there.ref for there in ours])
+        for there in ours:
+            row = here.get(there.ref)
+            if row is None or (row.status, row.amount) != (there.status, there.amount):
+                text = f"refund {there.ref}: {there.amount} {there.status} at the gateway, {_of_refund(row)} here"
+                self.findings.append(Finding(FindingKind.REFUND_DIFFERS, there.ref, text))
+
+    async def compare_disputes(self, listed: Sequence[DisputeSnapshot]) -> None:
+        ours = [there for there in listed if there.intent_ref in self.paid_on_both_sides]
+        async with self.app.database.read() as session:
+            here = await disputes_by_ref(session, self.app.gateway.platform, [there.ref for there in ours])
+        for there in ours:
+            row = here.get(there.ref)
+            if row is None or (row.withdrawn, row.reinstated) != (there.withdrawn, there.reinstated):
+                moved = f"{row.withdrawn} withdrawn and {row.reinstated} reinstated" if row else "unknown"
+                text = f"dispute {there.ref}: {there.withdrawn} and {there.reinstated} at the gateway, {moved} here"
+                self.findings.append(Finding(FindingKind.DISPUTE_DIFFERS, there.ref, text))
 
     async def judge_missing(self) -> None:
         """What we hold for paid and the list did not show is asked for by name: it may have been paid since."""
@@ -210,3 +264,7 @@ async def _pages(ask: Callable[[str | None], Awaitable[GatewayPage[T]]]) -> Asyn
         after = page.next_after
         if after is None:
             return
+
+
+def _of_refund(row: Refund | None) -> str:
+    return f"{row.amount} {row.status}" if row else "unknown"

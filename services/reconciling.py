@@ -22,11 +22,12 @@ from services.changes import Why
 from services.drift import Drift, Pass
 from services.payment_drift import compare_payments
 from services.problems import gateway_unavailable
+from services.return_drift import compare_returns
 from services.shielding import within_budget
 
 log = structlog.get_logger(__name__)
 
-_COMPARISONS = (compare_payments, compare_cards)
+_COMPARISONS = (compare_payments, compare_returns, compare_cards)
 _TIMER = "reconcile"
 _AFTER_TROUBLE = timedelta(minutes=1)
 _OVERLAP = timedelta(hours=1)

@@ -20,9 +20,9 @@ IS_DISPUTED = "4000000000000259"
 IS_INQUIRED = "4000000000001976"
 
 
-async def buy(house: House, number: str) -> str:
+async def buy(house: House, number: str, user: str = "demo-new") -> str:
     """Subscribe for 7.00 USD with this card in the browser: the gateway's id of the intent. No webhook comes yet."""
-    shopper = Shopper(house, "demo-new")
+    shopper = Shopper(house, user)
     told = await shopper.subscribe()
     answer = await shopper.browser.confirm(told["paymentIntent"]["clientSecret"], number)
     assert answer.json()["status"] == "succeeded"

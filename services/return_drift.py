@@ -1,0 +1,74 @@
+"""Comparing what went back: refunds and disputes of the intents that the gateway has news of.
+
+News only say where to look; what differs is decided by the gateway's lists of the intent's refunds and disputes.
+"""
+
+from collections.abc import Sequence
+
+from billing.reconciling import DriftKind
+from gateways.port import GatewayPage
+from models.payments import intent_of
+from models.returns import disputes_of, refunds_of
+from services.drift import Pass
+from services.returning import Returns, refunds_and_disputes_of, settle_returns
+
+
+async def compare_returns(run: Pass) -> None:
+    """After the payments: money that goes back is looked for where money has come. Raises what the gateway raises."""
+    refs: dict[str, None] = {}
+
+    async def ask(after: str | None) -> GatewayPage[str | None]:
+        return await run.app.gateway.list_return_news(created_since=run.since, after=after)
+
+    async for page in run.pages(ask):
+        refs.update((ref, None) for ref in page.items if ref is not None)
+    for ref in refs:
+        await run.keep_on()
+        await _compare(run, ref)
+
+
+async def _compare(run: Pass, ref: str) -> None:
+    payment_id, before = await _here(run, ref)
+    if payment_id is None:
+        return
+    run.checked += 1
+    returns = await refunds_and_disputes_of(run.app, ref)
+    there = _there(returns)
+    if before == there:
+        return
+    if run.repair:
+        await settle_returns(run.app, ref, returns, cause=run.why.cause, actor=run.why.actor)
+    _, after = await _here(run, ref)
+    run.note(
+        DriftKind.RETURNS_DIFFER,
+        ref,
+        payment_id=payment_id,
+        local=_words(before),
+        gateway=_words(there),
+        repaired=run.repair and after == there,
+    )
+
+
+async def _here(run: Pass, ref: str) -> tuple[str | None, Sequence[str]]:
+    """Our payment and what our rows say went back of it, in words; None of an intent that is not ours."""
+    async with run.app.database.read() as session:
+        intent = await intent_of(session, run.app.gateway.platform, ref)
+        if intent is None:
+            return None, ()
+        refunds = await refunds_of(session, [intent.payment_id])
+        disputes = await disputes_of(session, [intent.payment_id])
+    return intent.payment_id, sorted(
+        [f"refund of {row.amount} {row.status}" for row in refunds]
+        + [f"dispute {row.status}: {row.withdrawn} taken, {row.reinstated} given back" for row in disputes]
+    )
+
+
+def _there(told: Returns) -> Sequence[str]:
+    return sorted(
+        [f"refund of {seen.amount} {seen.status}" for seen in told.refunds]
+        + [f"dispute {seen.status}: {seen.withdrawn} taken, {seen.reinstated} given back" for seen in told.disputes]
+    )
+
+
+def _words(parts: Sequence[str]) -> str:
+    return "; ".join(parts) or "nothing went back"
