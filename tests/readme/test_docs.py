@@ -41,7 +41,9 @@ def room_of(module: str) -> str | None:
     if first != "gateways":
         return first if first in drawn_rooms() else None
     second = rest.partition(".")[0]
-    return f"gateways.{second}" if second in ("port", "sandbox") else "gateways.stripe"
+    if second in ("port", "returns", "customer_side"):
+        return "gateways.port"
+    return "gateways.sandbox" if second == "sandbox" else "gateways.stripe"
 
 
 def arrows() -> set[tuple[str, str]]:
