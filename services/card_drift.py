@@ -20,6 +20,7 @@ from models.customers import (
     PaymentMethod,
     customer_accounts,
     customer_of_account,
+    live_payment_method,
     live_payment_methods,
     payment_methods_of,
     setup_intent_of,
@@ -122,10 +123,10 @@ async def _compare_listed(
 
 
 def _difference(customer: Customer, row: PaymentMethod | None, card: PaymentMethodSnapshot) -> DriftKind | None:
+    if row is not None and row.customer_id != customer.id:
+        return DriftKind.CARD_OF_ANOTHER
     if row is None or row.archived_at is not None:
         return DriftKind.CARD_MISSING_HERE
-    if row.customer_id != customer.id:
-        return DriftKind.CARD_OF_ANOTHER
     return DriftKind.CARD_DIFFERS if differs(row, card) else None
 
 
@@ -148,7 +149,8 @@ async def _compare_default(run: Pass, account: GatewayAccount, chosen: PaymentMe
         customer = await session.get_one(Customer, account.customer_id)
         default = customer.default_payment_method_id
         row = await session.get(PaymentMethod, default) if default else None
-    if row is not None and row.gateway_ref == chosen.ref:
+        own = await live_payment_method(session, customer.id, id_or_ref=chosen.ref)
+    if own is None or (row is not None and row.gateway_ref == chosen.ref):
         return
     if run.repair:
         await follow_customer(run.app, account.gateway_ref)
