@@ -5,7 +5,7 @@ Owns: which lists there are, their order, and what narrows them. Does not own: w
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, and_, or_
@@ -16,12 +16,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.calendar import Interval
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus, SubscriptionStatus
 from models.catalog import Plan, Price, Product
-from models.customers import Customer, PaymentMethod
+from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.inbox import GatewayEvent, GatewayEventStatus
 from models.invoices import Invoice
 from models.lists import Page
 from models.payments import CollectionIntent, Payment
-from models.subscriptions import Subscription
+from models.subscriptions import Change, Subscription
 
 R = TypeVar("R", bound=SQLModel)
 
@@ -61,6 +61,7 @@ INVOICES = Listing(
     descending=True,
 )
 GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descending=True)
+CHANGES = Listing("change", Change, (Key("id", str),), descending=False)
 PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
 
 
@@ -133,15 +134,62 @@ class PlansWhere:
 
 @dataclass(frozen=True, slots=True)
 class LivePaymentMethods:
-    """Cards that are still attached, of one customer if given."""
+    """Cards that are still attached, of one customer if given. `owner_user_id` is the user behind the customer."""
 
     customer_id: str | None = None
+    id_or_ref: str | None = None
+    owner_user_id: str | None = None
+    gateway_customer_ref: str | None = None
+    platform: str | None = None
+    type: str | None = None
+    holder_name: str | None = None
+    holder_zip: str | None = None
+    brand: str | None = None
+    last4: str | None = None
+    fingerprint: str | None = None
+    expiring_before: date | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = [col(PaymentMethod.archived_at).is_(None)]
         if self.customer_id is not None:
             found.append(col(PaymentMethod.customer_id) == self.customer_id)
+        if self.id_or_ref is not None:
+            named = (PaymentMethod.id, PaymentMethod.gateway_ref)
+            found.append(or_(*(col(name) == self.id_or_ref for name in named)))
+        if self.owner_user_id is not None:
+            owners = select(Customer.id).where(Customer.user_id == self.owner_user_id)
+            found.append(col(PaymentMethod.customer_id).in_(owners))
+        if self.gateway_customer_ref is not None:
+            owners = select(GatewayAccount.customer_id).where(GatewayAccount.gateway_ref == self.gateway_customer_ref)
+            found.append(col(PaymentMethod.customer_id).in_(owners))
+        card, holder = col(PaymentMethod.card), col(PaymentMethod.billing_details)
+        for column, wanted in (
+            (col(PaymentMethod.platform), self.platform),
+            (col(PaymentMethod.type), self.type),
+            (holder["name"].as_string(), self.holder_name),
+            (holder["address", "postal_code"].as_string(), self.holder_zip),
+            (card["brand"].as_string(), self.brand),
+            (card["last4"].as_string(), self.last4),
+            (card["fingerprint"].as_string(), self.fingerprint),
+        ):
+            if wanted is not None:
+                found.append(column == wanted)
+        if self.expiring_before is not None:
+            # A card is good to the end of its month, so it expires on the first day of the next one.
+            months = card["exp_year"].as_integer() * 12 + card["exp_month"].as_integer()
+            day = self.expiring_before
+            found.append(months < day.year * 12 + day.month - (day.day == 1))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesWhere:
+    """`machine` is the state machine whose changes are wanted."""
+
+    machine: str
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        return [col(Change.machine) == self.machine]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.lifecycle import SUBSCRIPTION
 from models.batches import (
+    CHANGES,
     EVERYTHING,
     INVOICES,
     PAYMENT_METHODS,
@@ -159,6 +160,9 @@ class Loaders:
 
     async def subscriptions_of_customer(self, customer_id: str, where: Where, span: Span) -> Page[Subscription]:
         return await self._page(SUBSCRIPTIONS, "customer_id", customer_id, where, span)
+
+    async def changes_of(self, subject_id: str, where: Where, span: Span) -> Page[Change]:
+        return await self._page(CHANGES, "subject_id", subject_id, where, span)
 
     async def invoices_of(self, parent: str, parent_id: str, where: Where, span: Span) -> Page[Invoice]:
         """`parent` is customer_id or subscription_id."""

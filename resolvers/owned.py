@@ -166,6 +166,8 @@ class OwnedList:
 
 
 async def payment_methods(context: RequestContext, *, customer_id: str | None, where: LivePaymentMethods) -> OwnedList:
+    """Raises AccessDenied when a customer names another user as owner."""
+    _refuse_foreign_user(context, where.owner_user_id)
     return await _narrowed(context, PAYMENT_METHODS, where, customer_id)
 
 
@@ -175,10 +177,13 @@ async def invoices(context: RequestContext, *, customer_id: str | None, where: I
 
 async def payments(context: RequestContext, *, customer_id: str | None, where: PaymentsWhere) -> OwnedList:
     """Raises AccessDenied when a customer names another user as owner."""
-    owner = where.owner_user_id
-    if owner is not None and not context.reads_all and owner != context.identity.user_id:
-        raise refuse_foreign_owner(context.identity)
+    _refuse_foreign_user(context, where.owner_user_id)
     return await _narrowed(context, PAYMENTS, where, customer_id)
+
+
+def _refuse_foreign_user(context: RequestContext, user_id: str | None) -> None:
+    if user_id is not None and not context.reads_all and user_id != context.identity.user_id:
+        raise refuse_foreign_owner(context.identity)
 
 
 def public(context: RequestContext, listing: Listing[Any], where: Where = EVERYTHING) -> OwnedList:

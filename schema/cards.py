@@ -7,14 +7,17 @@ from typing import Any, TypeVar
 import strawberry
 from strawberry.scalars import JSON
 
+from models.batches import Span, SubscriptionsWhere
 from models.customers import PaymentMethod as PaymentMethodRow
-from schema import customers
+from schema import customers, subscriptions
+from schema.connections import MAX_PAGE
 from schema.enums import CardFunding, CheckResult, GatewayPlatform
-from schema.fields import CustomerRef, Info, described
+from schema.fields import CustomerRef, Info, PlanSubscriptionRef, described
 from schema.interfaces import Node, Record, record_fields
 from schema.scalars import CountryCode
 
-EXPIRES_SOON = timedelta(days=31)
+_LIVE = SubscriptionsWhere(live=True)
+EXPIRES_SOON = timedelta(days=30)
 
 
 @strawberry.type(description="A postal address; every part may be missing.")
@@ -142,11 +145,20 @@ class PaymentMethod(Node, Record):
         row = await info.context.loaders.customer.load(self.customer_id)
         return row is not None and row.default_payment_method_id == self.id
 
-    @strawberry.field(description="Whether it is expired or will be within 31 days.")
+    @strawberry.field(description="Whether it is expired or will be within 30 days.")
     def is_expiring_soon(self, info: Info) -> bool:
         if self.card is None:
             return False
         return _expiry(self.card) <= info.context.now + EXPIRES_SOON
+
+    @strawberry.field(description="The subscriptions that it pays: those with it as their own card, or by default.")
+    async def used_by(self, info: Info) -> list[PlanSubscriptionRef]:
+        loaders = info.context.loaders
+        owner = await loaders.customer.load(self.customer_id)
+        default = owner.default_payment_method_id if owner is not None else None
+        live = await loaders.subscriptions_of_customer(self.customer_id, _LIVE, Span(limit=MAX_PAGE))
+        users = [row for row in live.rows if (row.payment_method_id or default) == self.id]
+        return [subscriptions.PlanSubscription.of(row) for row in users]
 
     @strawberry.field(description="Whose it is.")
     async def customer(self, info: Info) -> CustomerRef:

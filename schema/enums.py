@@ -58,6 +58,7 @@ class CheckResult(StrEnum):
 class EffectiveAt(StrEnum):
     NOW = "now"
     PERIOD_END = "period_end"
+    AT_DATE = "at_date"
 
 
 class CancellationReason(StrEnum):
@@ -79,6 +80,7 @@ class ChargeTrigger(StrEnum):
     RENEWAL = "renewal"
     PAYMENT_METHOD_UPDATED = "payment_method_updated"
     CUSTOMER_RETRY = "customer_retry"
+    ADMIN_RETRY = "admin_retry"
 
 
 class ChallengeOutcome(StrEnum):
@@ -204,6 +206,7 @@ _publish(
         "RENEWAL": "A new period began.",
         "PAYMENT_METHOD_UPDATED": "Another card became the one to charge.",
         "CUSTOMER_RETRY": "The customer tried again.",
+        "ADMIN_RETRY": "Staff or the application's back end tried again for the customer.",
     },
 )
 _publish(
@@ -279,7 +282,11 @@ _publish(
     EffectiveAt,
     "EffectiveAt",
     "When a change takes place.",
-    {"NOW": "At once.", "PERIOD_END": "When the paid period ends; access is kept until then."},
+    {
+        "NOW": "At once.",
+        "PERIOD_END": "When the paid period ends; access is kept until then.",
+        "AT_DATE": "At a date to come; access is kept until then.",
+    },
 )
 _publish(
     CancellationReason,

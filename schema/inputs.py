@@ -1,5 +1,7 @@
 """What clients may ask for: filters of lists and inputs of mutations."""
 
+from datetime import datetime
+
 import strawberry
 from strawberry.scalars import JSON
 
@@ -98,6 +100,7 @@ class SubscribeInput:
         "Keep the card that the browser confirms; OFF_SESSION lets it pay the renewals."
     )
     name: str | None = optional("A name for the subscription, at most 250 characters.")
+    auto_renew: bool | None = optional("Whether it renews when its period ends; as the plan says unless given.")
     quantity: int = strawberry.field(description="How many, 1 to 10000.", default=1)
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
@@ -107,8 +110,8 @@ class SubscribeInput:
     )
 
     def wish(self) -> SubscribeWish:
-        _at_most(250, name=self.name)
-        _at_most(255, idempotency_key=self.idempotency_key)
+        at_most(250, name=self.name)
+        at_most(255, idempotency_key=self.idempotency_key)
         if not 1 <= self.quantity <= 10_000:
             raise UserProblem(ErrorCode.INVALID, "Give a quantity of 1 to 10000.", ["quantity"])
         if self.metadata is not None and not isinstance(self.metadata, dict):
@@ -122,6 +125,7 @@ class SubscribeInput:
             payment_method_id=self.payment_method_id,
             setup_future_usage=self.setup_future_usage,
             name=self.name,
+            auto_renew=self.auto_renew,
             customer_id=self.customer_id,
             return_url=self.return_url,
             metadata=self.metadata or {},
@@ -142,7 +146,7 @@ class CreateSetupIntentInput:
     )
 
     def check(self) -> None:
-        _at_most(255, idempotency_key=self.idempotency_key)
+        at_most(255, idempotency_key=self.idempotency_key)
 
 
 @strawberry.input(description="A card that the browser has given to the gateway.")
@@ -154,7 +158,7 @@ class AttachPaymentMethodInput:
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
 
     def check(self) -> None:
-        _at_most(255, payment_method_id=self.payment_method_id)
+        at_most(255, payment_method_id=self.payment_method_id)
 
 
 @strawberry.input(description="Which saved card shall pay.")
@@ -170,15 +174,22 @@ class SetDefaultPaymentMethodInput:
 class CancelSubscriptionInput:
     subscription_id: strawberry.ID = described("The subscription.")
     effective_at: EffectiveAt = strawberry.field(
-        description="At once, or when the paid period ends. An unpaid first period ends at once either way.",
+        description="At once, when the paid period ends, or at `date`. An unpaid first period ends at once either way.",
         default=EffectiveAt.PERIOD_END,
+    )
+    date: datetime | None = optional(
+        "For AT_DATE: an instant to come. Periods that begin before it are billed in full; nothing is paid back."
     )
     reason: CancellationReason | None = optional("Why.")
     comment: str | None = optional("Why, in the customer's own words; at most 1000 characters.")
     expected_version: int | None = optional("Only if the subscription is still at this version.")
 
     def check(self) -> None:
-        _at_most(1_000, comment=self.comment)
+        at_most(1_000, comment=self.comment)
+        if self.effective_at is EffectiveAt.AT_DATE and self.date is None:
+            raise UserProblem(ErrorCode.REQUIRED, "Give the date at which it shall end.", ["date"])
+        if self.effective_at is not EffectiveAt.AT_DATE and self.date is not None:
+            raise UserProblem(ErrorCode.INVALID, "A date goes with effectiveAt: AT_DATE only.", ["date"])
 
 
 @strawberry.input(description="Which payment to look after at the gateway.")
@@ -212,7 +223,7 @@ class SandboxAnswerChallengeInput:
     outcome: ChallengeOutcome = described("Whether the challenge is passed.")
 
 
-def _at_most(longest: int, **texts: str | None) -> None:
+def at_most(longest: int, **texts: str | None) -> None:
     """Raises UserProblem INVALID for a text beyond `longest` characters, naming its field."""
     for name, text in texts.items():
         if text is not None and len(text) > longest:

@@ -2,42 +2,38 @@
 
 from collections.abc import Awaitable
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import strawberry
 
 from billing.errors import UserProblem
 from schema.api_keys import ApiKey, ApiKeyPayload, CreateApiKeyInput
-from schema.cards import PaymentMethod
-from schema.customers import Customer
+from schema.card_mutations import CardMutations
 from schema.enums import ChallengeOutcome, EffectiveAt
 from schema.fields import Info, argument
 from schema.inputs import (
-    AttachPaymentMethodInput,
     CancelSubscriptionInput,
-    CreateSetupIntentInput,
     RefreshSubscriptionPaymentInput,
     SandboxAnswerChallengeInput,
     SandboxConfirmInput,
-    SetDefaultPaymentMethodInput,
     SubscribeInput,
 )
 from schema.intents import PaymentIntent, SetupIntent
 from schema.invoices import Invoice
 from schema.payloads import (
     ChallengePayload,
-    DefaultPaymentMethodPayload,
     PaymentIntentPayload,
-    PaymentMethodPayload,
     SetupIntentPayload,
     SubscribePayload,
     SubscriptionPayload,
     SubscriptionPaymentPayload,
     refusals,
 )
+from schema.steps import INPUT, done
+from schema.subscription_mutations import SubscriptionMutations
 from schema.subscriptions import PlanSubscription
 from schema.upkeep import GatewayEvent, GatewayEventPayload, ReconciliationPayload, ReconciliationReport
-from services import api_keys, cards, sandbox
+from services import api_keys, sandbox
 from services.ending import cancel_subscription
 from services.problems import not_found
 from services.reconciling import reconcile_payments
@@ -45,117 +41,35 @@ from services.resolving import refresh_payment
 from services.subscribing import subscribe
 from services.webhooks import replay
 
-T = TypeVar("T")
-
-_INPUT = argument("What is wished.")
-
-
-async def _done(info: Info, step: Awaitable[T]) -> T:
-    """Carry the step out; what was read before it is forgotten, whether it went well or not."""
-    try:
-        return await step
-    finally:
-        info.context.forget()
-
 
 @strawberry.type(description="All that can be changed. Mutations of one document are carried out one after another.")
-class Mutation:
+class Mutation(CardMutations, SubscriptionMutations):
     @strawberry.mutation(
         description="Subscribe to a plan. With a saved card the first period is charged at once; without one the "
         "answer carries a client secret that the browser confirms a card with. Repeating it continues what was begun "
         "and never charges twice."
     )
-    async def subscribe(self, info: Info, input: Annotated[SubscribeInput, _INPUT]) -> SubscribePayload:
+    async def subscribe(self, info: Info, input: Annotated[SubscribeInput, INPUT]) -> SubscribePayload:
         try:
-            outcome = await _done(info, subscribe(info.context.app, info.context.actor, input.wish()))
+            outcome = await done(info, subscribe(info.context.app, info.context.actor, input.wish()))
         except UserProblem as problem:
             return SubscribePayload.refused(problem)
         return await SubscribePayload.of(info, outcome)
 
-    @strawberry.mutation(
-        description="Begin to save a card without a charge: confirm it in the browser with the client secret, then the "
-        "card is among `paymentMethods`."
-    )
-    async def create_setup_intent(
-        self, info: Info, input: Annotated[CreateSetupIntentInput | None, _INPUT] = None
-    ) -> SetupIntentPayload:
-        wish = input or CreateSetupIntentInput()
-        try:
-            wish.check()
-            view = await _done(
-                info,
-                cards.create_setup_intent(
-                    info.context.app,
-                    info.context.actor,
-                    usage=wish.usage,
-                    return_url=wish.return_url,
-                    customer_id=wish.customer_id,
-                    idempotency_key=wish.idempotency_key,
-                ),
-            )
-        except UserProblem as problem:
-            return SetupIntentPayload(setup_intent=None, user_errors=refusals([problem]))
-        return SetupIntentPayload(setup_intent=SetupIntent.of(view, started=True), user_errors=[])
-
-    @strawberry.mutation(description="Keep a card that the browser has given to the gateway.")
-    async def attach_payment_method(
-        self, info: Info, input: Annotated[AttachPaymentMethodInput, _INPUT]
-    ) -> PaymentMethodPayload:
-        try:
-            input.check()
-            row = await _done(
-                info,
-                cards.attach_payment_method(
-                    info.context.app,
-                    info.context.actor,
-                    reference=input.payment_method_id,
-                    make_default=input.make_default,
-                    customer_id=input.customer_id,
-                ),
-            )
-        except UserProblem as problem:
-            return PaymentMethodPayload(payment_method=None, user_errors=refusals([problem]))
-        return PaymentMethodPayload(payment_method=PaymentMethod.of(row), user_errors=[])
-
-    @strawberry.mutation(description="Choose the saved card that pays for what has no card of its own.")
-    async def set_default_payment_method(
-        self, info: Info, input: Annotated[SetDefaultPaymentMethodInput, _INPUT]
-    ) -> DefaultPaymentMethodPayload:
-        try:
-            outcome = await _done(
-                info,
-                cards.set_default_payment_method(
-                    info.context.app,
-                    info.context.actor,
-                    payment_method_id=input.payment_method_id,
-                    customer_id=input.customer_id,
-                    apply_to_subscriptions=input.apply_to_subscriptions,
-                ),
-            )
-        except UserProblem as problem:
-            return DefaultPaymentMethodPayload(
-                customer=None, payment_method=None, updated_subscriptions=[], user_errors=refusals([problem])
-            )
-        return DefaultPaymentMethodPayload(
-            customer=Customer.of(outcome.customer),
-            payment_method=PaymentMethod.of(outcome.payment_method),
-            updated_subscriptions=[PlanSubscription.of(row) for row in outcome.updated_subscriptions],
-            user_errors=[],
-        )
-
-    @strawberry.mutation(description="End a subscription now, or when its paid period ends.")
+    @strawberry.mutation(description="End a subscription now, when its paid period ends, or at a date.")
     async def cancel_subscription(
-        self, info: Info, input: Annotated[CancelSubscriptionInput, _INPUT]
+        self, info: Info, input: Annotated[CancelSubscriptionInput, INPUT]
     ) -> SubscriptionPayload:
         try:
             input.check()
-            outcome = await _done(
+            outcome = await done(
                 info,
                 cancel_subscription(
                     info.context.app,
                     info.context.actor,
                     subscription_id=input.subscription_id,
                     at_period_end=input.effective_at is EffectiveAt.PERIOD_END,
+                    at=input.date,
                     reason=input.reason.value if input.reason is not None else None,
                     comment=input.comment,
                     expected_version=input.expected_version,
@@ -174,10 +88,10 @@ class Mutation:
         "repeat; it charges nothing."
     )
     async def refresh_subscription_payment(
-        self, info: Info, input: Annotated[RefreshSubscriptionPaymentInput, _INPUT]
+        self, info: Info, input: Annotated[RefreshSubscriptionPaymentInput, INPUT]
     ) -> SubscriptionPaymentPayload:
         try:
-            outcome = await _done(
+            outcome = await done(
                 info,
                 refresh_payment(info.context.app, info.context.actor, input.subscription_id, input.payment_id),
             )
@@ -186,7 +100,7 @@ class Mutation:
         return await SubscriptionPaymentPayload.of(info, outcome)
 
     @strawberry.mutation(description="Make an API key for the application's back end. Its secret is told this once.")
-    async def create_api_key(self, info: Info, input: Annotated[CreateApiKeyInput, _INPUT]) -> ApiKeyPayload:
+    async def create_api_key(self, info: Info, input: Annotated[CreateApiKeyInput, INPUT]) -> ApiKeyPayload:
         step = api_keys.create_api_key(
             info.context.app,
             info.context.actor,
@@ -195,7 +109,7 @@ class Mutation:
             expires_at=input.expires_at,
         )
         try:
-            issued = await _done(info, step)
+            issued = await done(info, step)
         except UserProblem as problem:
             return ApiKeyPayload(api_key=None, secret=None, user_errors=refusals([problem]))
         return ApiKeyPayload(api_key=ApiKey.of(issued.row), secret=issued.secret, user_errors=[])
@@ -205,7 +119,7 @@ class Mutation:
         self, info: Info, id: Annotated[strawberry.ID, argument("The key's id.")]
     ) -> ApiKeyPayload:
         try:
-            row = await _done(info, api_keys.revoke_api_key(info.context.app, info.context.actor, id))
+            row = await done(info, api_keys.revoke_api_key(info.context.app, info.context.actor, id))
         except UserProblem as problem:
             return ApiKeyPayload(api_key=None, secret=None, user_errors=refusals([problem]))
         return ApiKeyPayload(api_key=ApiKey.of(row), secret=None, user_errors=[])
@@ -224,7 +138,7 @@ class Mutation:
     ) -> ReconciliationPayload:
         step = reconcile_payments(info.context.app, info.context.actor, since=since, repair=repair)
         try:
-            view = await _done(info, step)
+            view = await done(info, step)
         except UserProblem as problem:
             return ReconciliationPayload(report=None, user_errors=refusals([problem]))
         return ReconciliationPayload(report=ReconciliationReport.of(view), user_errors=[])
@@ -236,7 +150,7 @@ class Mutation:
         self, info: Info, id: Annotated[strawberry.ID, argument("The event's id.")]
     ) -> GatewayEventPayload:
         try:
-            row = await _done(info, replay(info.context.app, id))
+            row = await done(info, replay(info.context.app, id))
         except UserProblem as problem:
             return GatewayEventPayload(event=None, user_errors=refusals([problem]))
         return GatewayEventPayload(event=GatewayEvent.of(row), user_errors=[])
@@ -251,7 +165,7 @@ class SandboxMutation(Mutation):
         "webhook, or at once by `refreshSubscriptionPayment`."
     )
     async def sandbox_confirm_payment_intent(
-        self, info: Info, input: Annotated[SandboxConfirmInput, _INPUT]
+        self, info: Info, input: Annotated[SandboxConfirmInput, INPUT]
     ) -> PaymentIntentPayload:
         try:
             step = sandbox.confirm_payment_intent(
@@ -266,7 +180,7 @@ class SandboxMutation(Mutation):
 
     @strawberry.mutation(description="Sandbox only: type a test card into the form that saves it.")
     async def sandbox_confirm_setup_intent(
-        self, info: Info, input: Annotated[SandboxConfirmInput, _INPUT]
+        self, info: Info, input: Annotated[SandboxConfirmInput, INPUT]
     ) -> SetupIntentPayload:
         try:
             step = sandbox.confirm_setup_intent(info.context.app, client_secret=input.client_secret, card=input.card())
@@ -277,7 +191,7 @@ class SandboxMutation(Mutation):
 
     @strawberry.mutation(description="Sandbox only: pass or fail the bank's challenge that an intent waits for.")
     async def sandbox_answer_challenge(
-        self, info: Info, input: Annotated[SandboxAnswerChallengeInput, _INPUT]
+        self, info: Info, input: Annotated[SandboxAnswerChallengeInput, INPUT]
     ) -> ChallengePayload:
         try:
             step = sandbox.answer_challenge(
@@ -297,7 +211,7 @@ class SandboxMutation(Mutation):
 
 async def _browsed(info: Info, step: Awaitable[sandbox.BrowserOutcome]) -> sandbox.BrowserOutcome:
     """What the browser did, if this caller may see whose intent it was."""
-    outcome = await _done(info, step)
+    outcome = await done(info, step)
     payment, setup = outcome.payment_intent, outcome.setup_intent
     for owner in (payment and payment.payment.customer_id, setup and setup.row.customer_id):
         if owner is not None and not info.context.actor.acts_for_customers and not await info.context.may_see(owner):

@@ -83,7 +83,7 @@ class SubscriptionPaymentPayload:
 @strawberry.type(description="The answer to a mutation about a subscription.")
 class SubscriptionPayload:
     subscription: PlanSubscription | None = described("The subscription as it is now; null when refused.")
-    invoice: Invoice | None = described("The invoice that was withdrawn with it, if one was.")
+    invoice: Invoice | None = described("The invoice that the step withdrew, or that it made due now; null if none.")
     user_errors: list[UserError] = described(ERRORS)
 
 

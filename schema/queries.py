@@ -30,6 +30,7 @@ from resolvers import owned
 from resolvers.context import RequestContext
 from schema.api_keys import ApiKey
 from schema.arguments import refuse_arguments
+from schema.card_inputs import PaymentMethodFilter
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Before, Connection, First, Last, connection, span
@@ -147,6 +148,7 @@ class Query:
     async def payment_methods(
         self,
         info: Info,
+        filter: Annotated[PaymentMethodFilter | None, argument("Only those that match.")] = None,
         customer_id: OwnerId = None,
         first: First = None,
         after: After = None,
@@ -154,7 +156,8 @@ class Query:
         before: Before = None,
     ) -> Connection[PaymentMethod]:
         part = span(info, PAYMENT_METHODS, first=first, after=after, last=last, before=before)
-        rows = await owned.payment_methods(info.context, customer_id=customer_id, where=LivePaymentMethods())
+        where = filter.where() if filter is not None else LivePaymentMethods()
+        rows = await owned.payment_methods(info.context, customer_id=customer_id, where=where)
         return await _listed(rows, PAYMENT_METHODS, part, PaymentMethod.of)
 
     @strawberry.field(description="One saved card; null if there is none or it is another's.")

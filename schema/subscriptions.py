@@ -8,9 +8,9 @@ from strawberry.scalars import JSON
 
 from billing.access import has_access
 from billing.calendar import Interval
-from billing.lifecycle import SubscriptionStatus
+from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import Money as Amount
-from models.batches import INVOICES, PAYMENTS, InvoicesWhere, PaymentsWhere
+from models.batches import CHANGES, INVOICES, PAYMENTS, ChangesWhere, InvoicesWhere, PaymentsWhere
 from models.payments import Payment as PaymentRow
 from models.subscriptions import Change
 from models.subscriptions import Subscription as SubscriptionRow
@@ -26,7 +26,7 @@ from resolvers.standing import (
 from schema import cards, customers, invoices, payments
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
-from schema.connections import After, Connection, First, span
+from schema.connections import After, Connection, First, connection, span
 from schema.enums import CancellationReason, SubscriptionOrigin
 from schema.fields import (
     CustomerRef,
@@ -43,6 +43,8 @@ from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 from schema.periods import Period
 from schema.scalars import CurrencyCode
+
+_OF_SUBSCRIPTIONS = ChangesWhere(SUBSCRIPTION.name)
 
 
 @strawberry.type(description="One change of a subscription's status.")
@@ -131,6 +133,7 @@ class PlanSubscription(Node, Record):
     started_at: datetime = described("When it was subscribed to.")
     activated_at: datetime | None = described("When it was first paid; null if it never was.")
     cancel_at_period_end: bool = described("Whether it ends with its period instead of renewing.")
+    cancel_at: datetime | None = described("The date at which it ends, if one was set.")
     canceled_at: datetime | None = described("When its cancellation was asked for.")
     ends_at: datetime | None = described("When it ends or ended; null while it goes on.")
     ended_at: datetime | None = described("When it ended; null before.")
@@ -163,6 +166,7 @@ class PlanSubscription(Node, Record):
             started_at=row.started_at,
             activated_at=row.activated_at,
             cancel_at_period_end=row.cancel_at_period_end,
+            cancel_at=row.cancel_at,
             canceled_at=row.canceled_at,
             ends_at=ends_at(row),
             ended_at=row.ended_at,
@@ -187,6 +191,16 @@ class PlanSubscription(Node, Record):
     @strawberry.field(description="Every status that it has had, the first one first.")
     async def status_history(self, info: Info) -> list[StatusChange]:
         return [StatusChange.of(row) for row in await info.context.loaders.changes_of_subscription.load(self.id)]
+
+    @strawberry.field(description="The same in pages, the first status first.")
+    async def timeline(self, info: Info, first: First = None, after: After = None) -> Connection[StatusChange]:
+        loaders, part = info.context.loaders, span(info, CHANGES, first=first, after=after)
+
+        async def count() -> int:
+            return await loaders.count(CHANGES, "subject_id", self.id, _OF_SUBSCRIPTIONS)
+
+        page = await loaders.changes_of(self.id, _OF_SUBSCRIPTIONS, part)
+        return connection(CHANGES, page, StatusChange.of, count)
 
     @strawberry.field(description="Whose it is.")
     async def customer(self, info: Info) -> CustomerRef:

@@ -1,6 +1,7 @@
 """Refusals as data: what a client can act on stands beside what was done."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import strawberry
 
@@ -9,7 +10,7 @@ from resolvers.standing import action_of_payment
 from schema.actions import NextAction
 from schema.fields import PaymentRef, described
 from schema.payments import Payment
-from services.problems import CardDeclined, PaymentActionRequired
+from services.problems import CardDeclined, PaymentActionRequired, TooManyAttempts
 
 
 @strawberry.interface(description="Why something was not done, or not finished. The message says what to do next.")
@@ -42,7 +43,18 @@ class VersionConflictError(UserError):
     current_version: int = described("The version that it is at. Read it again before you repeat this.")
 
 
-USER_ERRORS = (ValidationError, CardDeclinedError, PaymentActionRequiredError, VersionConflictError)
+@strawberry.type(description="One invoice was tried too often within an hour.")
+class TooManyAttemptsError(UserError):
+    retry_at: datetime = described("When it may be tried again.")
+
+
+USER_ERRORS = (
+    ValidationError,
+    CardDeclinedError,
+    PaymentActionRequiredError,
+    VersionConflictError,
+    TooManyAttemptsError,
+)
 
 
 def user_errors(problems: Sequence[UserProblem]) -> list[UserError]:
@@ -66,4 +78,6 @@ def _user_error(problem: UserProblem) -> UserError:
         )
     if isinstance(problem, VersionConflict):
         return VersionConflictError(**said, current_version=problem.current_version)
+    if isinstance(problem, TooManyAttempts):
+        return TooManyAttemptsError(**said, retry_at=problem.retry_at)
     return ValidationError(**said)

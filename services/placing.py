@@ -58,6 +58,7 @@ async def place(
     *,
     quantity: int,
     name: str | None,
+    auto_renew: bool | None,
     metadata: Mapping[str, Any],
     setup_future_usage: SetupFutureUsage | None,
     return_url: str | None,
@@ -72,6 +73,8 @@ async def place(
     if not due.is_zero and due.minor < minimum_charge(due.currency):
         raise UserProblem(ErrorCode.AMOUNT_TOO_SMALL, f"{due} is below what the gateway charges.")
     subscription = _subscription(customer, plan, draft, name=name, metadata=metadata, why=why)
+    if auto_renew is not None:
+        subscription.cancel_at_period_end = not auto_renew
     session.add(subscription)
     await session.flush()
     remember(session, SUBSCRIPTION.name, subscription.id, None, subscription.status, why)

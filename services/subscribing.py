@@ -43,6 +43,7 @@ class SubscribeWish:
     payment_method_id: str | None = None
     setup_future_usage: SetupFutureUsage | None = None
     name: str | None = None
+    auto_renew: bool | None = None
     customer_id: str | None = None
     return_url: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -134,6 +135,7 @@ async def _decide(
         price,
         quantity=wish.quantity,
         name=wish.name,
+        auto_renew=wish.auto_renew,
         metadata=wish.metadata,
         setup_future_usage=wish.setup_future_usage,
         return_url=wish.return_url,
@@ -150,6 +152,9 @@ async def _continue(session: AsyncSession, existing: Subscription, wish: Subscri
     if wish.setup_future_usage is not None and payment.setup_future_usage != wish.setup_future_usage:
         payment.setup_future_usage = wish.setup_future_usage
         payment.touch(why.now)
+    if wish.auto_renew is not None and wish.auto_renew is existing.cancel_at_period_end:
+        existing.cancel_at_period_end = not wish.auto_renew
+        existing.touch(why.now)
     return payment.id
 
 

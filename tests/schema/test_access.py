@@ -396,6 +396,41 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         '{"paymentMethodId": "%(owner_card)s"}',
         (LOGIN, REFUSED_FOREIGN, NO),
     ),
+    "updatePaymentMethod": (
+        "UpdatePaymentMethodInput!",
+        '{"paymentMethodId": "%(owner_card)s", "cardHolderName": "Eve"}',
+        (LOGIN, REFUSED_FOREIGN, NO),
+    ),
+    "detachPaymentMethod": (
+        "DetachPaymentMethodInput!",
+        '{"paymentMethodId": "%(owner_card)s"}',
+        (LOGIN, REFUSED_FOREIGN, NO),
+    ),
+    "startSubscriptionPayment": (
+        "StartSubscriptionPaymentInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "paymentMethodId": "%(owner_card)s"}',
+        (LOGIN, REFUSED_FOREIGN, NO),
+    ),
+    "retryPayment": (
+        "RetryPaymentInput!",
+        '{"invoiceId": "%(owner_invoice)s", "paymentMethodId": "%(owner_card)s"}',
+        (LOGIN, REFUSED_FOREIGN, None),
+    ),
+    "updateSubscriptionPaymentMethod": (
+        "UpdateSubscriptionPaymentMethodInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "cardToken": "tok_visa"}',
+        (LOGIN, REFUSED_FOREIGN, NO),
+    ),
+    "updateSubscription": (
+        "UpdateSubscriptionInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "name": "Mine now", "autoRenew": false}',
+        (LOGIN, REFUSED_FOREIGN, NO),
+    ),
+    "uncancelSubscription": (
+        "UncancelSubscriptionInput!",
+        '{"subscriptionId": "%(owner_subscription)s"}',
+        (LOGIN, REFUSED_FOREIGN, None),
+    ),
     "cancelSubscription": (
         "CancelSubscriptionInput!",
         '{"subscriptionId": "%(owner_subscription)s", "effectiveAt": "NOW"}',

@@ -50,6 +50,8 @@ VALUES: dict[str, list[Any]] = {
         7,
         None,
     ],
+    "Date": ["2030-01-31", "2030-02-30", "0001-01-01", "9999-12-31", "2030-01-31T00:00:00Z", "", 7, None],
+    "CountryCode": ["DE", "de", "Germany", 49],
     "CurrencyCode": ["USD", "usd", "XTS", 978],
 }
 
@@ -70,7 +72,8 @@ def _wishes(kind: GraphQLInputType, ids: dict[str, Any], name: str) -> Iterator[
         return
     sound = {field: ids[field] for field, entry in named.fields.items() if field in ids and _needed(named, entry)}
     for field, entry in named.fields.items():
-        for value in _values(entry.type):
+        nested = isinstance(get_named_type(entry.type), GraphQLInputObjectType)
+        for value in _wishes(entry.type, ids, field) if nested else _values(entry.type):
             yield {**sound, field: value}
 
 
@@ -106,7 +109,7 @@ async def test_odd_values_never_make_an_internal_error(house: House, graphql_sch
     known = await house.ask("{ me { paymentMethods { nodes { id } } } }", user="demo-card")
     begun = await house.ask(
         """mutation { subscribe(input: {planCode: "reader-pro"}) {
-            subscription { id } payment { id } paymentIntent { clientSecret } userErrors { code } } }""",
+            subscription { id } payment { id invoice { id } } paymentIntent { clientSecret } userErrors { code } } }""",
         user="demo-card",
     )
     ids = {
@@ -114,6 +117,7 @@ async def test_odd_values_never_make_an_internal_error(house: House, graphql_sch
         "subscriptionId": begun["subscribe"]["subscription"]["id"],
         "paymentMethodId": known["me"]["paymentMethods"]["nodes"][0]["id"],
         "clientSecret": begun["subscribe"]["paymentIntent"]["clientSecret"],
+        "invoiceId": begun["subscribe"]["payment"]["invoice"]["id"],
         "outcome": "SUCCEEDED",
     }
     faults = []
