@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, String, and_, case, or_, type_coerce
 from sqlalchemy.orm import aliased
 from sqlmodel import SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Interval
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus, SubscriptionStatus
+from billing.returning import PaymentStanding
 from models.catalog import Plan, Price, Product
 from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.inbox import GatewayEvent, GatewayEventStatus
@@ -231,13 +232,14 @@ class InvoicesWhere:
 
 @dataclass(frozen=True, slots=True)
 class PaymentsWhere:
-    """`owner_user_id` is the user behind the customer, `order_id` the invoice."""
+    """`owner_user_id` is the user behind the customer, `order_id` the invoice, `standing` how a payment is seen."""
 
     customer_id: str | None = None
     owner_user_id: str | None = None
     order_id: str | None = None
     gateway_payment_id: str | None = None
     status: frozenset[PaymentStatus] | None = None
+    standing: frozenset[PaymentStanding] | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = []
@@ -253,7 +255,20 @@ class PaymentsWhere:
             found.append(col(Payment.id).in_(intents))
         if self.status is not None:
             found.append(col(Payment.status).in_(self.status))
+        if self.standing is not None:
+            found.append(_PAYMENT_STANDING.in_([str(wanted) for wanted in self.standing]))
         return found
+
+
+# What billing.returning.standing says, for the database to compare.
+_refunded, _paid = col(Payment.amount_refunded_minor), col(Payment.amount_paid_minor)
+_PAYMENT_STANDING = case(
+    (col(Payment.status) != PaymentStatus.SUCCEEDED, type_coerce(Payment.status, String)),
+    (col(Payment.amount_disputed_minor) > 0, str(PaymentStanding.DISPUTED)),
+    (and_(_refunded > 0, _refunded >= _paid), str(PaymentStanding.REFUNDED)),
+    (_refunded > 0, str(PaymentStanding.PARTIALLY_REFUNDED)),
+    else_=str(PaymentStanding.SUCCEEDED),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from models.database import Database
 from models.invoices import Invoice, InvoiceLine, lines_of
 from models.lists import Page, by_ids
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of
+from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.subscriptions import Change, Subscription, SubscriptionItem, changes_of, items_of
 
 R = TypeVar("R", bound=SQLModel)
@@ -143,6 +144,22 @@ class Loaders:
     @cached_property
     def attempts_of_payment(self) -> DataLoader[str, Sequence[ChargeAttempt]]:
         return self._many(attempts_of, "payment_id")
+
+    @cached_property
+    def refund(self) -> DataLoader[str, Refund | None]:
+        return self._one(Refund)
+
+    @cached_property
+    def dispute(self) -> DataLoader[str, Dispute | None]:
+        return self._one(Dispute)
+
+    @cached_property
+    def refunds_of_payment(self) -> DataLoader[str, Sequence[Refund]]:
+        return self._many(refunds_of, "payment_id")
+
+    @cached_property
+    def disputes_of_payment(self) -> DataLoader[str, Sequence[Dispute]]:
+        return self._many(disputes_of, "payment_id")
 
     @cached_property
     def intents_of_payment(self) -> DataLoader[str, Sequence[CollectionIntent]]:

@@ -26,6 +26,7 @@ from models.inbox import GatewayEvent
 from models.invoices import Invoice
 from models.lists import Page, count
 from models.payments import ChargeAttempt, Payment
+from models.returns import Dispute, Refund
 from models.subscriptions import Subscription, SubscriptionItem
 from resolvers.access import permits, refuse_foreign_owner
 from resolvers.context import RequestContext
@@ -75,6 +76,16 @@ async def subscription_item(context: RequestContext, item_id: str) -> Subscripti
 
 async def charge_attempt(context: RequestContext, attempt_id: str) -> ChargeAttempt | None:
     found = await context.loaders.charge_attempt.load(attempt_id)
+    return found if found is not None and await payment(context, found.payment_id) is not None else None
+
+
+async def refund(context: RequestContext, refund_id: str) -> Refund | None:
+    found = await context.loaders.refund.load(refund_id)
+    return found if found is not None and await payment(context, found.payment_id) is not None else None
+
+
+async def dispute(context: RequestContext, dispute_id: str) -> Dispute | None:
+    found = await context.loaders.dispute.load(dispute_id)
     return found if found is not None and await payment(context, found.payment_id) is not None else None
 
 

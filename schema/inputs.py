@@ -8,7 +8,8 @@ from strawberry.scalars import JSON
 from billing.calendar import Interval
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
-from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionStatus
+from billing.lifecycle import InvoiceStatus, SubscriptionStatus
+from billing.returning import PaymentStanding
 from gateways.customer_side import CardInput
 from models.batches import InvoicesWhere, PaymentsWhere, PlansWhere, SubscriptionsWhere
 from resolvers.standing import PaymentConfirmation, statuses
@@ -69,19 +70,16 @@ class PaymentFilter:
     owner_id: strawberry.ID | None = optional("Of this user of the application. Customers may only name themselves.")
     order_id: strawberry.ID | None = optional("Of this invoice.")
     gateway_payment_id: str | None = optional("With this id at the gateway.")
-    status: list[PaymentStatus] | None = optional("In any of these statuses.")
+    status: list[PaymentStanding] | None = optional("In any of these statuses.")
     status_literal: list[PaymentConfirmation] | None = optional("That read as any of these.")
 
     def where(self) -> PaymentsWhere:
-        wanted = None if self.status is None else frozenset(self.status)
-        if self.status_literal is not None:
-            read_as = statuses(self.status_literal)
-            wanted = read_as if wanted is None else wanted & read_as
         return PaymentsWhere(
             owner_user_id=self.owner_id,
             order_id=self.order_id,
             gateway_payment_id=self.gateway_payment_id,
-            status=wanted,
+            status=None if self.status_literal is None else statuses(self.status_literal),
+            standing=None if self.status is None else frozenset(self.status),
         )
 
 

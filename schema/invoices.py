@@ -93,6 +93,7 @@ class Invoice(Node, Record):
     metadata: JSON = described("The merchant's own notes.")
     customer_id: strawberry.Private[str]
     subscription_id: strawberry.Private[str]
+    currency: strawberry.Private[str]
 
     @classmethod
     def of(cls, row: InvoiceRow) -> "Invoice":
@@ -118,6 +119,7 @@ class Invoice(Node, Record):
             metadata=JSON(row.meta),
             customer_id=row.customer_id,
             subscription_id=row.subscription_id,
+            currency=row.currency,
         )
 
     @strawberry.field(description="Who owes it.")
@@ -127,6 +129,11 @@ class Invoice(Node, Record):
     @strawberry.field(description="The subscription that it is for.")
     async def subscription(self, info: Info) -> PlanSubscriptionRef | None:
         return await subscriptions.subscription_of(info, self.subscription_id)
+
+    @strawberry.field(description="What was given back of what had been collected.")
+    async def amount_refunded(self, info: Info) -> Money:
+        payment = await info.context.loaders.payment_of_invoice.load(self.id)
+        return Money.of(Amount(payment.amount_refunded_minor if payment is not None else 0, self.currency))
 
     @strawberry.field(description="Its amounts, each with its reason.")
     async def lines(self, info: Info) -> list[InvoiceLine]:

@@ -6,6 +6,7 @@ import strawberry
 
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from billing.money import Money as Amount
+from billing.returning import PaymentStanding
 from models.batches import PAYMENTS, PaymentsWhere, Span
 from models.payments import ChargeAttempt as AttemptRow
 from models.payments import Payment as PaymentRow
@@ -25,6 +26,7 @@ from schema.fields import (
 )
 from schema.interfaces import Node
 from schema.money import Money
+from schema.returns import Dispute, Refund
 from schema.scalars import BigInt
 
 
@@ -63,12 +65,13 @@ class Payment(Node):
     number: BigInt = described("Counts up over all payments.")
     order_id: strawberry.ID = described("The id of the invoice that it pays.")
     platform: GatewayPlatform = described("The gateway that collects it.")
-    status: PaymentStatus = described("Where it stands.")
+    status: PaymentStanding = described("Where it stands.")
     status_literal: PaymentConfirmation = described("The same in four words.")
     success: bool = described("Whether it is paid.")
     amount: Money = described("What is to be collected in all.")
     amount_paid: Money = described("What has been collected.")
     amount_due: Money = described("What is still to be collected.")
+    amount_refunded: Money = described("What was given back of what had been collected.")
     error: GatewayError | None = described("Why the last card was refused, if it was.")
     version: int = described("Grows with each change.")
     created_at: datetime = described("When it was begun.")
@@ -83,12 +86,13 @@ class Payment(Node):
             number=BigInt(row.number or 0),
             order_id=strawberry.ID(row.invoice_id),
             platform=GatewayPlatform(row.platform),
-            status=row.status,
+            status=row.standing,
             status_literal=CONFIRMATIONS[row.status],
             success=row.status is PaymentStatus.SUCCEEDED,
             amount=Money.of(row.amount),
             amount_paid=Money.of(paid),
             amount_due=Money.of(row.amount - paid),
+            amount_refunded=Money.of(Amount(row.amount_refunded_minor, row.currency)),
             error=GatewayError.of(problem_of(row)),
             version=row.version,
             created_at=row.created_at,
@@ -121,6 +125,14 @@ class Payment(Node):
     @strawberry.field(description="Its intent at the gateway as last seen; without the client secret.")
     async def intent(self, info: Info) -> PaymentIntentRef | None:
         return await intents.intent_of_payment(info, self.row)
+
+    @strawberry.field(description="What was given back of it, the oldest refund first.")
+    async def refunds(self, info: Info) -> list[Refund]:
+        return [Refund.of(row) for row in await info.context.loaders.refunds_of_payment.load(self.row.id)]
+
+    @strawberry.field(description="The bank's objections to it, the oldest first.")
+    async def disputes(self, info: Info) -> list[Dispute]:
+        return [Dispute.of(row) for row in await info.context.loaders.disputes_of_payment.load(self.row.id)]
 
     @strawberry.field(description="Every try, the first one first.")
     async def attempts(self, info: Info) -> list[ChargeAttempt]:

@@ -42,6 +42,7 @@ from schema.interfaces import Node
 from schema.invoices import Invoice
 from schema.lookups import CustomerLookup, SubscriptionStatusCheck
 from schema.payments import ChargeAttempt, Payment
+from schema.returns import Dispute, Refund
 from schema.server import GatewayConfig, ServerInfo, Viewer
 from schema.subscriptions import PlanSubscription, SubscriptionItem
 from schema.upkeep import DoubleChargeProof, GatewayEvent, ReconciliationReport, prove
@@ -323,6 +324,8 @@ _FINDERS: dict[str, _Finder] = {
     "payment": _shown(owned.payment, Payment.of),
     "payment_intent": _intent,
     "charge_attempt": _shown(owned.charge_attempt, ChargeAttempt.of),
+    "refund": _shown(owned.refund, Refund.of),
+    "dispute": _shown(owned.dispute, Dispute.of),
     "api_key": _shown(owned.api_key, ApiKey.of),
     "gateway_event": _shown(owned.gateway_event, GatewayEvent.of),
     "reconciliation_report": _shown(owned.reconciliation_report, ReconciliationReport.of),

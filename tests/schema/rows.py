@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from billing.calendar import Interval
 from billing.charging import IntentStatus
 from billing.invoicing import InvoiceReason
-from billing.lifecycle import AttemptOutcome, InvoiceStatus, PaymentStatus, SubscriptionStatus
+from billing.lifecycle import AttemptOutcome, InvoiceStatus, PaymentStatus, RefundStatus, SubscriptionStatus
+from billing.returning import DisputeStatus, RefundOrigin, RefundReason
 from models.base import new_id
 from models.catalog import AppRole, Plan, Price, Product
 from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.invoices import Invoice, InvoiceLine
 from models.payments import ChargeAttempt, CollectionIntent, Payment
+from models.returns import Dispute, Refund
 from models.subscriptions import Change, Subscription, SubscriptionItem
 from services.app import App
 
@@ -229,6 +231,30 @@ def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list
             (2, AttemptOutcome.SUCCEEDED, None),
         )
     ]
+    refund = Refund(
+        id=new_id("refund"),
+        payment_id=payment.id,
+        platform="sandbox",
+        gateway_ref=f"re_{name}",
+        currency="USD",
+        amount_minor=100,
+        reason=RefundReason.REQUESTED_BY_CUSTOMER,
+        status=RefundStatus.PENDING,
+        origin=RefundOrigin.GATEWAY,
+        **born,
+    )
+    dispute = Dispute(
+        id=new_id("dispute"),
+        payment_id=payment.id,
+        platform="sandbox",
+        gateway_ref=f"dp_{name}",
+        currency="USD",
+        amount_minor=1_000 + n,
+        status=DisputeStatus.WARNING_NEEDS_RESPONSE,
+        reason="fraudulent",
+        asked_at=now,
+        **born,
+    )
     return [
         [product],
         [plan, method],
@@ -237,4 +263,5 @@ def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list
         [*lines, payment],
         [intent],
         attempts,
+        [refund, dispute],
     ]

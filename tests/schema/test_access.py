@@ -321,7 +321,8 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
         subscription { id __typename plan { id __typename product { id __typename } price { id __typename } }
             items { id __typename } }
         invoices { nodes { id __typename } }
-        payments { nodes { id __typename intent { id __typename } attempts { id __typename } } }
+        payments { nodes { id __typename intent { id __typename } attempts { id __typename }
+            refunds { id __typename } disputes { id __typename } } }
     } }"""
     found = dict(_nodes(await world.house.ask(query, user=OWNER)))
     node: Any = graphql_schema.type_map["Node"]

@@ -65,6 +65,13 @@ OPERATIONS: dict[str, tuple[str, list[str]]] = {
         } } }""",
         [OWN, "page", "count", "cards", "subscriptions", "attempts"],
     ),
+    "what went back": (
+        """{ payments(first: 20) { nodes {
+            status amountRefunded { amountMinor } invoice { amountRefunded { amountMinor } }
+            refunds { status payment { id } } disputes { status payment { id } }
+        } } }""",
+        [OWN, "page", "invoices", "payments of invoices", "refunds", "disputes", "payments of both"],
+    ),
     "paymentMethods": (
         "{ paymentMethods(first: 20) { nodes { isDefault customer { gatewayAccounts { customerId } } } } }",
         [OWN, "page", "accounts"],
