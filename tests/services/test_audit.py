@@ -1,0 +1,190 @@
+"""The proof of the books finds whatever is wrong with them: each finding is made true by breaking the books."""
+
+from typing import Any
+
+import pytest
+
+from billing.lifecycle import PaymentStatus
+from gateways.port import GatewayUnavailable
+from gateways.sandbox import Fault
+from models.base import new_id
+from services.audit import DOUBLE_CHARGES, audit, prove_no_double_charge
+from tests.scenarios.shopping import Channel, Shopper
+from tests.support.breaking import add, alter, only
+from tests.support.deliveries import dump
+from tests.support.house import House
+from tests.support.outside import VISA, dashboard, sandbox_of
+
+LOST = Channel("webhooks off", (Fault.WEBHOOKS_OFF,))
+PAYS_AT_ONCE = {"confirm": True, "payment_method": "pm_card_visa", "return_url": "https://shop.example/return"}
+
+
+async def paid(house: House) -> tuple[Shopper, str]:
+    """A customer with a paid subscription, and the gateway's reference of the intent that paid."""
+    shopper = Shopper(house, "demo-card", LOST)
+    told = await shopper.subscribe(paymentMethodId=await shopper.default_card())
+    return shopper, told["paymentIntent"]["gatewayId"]
+
+
+async def found(house: House) -> list[tuple[str, str]]:
+    """Kind and sentence of each finding; looking changes nothing."""
+    before = await dump(house, but=())
+    result = await audit(house.app)
+    assert await dump(house, but=()) == before
+    return [(finding.kind.value, finding.text) for finding in result.findings]
+
+
+async def second_intent(house: House, **more: Any) -> str:
+    """Another intent for the one invoice, made at the gateway by somebody else: its reference."""
+    v1 = dashboard(house)
+    first = (await v1.payment_intents.list_async()).data[0]
+    invoice = await only(house, "invoices")
+    params: Any = {
+        "amount": 700,
+        "currency": "usd",
+        "customer": first.customer,
+        "metadata": {"perennial_invoice": invoice["id"]},
+        **more,
+    }
+    return (await v1.payment_intents.create_async(params)).id
+
+
+async def test_sound_books_have_no_finding(house: House) -> None:
+    await paid(house)
+    result = await audit(house.app)
+    assert (list(result.findings), list(result.not_yet_known)) == ([], [])
+    proof = await prove_no_double_charge(house.app)
+    assert (proof.checked_periods, proof.violations, proof.checked_at) == (1, 0, house.clock.now())
+
+
+async def test_a_ledger_that_does_not_sum_to_zero(house: House) -> None:
+    await paid(house)
+    await alter(house, "ledger_entries", {"kind": "payment_captured", "account": "receivable"}, amount_minor=-699)
+    assert await found(house) == [("ledger_off_balance", "the ledger is off by 1 minor units of USD")]
+
+
+async def test_a_payment_that_the_ledger_does_not_know(house: House) -> None:
+    await paid(house)
+    payment = (await only(house, "payments"))["id"]
+    for account in ("gateway", "receivable"):
+        where = {"kind": "payment_captured", "account": account}
+        await alter(house, "ledger_entries", where, subject_id=new_id("payment"))
+    kinds = [kind for kind, _ in await found(house)]
+    assert kinds == ["payment_off_ledger", "payment_off_ledger", "capture_differs"]
+    assert f"payment {payment}: USD 7.00 kept of it, None by the ledger" in [text for _, text in await found(house)]
+
+
+async def test_a_payment_of_another_amount_than_booked(house: House) -> None:
+    await paid(house)
+    payment = (await only(house, "payments"))["id"]
+    await alter(house, "payments", {"id": payment}, amount_paid_minor=600)
+    assert await found(house) == [
+        ("payment_off_ledger", f"payment {payment}: USD 6.00 kept of it, USD 7.00 by the ledger")
+    ]
+
+
+async def test_a_period_with_two_paid_invoices(house: House) -> None:
+    await paid(house)
+    invoice = await only(house, "invoices")
+    twin = {"id": new_id("invoice"), "number": "TWIN-0001", "occasion": "1"}
+    await add(house, "invoices", **{**invoice, **twin})
+    start = invoice["period_start"].isoformat()
+    subscription = invoice["subscription_id"]
+    assert await found(house) == [
+        ("period_paid_twice", f"subscription {subscription}: 2 paid invoices for the period from {start}")
+    ]
+    assert (await prove_no_double_charge(house.app)).violations == 1
+
+
+async def test_an_invoice_paid_by_two_intents(house: House) -> None:
+    await paid(house)
+    row = await only(house, "collection_intents")
+    ref = await second_intent(house, **PAYS_AT_ONCE)
+    twin = {"id": new_id("payment_intent"), "n": 2, "gateway_ref": ref}
+    await add(house, "collection_intents", **{**row, **twin})
+    invoice = row["invoice_id"]
+    assert await found(house) == [
+        ("invoice_paid_twice", f"invoice {invoice}: paid by 2 intents"),
+        ("invoice_charged_twice", f"invoice {invoice}: 2 charges succeeded at the gateway"),
+    ]
+    assert (await prove_no_double_charge(house.app)).violations == 1
+
+
+async def test_a_second_charge_that_only_the_gateway_knows(house: House) -> None:
+    await paid(house)
+    ref = await second_intent(house, **PAYS_AT_ONCE)
+    invoice = (await only(house, "invoices"))["id"]
+    says = f"intent {ref} for invoice {invoice}: USD 7.00 captured at the gateway"
+    assert await found(house) == [
+        ("paid_there_only", f"{says}, unknown here"),
+        ("invoice_charged_twice", f"invoice {invoice}: 2 charges succeeded at the gateway"),
+    ]
+    assert (await prove_no_double_charge(house.app)).violations == 1
+
+
+async def test_a_payment_that_was_given_up_here_and_paid_there(house: House) -> None:
+    _, ref = await paid(house)
+    payment = await only(house, "payments")
+    await alter(house, "payments", {"id": payment["id"]}, status=PaymentStatus.CANCELED, amount_paid_minor=0)
+    await alter(house, "collection_intents", {"gateway_ref": ref}, status="canceled")
+    says = f"intent {ref} for invoice {payment['invoice_id']}: USD 7.00 captured at the gateway"
+    assert ("paid_there_only", f"{says}, payment {payment['id']} is canceled") in await found(house)
+
+
+async def test_a_payment_that_the_gateway_does_not_hold_for_paid(house: House) -> None:
+    shopper = Shopper(house, "demo-new", LOST)
+    ref = (await shopper.subscribe())["paymentIntent"]["gatewayId"]
+    await alter(house, "collection_intents", {"gateway_ref": ref}, status="succeeded")
+    assert await found(house) == [("paid_here_only", f"intent {ref}: paid here and not at the gateway")]
+
+
+async def test_an_intent_that_the_gateway_does_not_know(house: House) -> None:
+    _, ref = await paid(house)
+    await alter(house, "collection_intents", {"gateway_ref": ref}, gateway_ref="pi_gone")
+    assert [kind for kind, _ in await found(house)] == ["paid_there_only", "paid_here_only"]
+
+
+async def test_another_amount_captured_at_the_gateway(house: House) -> None:
+    _, ref = await paid(house)
+    payment = (await only(house, "payments"))["id"]
+    invoice = (await only(house, "invoices"))["id"]
+    for account, amount in (("gateway", 701), ("receivable", -701)):
+        await alter(house, "ledger_entries", {"kind": "payment_captured", "account": account}, amount_minor=amount)
+    await alter(house, "payments", {"id": payment}, amount_paid_minor=701)
+    says = f"intent {ref} for invoice {invoice}: USD 7.00 captured at the gateway"
+    assert await found(house) == [("capture_differs", f"{says}, USD 7.01 by the ledger for payment {payment}")]
+
+
+async def test_an_answer_on_its_way_is_not_yet_known_and_no_finding(house: House) -> None:
+    sandbox_of(house).faults.arm(Fault.TIMEOUT_AFTER, count=2, path_contains="/confirm")
+    shopper = Shopper(house, "demo-card", LOST)
+    told = await shopper.subscribe(paymentMethodId=await shopper.default_card())
+    assert told["payment"]["status"] == "UNKNOWN"
+    ref, invoice = told["payment"]["intent"]["gatewayId"], (await only(house, "invoices"))["id"]
+    result = await audit(house.app)
+    says = f"intent {ref} for invoice {invoice}: USD 7.00 captured at the gateway"
+    waits = f"payment {told['payment']['id']} is unknown and will be asked about"
+    assert (list(result.findings), list(result.not_yet_known)) == ([], [f"{says}; {waits}"])
+
+
+async def test_a_payment_that_nobody_will_ask_about_is_a_finding(house: House) -> None:
+    shopper = Shopper(house, "demo-new", LOST)
+    told = await shopper.subscribe()
+    await shopper.browser.confirm(told["paymentIntent"]["clientSecret"], VISA)
+    assert await found(house) == []
+    await alter(house, "payments", {"id": told["payment"]["id"]}, due_at=None)
+    assert [kind for kind, _ in await found(house)] == ["paid_there_only"]
+
+
+async def test_without_the_gateways_books_there_is_no_proof(house: House) -> None:
+    sandbox_of(house).faults.arm(Fault.TIMEOUT_BEFORE, count=2, path_contains="/v1/charges")
+    with pytest.raises(GatewayUnavailable):
+        await audit(house.app)
+
+
+def test_what_counts_as_charged_twice_is_named() -> None:
+    assert sorted(kind.value for kind in DOUBLE_CHARGES) == [
+        "invoice_charged_twice",
+        "invoice_paid_twice",
+        "period_paid_twice",
+    ]

@@ -1,0 +1,278 @@
+"""A database restored from a backup (promise M3): the gateway's books are ahead, and nobody is charged twice.
+
+The sandbox keeps its books in a database of its own, which is not restored.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlmodel import select
+
+from billing.lifecycle import InvoiceStatus, SubscriptionStatus
+from gateways.sandbox import Fault
+from models.customers import customer_of_user
+from models.invoices import Invoice
+from models.subscriptions import Subscription
+from services.reconciling import ReportView, report_view
+from services.subscribing import SubscribeWish, subscribe
+from tests.scenarios.shopping import Channel, Shopper
+from tests.support.breaking import only
+from tests.support.databases import TEMPLATE, copy_of_file, on_server, run
+from tests.support.house import House, open_house
+from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.outside import charges_by_invoice, dashboard, faults_always
+
+LOST = Channel("webhooks off", (Fault.WEBHOOKS_OFF,))
+MONTH = timedelta(days=31)
+
+
+@dataclass
+class Place:
+    """Where one installation lives: a product database that can be saved and restored, and the gateway's books."""
+
+    server: str | None
+    folder: Path
+    live: str = field(default_factory=lambda: f"perennial_{uuid4().hex[:12]}")
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.folder / self.live}.db" if self.server is None else on_server(self.server, self.live)
+
+    @property
+    def books(self) -> str:
+        return f"sqlite:///{self.folder / 'gateway.db'}"
+
+    def copy(self, source: str, target: str) -> None:
+        """Nobody may be connected to either."""
+        if self.server is None:
+            for leftover in (".db", ".db-wal", ".db-shm"):
+                (self.folder / f"{target}{leftover}").unlink(missing_ok=True)
+            with (
+                closing(sqlite3.connect(self.folder / f"{source}.db")) as before,
+                closing(sqlite3.connect(self.folder / f"{target}.db")) as after,
+            ):
+                before.backup(after)
+            return
+        for statement in (
+            f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)',
+            f'CREATE DATABASE "{target}" TEMPLATE "{source}"',
+        ):
+            asyncio.run(run(self.server, statement))
+
+    def save(self) -> None:
+        self.copy(self.live, f"{self.live}_saved")
+
+    def restore(self) -> None:
+        self.copy(f"{self.live}_saved", self.live)
+
+    def forget(self) -> None:
+        for name in (self.live, f"{self.live}_saved") if self.server else ():
+            asyncio.run(run(self.server or "", f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+    @asynccontextmanager
+    async def open(self, *, after: timedelta = timedelta(0), **settings: Any) -> AsyncIterator[House]:
+        """The product as it starts up some time later, with webhooks that never come."""
+        async with open_house(self.url, demo=False, sandbox_database_url=self.books, **settings) as house:
+            house.pass_time(after)
+            faults_always(house, Fault.WEBHOOKS_OFF)
+            yield house
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """With the demo data."""
+    if request.param == "sqlite":
+        here = Place(None, tmp_path)
+        copy_of_file(request.getfixturevalue("sqlite_file"), tmp_path / f"{here.live}.db")
+    else:
+        here = Place(request.getfixturevalue("postgres"), tmp_path)
+        here.copy(TEMPLATE, here.live)
+
+    async def load() -> None:
+        async with open_house(here.url, sandbox_database_url=here.books):
+            pass
+
+    asyncio.run(load())
+    yield here
+    here.forget()
+
+
+async def in_use(place: Place, act: Callable[[House], Awaitable[Any]], **more: Any) -> Any:
+    async with place.open(**more) as house:
+        return await act(house)
+
+
+async def last_report(house: House) -> ReportView:
+    view = await report_view(house.app, None)
+    assert view is not None
+    return view
+
+
+def told(view: ReportView) -> list[tuple[str, bool]]:
+    return [(drift.kind.value, drift.repaired) for drift in view.drift]
+
+
+async def buy(house: House) -> None:
+    shopper = Shopper(house, "demo-card", LOST)
+    answer = await shopper.subscribe(paymentMethodId=await shopper.default_card())
+    assert answer["subscription"]["status"] == "ACTIVE"
+
+
+async def states(house: House) -> tuple[list[SubscriptionStatus], list[InvoiceStatus]]:
+    async with house.app.database.read() as session:
+        subscriptions = (await session.exec(select(Subscription))).all()
+        invoices = (await session.exec(select(Invoice).order_by(Invoice.number))).all()
+    return [s.status for s in subscriptions], [i.status for i in invoices]
+
+
+def test_a_purchase_that_the_backup_does_not_know_is_told_by_the_workers_first_pass(place: Place) -> None:
+    asyncio.run(in_use(place, lambda house: house.work(), reconcile_minutes=15))
+    place.save()
+    asyncio.run(in_use(place, buy, after=timedelta(hours=1)))
+    place.restore()
+
+    async def afterwards(house: House) -> None:
+        assert (await house.work())["reconciled"] == 1
+        view = await last_report(house)
+        intent = (await dashboard(house).payment_intents.list_async()).data[0]
+        invoice = intent.metadata["perennial_invoice"]
+        (drift,) = view.drift
+        assert (drift.kind, drift.gateway_ref, drift.local, drift.gateway, drift.repaired) == (
+            "invoice_unknown",
+            intent.id,
+            None,
+            f"succeeded, USD 7.00 for invoice {invoice}",
+            False,
+        )
+        assert await house.audit() == [
+            f"intent {intent.id} for invoice {invoice}: USD 7.00 captured at the gateway, unknown here"
+        ]
+        assert await states(house) == ([], [])
+        assert await charges_by_invoice(house) == {invoice: 1}
+        # Subscribing again is a purchase of its own: it pays its own invoice, once.
+        await buy(house)
+        assert await charges_by_invoice(house) == {invoice: 1, (await only(house, "invoices"))["id"]: 1}
+
+    asyncio.run(in_use(place, afterwards, after=timedelta(hours=3), reconcile_minutes=15))
+
+
+async def _wish(house: House) -> SubscribeWish:
+    async with house.app.database.read() as session:
+        customer = await customer_of_user(session, "demo-card")
+    assert customer is not None
+    return SubscribeWish(plan_code="reader-pro", payment_method_id=customer.default_payment_method_id)
+
+
+async def _again(house: House) -> None:
+    await subscribe(house.app, house.actor("demo-card"), await _wish(house))
+
+
+async def _nobody_clicks(house: House) -> None:
+    assert (await house.work())["reconciled"] == 1
+
+
+@pytest.mark.parametrize("recover", [_again, _nobody_clicks])
+def test_a_backup_from_any_moment_of_a_purchase_charges_nobody_twice(
+    place: Place, recover: Callable[[House], Awaitable[None]]
+) -> None:
+    """Saved at every commit and gateway call of a subscribe that then goes on to be paid."""
+    place.save()
+    books = place.folder / "gateway.db"
+    fresh_books = books.read_bytes()
+    backups_that_know = 0
+
+    def subscribing(points: Points) -> Awaitable[None]:
+        async def work() -> None:
+            async with place.open() as house:
+                app = mortal(house.app, place.url, points)
+                await subscribe(app, house.actor("demo-card"), await _wish(house))
+
+        return work()
+
+    async def bought_again(house: House) -> None:
+        await _again(house)
+        assert await states(house) == ([SubscriptionStatus.ACTIVE], [InvoiceStatus.PAID])
+
+    async def restored(house: House) -> bool:
+        if await states(house) == ([], []):
+            return False  # told by the test above
+        await recover(house)
+        assert await states(house) == ([SubscriptionStatus.ACTIVE], [InvoiceStatus.PAID])
+        assert list((await charges_by_invoice(house)).values()) == [1]
+        assert await house.audit() == []
+        return True
+
+    points = in_child(subscribing, EVER)
+    assert points is not None
+    for deadly in range(points):
+        place.restore()
+        for leftover in ("-wal", "-shm"):
+            books.with_name(f"{books.name}{leftover}").unlink(missing_ok=True)
+        books.write_bytes(fresh_books)
+        assert in_child(subscribing, deadly) is None, f"point {deadly} was not reached"
+        place.copy(place.live, f"{place.live}_then")
+        asyncio.run(in_use(place, bought_again, after=timedelta(minutes=1)))
+        place.copy(f"{place.live}_then", place.live)
+        backups_that_know += asyncio.run(in_use(place, restored, after=timedelta(hours=1), reconcile_minutes=15))
+    assert backups_that_know == points - 1, "all but the one before the first commit"
+    if place.server is not None:
+        asyncio.run(run(place.server, f'DROP DATABASE "{place.live}_then" WITH (FORCE)'))
+
+
+@pytest.mark.parametrize("recover", [_again, _nobody_clicks])
+def test_a_backup_that_knows_only_the_canceled_intent_finds_the_one_that_paid(
+    place: Place, recover: Callable[[House], Awaitable[None]]
+) -> None:
+    async def begin(house: House) -> None:
+        answer = await Shopper(house, "demo-card", LOST).subscribe()
+        assert answer["payment"]["status"] == "REQUIRES_PAYMENT_METHOD"
+
+    async def cancel_and_pay(house: House) -> None:
+        intent = (await dashboard(house).payment_intents.list_async()).data[0]
+        await dashboard(house).payment_intents.cancel_async(intent.id)
+        await buy(house)
+
+    asyncio.run(in_use(place, begin))
+    place.save()
+    asyncio.run(in_use(place, cancel_and_pay, after=timedelta(minutes=1)))
+    place.restore()
+
+    async def afterwards(house: House) -> None:
+        await recover(house)
+        assert await states(house) == ([SubscriptionStatus.ACTIVE], [InvoiceStatus.PAID])
+        assert list((await charges_by_invoice(house)).values()) == [1]
+        assert await house.audit() == []
+
+    asyncio.run(in_use(place, afterwards, after=timedelta(hours=1), reconcile_minutes=15))
+
+
+def test_a_renewal_after_a_restore_meets_the_charge_of_the_one_before(place: Place) -> None:
+    asyncio.run(in_use(place, buy))
+    place.save()
+
+    async def renew(house: House) -> None:
+        await house.work()
+        assert await states(house) == ([SubscriptionStatus.ACTIVE], [InvoiceStatus.PAID] * 2)
+        assert list((await charges_by_invoice(house)).values()) == [1, 1]
+
+    asyncio.run(in_use(place, renew, after=MONTH))
+    place.restore()
+
+    async def renew_again(house: House) -> None:
+        await renew(house)
+        assert told(await last_report(house)) == [("invoice_unknown", False)]
+        assert await house.audit() == []
+        house.pass_time(timedelta(minutes=15))
+        await house.work()
+        assert told(await last_report(house)) == []
+
+    # Days later, when the gateway has forgotten every key.
+    asyncio.run(in_use(place, renew_again, after=MONTH + timedelta(days=5), reconcile_minutes=15))
