@@ -86,7 +86,8 @@ def refund(body: Json) -> RefundSnapshot:
         ref=body["id"],
         intent_ref=_ref(body.get("payment_intent")),
         amount=Money(body["amount"], str(body["currency"]).upper()),
-        status=_REFUND_STATUSES[body["status"]],
+        # What Stripe does not tell (the typings allow null) is not known to have arrived.
+        status=_REFUND_STATUSES[body["status"]] if body.get("status") else RefundStatus.PENDING,
         reason=_REFUND_REASONS.get(body.get("reason") or "", RefundReason.OTHER),
         failure_reason=body.get("failure_reason"),
         created_at=_instant(body["created"]),

@@ -286,6 +286,9 @@ UNKNOWN_OBJECTS = [
     ("setup_intent", "seti_unknown", "setup_intent.succeeded"),
     ("payment_method", "pm_unknown", "payment_method.attached"),
     ("payment_method", "pm_unknown", "payment_method.detached"),
+    ("refund", "re_unknown", "refund.updated"),
+    ("dispute", "dp_unknown", "charge.dispute.created"),
+    ("charge", "ch_unknown", "charge.refunded"),
     ("customer", "cus_unknown", "customer.updated"),
     ("customer", "cus_unknown", "customer.deleted"),
 ]
