@@ -18,6 +18,7 @@ from gateways.port import PaymentGateway
 from models.customers import Customer as CustomerRow
 from models.customers import gateway_account
 from services.app import Actor, ActorKind, App
+from services.audit import audit_own_books
 from services.cards import attach_payment_method
 from tests.support.house import House, open_house
 
@@ -223,5 +224,6 @@ async def measure(database_url: str, sandbox_url: str, *, rounds: int, seed: int
                 if number >= _WARM_UP:
                     timings[pair.operation.name].product.append(taken[False])
                     timings[pair.operation.name].bare.append(taken[True])
-        assert await house.audit() == []
+        # The bare routes write rows that no gateway knows of: only our own books can be held.
+        assert await audit_own_books(house.app) == []
         return timings

@@ -3,11 +3,11 @@
 Which card is decided at the moment of the try: the subscription's pinned one, else the customer's default.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.errors import UserProblem
+from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import PAYMENT
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.customers import Customer, locked_customer
@@ -15,7 +15,7 @@ from models.leases import LeaseLost, check_fence, claim, release
 from models.payments import Payment, attempts_of, payment_by_id, payments_to_collect
 from models.subscriptions import Subscription
 from services.app import WORKER, App
-from services.arrears import effective_method
+from services.arrears import effective_method, fall_behind
 from services.asking import next_question
 from services.changes import Why
 from services.collecting import Try, open_intent
@@ -42,7 +42,7 @@ async def collect_due_payments(app: App) -> int:
 async def collect(app: App, payment_id: str, fence: int) -> bool:
     """Try the effective card once, off session, under the held lease; whether it was tried.
 
-    A gateway that is away leaves the payment due in a minute.
+    A gateway that is away leaves the payment due in a minute; one that refuses, until another card is there.
     """
     try:
         ready = await _prepare(app, payment_id, fence)
@@ -53,8 +53,8 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
         await ensure_gateway_account(app, customer)
         snapshot = await open_intent(app, payment_id, fence, why)
         await pay(app, payment_id, fence, snapshot, wish, why)
-    except (GatewayUnavailable, GatewayRefused, UserProblem):
-        await _postpone(app, payment_id, fence)
+    except (GatewayUnavailable, GatewayRefused, UserProblem) as problem:
+        await _put_aside(app, payment_id, fence, app.now() + _GATEWAY_AWAY if _is_away(problem) else None)
         return False
     except LeaseLost:
         return False  # Whoever took over goes on.
@@ -80,7 +80,13 @@ async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try
         return None
 
 
-async def _postpone(app: App, payment_id: str, fence: int) -> None:
+def _is_away(problem: Exception) -> bool:
+    told_away = isinstance(problem, UserProblem) and problem.code is ErrorCode.GATEWAY_UNAVAILABLE
+    return told_away or isinstance(problem, GatewayUnavailable)
+
+
+async def _put_aside(app: App, payment_id: str, fence: int, again_at: datetime | None) -> None:
+    """Try again then; None: only with another card, and the subscription has fallen behind."""
     async with app.database.write() as session:
         try:
             payment = await _held(session, payment_id, fence)
@@ -88,7 +94,10 @@ async def _postpone(app: App, payment_id: str, fence: int) -> None:
             return
         if payment.status in PAYMENT.final:
             return
-        payment.collect_at = app.now() + _GATEWAY_AWAY
+        payment.collect_at = again_at
+        if again_at is None:
+            subscription = await session.get_one(Subscription, payment.subscription_id)
+            fall_behind(session, subscription, Why("renewal", WORKER, app.now()))
         release(payment, due_at=next_question(app, payment))
 
 

@@ -183,3 +183,25 @@ async def test_a_canceled_subscription_ends_at_its_period_instead(house: House) 
     await _pass_to(house, 28)
     assert (await house.ask("{ mySubscription { id } }", user=USER))["mySubscription"] is None
     assert await _charges(house) == [(700, "succeeded")]
+
+
+async def test_a_card_gone_at_the_gateway_is_tried_once_and_not_every_minute(house: House) -> None:
+    """Detached on the dashboard, and the news of it lost."""
+    await _subscribe(house)
+    card = await house.ask("{ me { defaultPaymentMethod { gatewayId } } }", user=USER)
+    await house.http.post(
+        f"/sandbox/stripe/v1/payment_methods/{card['me']['defaultPaymentMethod']['gatewayId']}/detach",
+        headers={"Authorization": "Bearer sk_test_sandbox"},
+    )
+    house.pass_time(timedelta(days=28))
+    for _ in range(10):
+        await house.work()
+        house.pass_time(timedelta(minutes=2))
+    life = await _life(house)
+    assert life["status"] == "PAST_DUE"
+    assert life["invoices"]["nodes"][0]["payments"][0]["attempts"] == [{"trigger": "RENEWAL", "outcome": "ABANDONED"}]
+
+    await house.ask(ATTACH, {"card": "pm_card_visa", "default": True}, user=USER)
+    await house.work()
+    assert (await _life(house))["status"] == "ACTIVE"
+    assert await _charges(house) == [(700, "succeeded")] * 2
