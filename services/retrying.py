@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
-from billing.lifecycle import PAYMENT
+from billing.lifecycle import PAYMENT, PaymentStatus, SubscriptionStatus
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.customers import Customer, locked_customer
 from models.leases import LeaseLost, check_fence, claim, release
@@ -53,6 +53,7 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
         await ensure_gateway_account(app, customer)
         snapshot = await open_intent(app, payment_id, fence, why)
         await pay(app, payment_id, fence, snapshot, wish, why)
+        await _leave_waiting(app, payment_id, why)
     except (GatewayUnavailable, GatewayRefused, UserProblem) as problem:
         await _put_aside(app, payment_id, fence, app.now() + _GATEWAY_AWAY if _is_away(problem) else None)
         return False
@@ -72,7 +73,8 @@ async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try
         # Between the list of what is due and the lease another worker may have made this very try.
         if is_due and method is not None and payment.status not in PAYMENT.final:
             tried = await attempts_of(session, [payment_id])
-            trigger = "payment_method_updated" if tried else "renewal"
+            is_first = subscription.status is SubscriptionStatus.INCOMPLETE
+            trigger = "payment_method_updated" if tried or is_first else "renewal"
             return customer, Try(method, trigger, off_session=True, return_url=None)
         if is_due:
             payment.collect_at = None
@@ -83,6 +85,23 @@ async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try
 def _is_away(problem: Exception) -> bool:
     told_away = isinstance(problem, UserProblem) and problem.code is ErrorCode.GATEWAY_UNAVAILABLE
     return told_away or isinstance(problem, GatewayUnavailable)
+
+
+async def _leave_waiting(app: App, payment_id: str, why: Why) -> None:
+    """What took no try, a challenge that waits for the customer, is not looked at again until somebody acts.
+
+    Where an answer is still missing the card waits for it a little longer.
+    """
+    async with app.database.write() as session:
+        payment = await payment_by_id(session, payment_id)
+        if payment is None:
+            return
+        await locked_customer(session, payment.customer_id)
+        await session.refresh(payment, with_for_update=True)
+        if payment.collect_at is None or payment.collect_at > why.now:
+            return
+        waits = payment.status is PaymentStatus.UNKNOWN
+        payment.collect_at = app.now() + _GATEWAY_AWAY if waits else None
 
 
 async def _put_aside(app: App, payment_id: str, fence: int, again_at: datetime | None) -> None:
