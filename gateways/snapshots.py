@@ -174,10 +174,9 @@ def customer(body: Json) -> CustomerSnapshot:
 
 
 def card_news(event: Json) -> CardNews:
-    """Whose news it is stands in the object; of a card just detached, in what the object was before."""
-    data = event["data"]
-    body, before = data["object"], data.get("previous_attributes") or {}
-    owner = body["id"] if body["object"] == "customer" else body.get("customer") or before.get("customer")
+    """Whose news it is stands in the object; a card that was detached is nobody's."""
+    body = event["data"]["object"]
+    owner = body["id"] if body["object"] == "customer" else body.get("customer")
     return CardNews(object_kind=body["object"], object_ref=body["id"], customer_ref=_ref(owner))
 
 

@@ -1,20 +1,27 @@
 """The proof of the books finds whatever is wrong with them: each finding is made true by breaking the books."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from billing.lifecycle import PaymentStatus
+from cli import cli
 from gateways.port import GatewayUnavailable
 from gateways.sandbox import Fault
 from models.base import new_id
 from services.audit import DOUBLE_CHARGES, audit, prove_no_double_charge
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import add, alter, only
+from tests.support.databases import copy_of_file
 from tests.support.deliveries import dump
-from tests.support.house import House
+from tests.support.house import House, open_house
 from tests.support.outside import VISA, dashboard, sandbox_of
 
+Act = Callable[[House], Awaitable[Any]]
 LOST = Channel("webhooks off", (Fault.WEBHOOKS_OFF,))
 PAYS_AT_ONCE = {"confirm": True, "payment_method": "pm_card_visa", "return_url": "https://shop.example/return"}
 
@@ -188,3 +195,51 @@ def test_what_counts_as_charged_twice_is_named() -> None:
         "invoice_paid_twice",
         "period_paid_twice",
     ]
+
+
+# ── python cli.py check ──
+
+
+@pytest.fixture
+def checked(
+    sqlite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Act], tuple[int, str, str]]:
+    """Does something to an installation, then checks its books: exit code, output and errors."""
+    url = copy_of_file(sqlite_file, tmp_path / "perennial.db")
+    monkeypatch.setenv("PERENNIAL_DATABASE_URL", url)
+
+    def check(act: Act) -> tuple[int, str, str]:
+        async def prepare() -> None:
+            async with open_house(url) as house:
+                await act(house)
+
+        asyncio.run(prepare())
+        result = CliRunner().invoke(cli, ["check"])
+        return result.exit_code, result.stdout, result.stderr
+
+    return check
+
+
+def test_sound_books_end_the_command_well(checked: Callable[[Act], tuple[int, str, str]]) -> None:
+    assert checked(paid) == (0, "The ledger balances and agrees with every payment, here and at the gateway.\n", "")
+
+
+def test_each_finding_is_a_line_and_the_command_fails(checked: Callable[[Act], tuple[int, str, str]]) -> None:
+    async def break_the_ledger(house: House) -> None:
+        await paid(house)
+        await alter(house, "ledger_entries", {"kind": "payment_captured", "account": "receivable"}, amount_minor=-699)
+
+    assert checked(break_the_ledger) == (1, "", "the ledger is off by 1 minor units of USD\n")
+
+
+def test_what_is_not_known_yet_is_told_and_is_no_failure(checked: Callable[[Act], tuple[int, str, str]]) -> None:
+    async def lose_the_answer(house: House) -> None:
+        sandbox_of(house).faults.arm(Fault.TIMEOUT_AFTER, count=2, path_contains="/confirm")
+        await paid(house)
+
+    code, said, wrong = checked(lose_the_answer)
+    assert (code, wrong) == (0, "")
+    told, sound = said.splitlines()
+    assert told.startswith("not yet known: intent pi_")
+    assert told.endswith(" is unknown and will be asked about")
+    assert sound == "The ledger balances and agrees with every payment, here and at the gateway."
