@@ -176,10 +176,9 @@ class LivePaymentMethods:
             if wanted is not None:
                 found.append(column == wanted)
         if self.expiring_before is not None:
-            # A card is good to the end of its month, so it expires on the first day of the next one.
+            # A card is good to the end of its month: any day of a later one is past it.
             months = card["exp_year"].as_integer() * 12 + card["exp_month"].as_integer()
-            day = self.expiring_before
-            found.append(months < day.year * 12 + day.month - (day.day == 1))
+            found.append(months < self.expiring_before.year * 12 + self.expiring_before.month)
         return found
 
 
