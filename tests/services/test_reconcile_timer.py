@@ -7,9 +7,11 @@ import pytest
 
 from gateways.sandbox import Fault
 from models.base import metadata
+from services.reconciling import reconcile_when_due
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import only
 from tests.support.house import House, open_house
+from tests.support.meanwhile import just_after
 from tests.support.outside import VISA, faults_always, sandbox_of
 from worker import Worker
 
@@ -104,3 +106,18 @@ async def test_without_minutes_it_never_comes(small_house: House) -> None:
     small_house.pass_time(timedelta(days=30))
     assert (await small_house.work())["reconciled"] == 0
     assert await passes(small_house) == []
+
+
+async def test_a_slow_worker_that_was_replaced_stops_and_leaves_the_timer_to_its_successor(timed_house: House) -> None:
+    house = timed_house
+    timers = metadata().tables["timers"]
+
+    async def replaced() -> None:
+        async with house.app.database.write() as session:
+            await (await session.connection()).execute(timers.update().values(fence=timers.c.fence + 1))
+
+    slow = just_after(house.app, "list_payment_intents", replaced)
+    assert await reconcile_when_due(slow) == 1
+    assert await passes(house) == [("2026-01-01T09:30:00+00:00", None, False)]
+    timer = await only(house, "timers")
+    assert (timer["fence"], timer["leased_until"] is None) == (2, False)

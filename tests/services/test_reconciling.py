@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,8 @@ from billing.lifecycle import PaymentStatus
 from gateways.sandbox import Fault
 from models.base import new_id
 from services.app import Actor, ActorKind
-from services.reconciling import ReportView, reconcile_payments
+from services.reconciling import ReportView, reconcile_payments, report_view
+from services.shielding import drain
 from tests.scenarios.shopping import Channel, Shopper
 from tests.scenarios.standing import standing
 from tests.scenarios.test_subscribe_flows import STATES, STORIES
@@ -402,3 +404,30 @@ async def test_a_gateway_that_is_away_leaves_an_unfinished_report(house: House) 
     report, drift = await only(house, "reconciliation_reports"), await only(house, "drifts")
     assert (report["finished_at"], drift["kind"], drift["repaired"]) == (None, "state_differs", True)
     assert new_id("reconciliation_report")[:4] == report["id"][:4] == "rec_"
+
+
+async def test_a_pass_longer_than_a_request_goes_on_and_ends(house: House) -> None:
+    shopper, secret = await waiting(house)
+    await shopper.browser.confirm(secret, VISA)
+    hurried = replace(house.app, gateway_budget=timedelta(0))
+    begun = await reconcile_payments(hurried, ADMIN, since=house.clock.now() - DAY, repair=True)
+    assert (begun.report.finished_at, begun.drift) == (None, ())
+    await drain(10)
+    ended = await report_view(house.app, begun.report.id)
+    assert ended is not None
+    assert (ended.report.finished_at, told(ended)) == (house.clock.now(), [("state_differs", True)])
+
+
+async def test_too_much_to_compare_is_refused_with_what_was_seen_so_far(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.drift.MAX_PAGES", 1)
+    for n in range(101):
+        await dashboard(house).payment_intents.create_async(
+            {"amount": 100 + n, "currency": "usd", "metadata": {"perennial_invoice": f"inv_{n}"}}
+        )
+    with pytest.raises(UserProblem, match="name a later instant"):
+        await reconcile_payments(house.app, ADMIN, since=house.clock.now() - DAY, repair=True)
+    view = await report_view(house.app, None)
+    assert view is not None
+    assert (view.report.finished_at, view.report.checked, len(view.drift)) == (None, 100, 100)
