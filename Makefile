@@ -15,7 +15,7 @@ reset:
 	@rm -rf var && echo "The local data is gone; 'make run' starts over."
 
 test: dev
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 check: dev
 	@$(BIN)/ruff format --check .

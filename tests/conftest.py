@@ -1,19 +1,33 @@
 """Fixtures for every room: a database of its own on either engine, and the whole product on it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.databases import (
+    STOCKED,
     TEMPLATE,
+    apart,
     copy_of_file,
     copy_of_template,
     migrate_template,
     postgres_server,
     sqlite_template,
+    stock_template,
 )
 from tests.support.house import House, open_house
+
+
+def load_demo_into(url: str) -> None:
+    """The demo data, loaded by the product itself; once per session, copied from then on."""
+
+    async def load() -> None:
+        async with open_house(url):
+            pass
+
+    asyncio.run(load())
 
 
 @pytest.fixture(scope="session")
@@ -30,25 +44,44 @@ def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sqlite_template(tmp_path_factory.mktemp("sqlite"))
 
 
+@pytest.fixture(scope="session")
+def stocked_file(sqlite_file: Path) -> Path:
+    """The same with the demo data."""
+    stocked = sqlite_file.with_name("stocked.db")
+    url = copy_of_file(sqlite_file, stocked)
+    apart(lambda: load_demo_into(url))
+    return stocked
+
+
+@pytest.fixture(scope="session")
+def stocked_postgres(postgres: str) -> str:
+    """The name of a template with the demo data."""
+    stock_template(postgres, STOCKED, load_demo_into)
+    return STOCKED
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """A migrated, empty database on either engine."""
+    """A migrated database on either engine: empty, or with the demo data for tests that live in a house."""
+    stocked = "house" in request.fixturenames
     if request.param == "sqlite":
-        yield copy_of_file(request.getfixturevalue("sqlite_file"), tmp_path / "perennial.db")
+        source = request.getfixturevalue("stocked_file" if stocked else "sqlite_file")
+        yield copy_of_file(source, tmp_path / "perennial.db")
         return
-    async with copy_of_template(request.getfixturevalue("postgres"), TEMPLATE) as url:
+    template = request.getfixturevalue("stocked_postgres") if stocked else TEMPLATE
+    async with copy_of_template(request.getfixturevalue("postgres"), template) as url:
         yield url
 
 
 @pytest.fixture
 async def house(database_url: str) -> AsyncIterator[House]:
     """The product with its demo data on either engine."""
-    async with open_house(database_url) as opened:
+    async with open_house(database_url, demo=False) as opened:
         yield opened
 
 
 @pytest.fixture
-async def small_house(sqlite_file: Path, tmp_path: Path) -> AsyncIterator[House]:
+async def small_house(stocked_file: Path, tmp_path: Path) -> AsyncIterator[House]:
     """The product with its demo data on SQLite, for what does not depend on the engine."""
-    async with open_house(copy_of_file(sqlite_file, tmp_path / "perennial.db")) as opened:
+    async with open_house(copy_of_file(stocked_file, tmp_path / "perennial.db"), demo=False) as opened:
         yield opened

@@ -22,6 +22,8 @@ from settings import ROOT
 # Each process of a parallel run has its own, also on a server that they share.
 TEMPLATE = f"perennial_template_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 
+STOCKED = f"{TEMPLATE}_stocked"
+
 
 def apart(work: Callable[[], None]) -> None:
     """Run what starts an event loop of its own, also when one is running already."""
@@ -62,6 +64,17 @@ def migrate_template(server: str) -> None:
         asyncio.run(run(server, f'DROP DATABASE IF EXISTS "{TEMPLATE}"'))
         asyncio.run(run(server, f'CREATE DATABASE "{TEMPLATE}"'))
         migrate(on_server(server, TEMPLATE))
+
+    apart(work)
+
+
+def stock_template(server: str, template: str, load: Callable[[str], None]) -> None:
+    """Make another template from the migrated one and fill it; nobody may stay connected to it."""
+
+    def work() -> None:
+        asyncio.run(run(server, f'DROP DATABASE IF EXISTS "{template}"'))
+        asyncio.run(run(server, f'CREATE DATABASE "{template}" TEMPLATE "{TEMPLATE}"'))
+        load(on_server(server, template))
 
     apart(work)
 
