@@ -1,11 +1,8 @@
 """A process killed at every commit and gateway call leaves one subscription, one invoice and one charge."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from sqlmodel import select
@@ -16,43 +13,11 @@ from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.ending import cancel_subscription
 from services.subscribing import SubscribeWish, subscribe
-from tests.support.databases import TEMPLATE, copy_of_file, on_server, run
+from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
 from tests.support.kills import EVER, Points, in_child, mortal
 
 USER = "demo-card"
-Fresh = Callable[[], str]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
-    """Makes addresses of new databases with the demo data."""
-    with ExitStack() as stack:
-        if request.param == "sqlite":
-            source = tmp_path / "demo.db"
-            _load_demo(copy_of_file(request.getfixturevalue("sqlite_file"), source))
-            yield lambda: copy_of_file(source, tmp_path / f"{uuid4().hex}.db")
-            return
-        server = request.getfixturevalue("postgres")
-        source_name = stack.enter_context(_database(server, TEMPLATE))
-        _load_demo(on_server(server, source_name))
-        yield lambda: on_server(server, stack.enter_context(_database(server, source_name)))
-
-
-@contextmanager
-def _database(server: str, template: str) -> Iterator[str]:
-    name = f"perennial_{uuid4().hex[:12]}"
-    asyncio.run(run(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    yield name
-    asyncio.run(run(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
-
-
-def _load_demo(url: str) -> None:
-    async def load() -> None:
-        async with open_house(url):
-            pass
-
-    asyncio.run(load())
 
 
 async def _wish(house: House) -> SubscribeWish:
