@@ -1,5 +1,7 @@
 """What a gateway's answer means, for each state an intent can be in and each reason a card is refused for."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from billing.charging import (
@@ -10,6 +12,7 @@ from billing.charging import (
     classify,
     is_retryable,
     message_for_customer,
+    next_try_on_session,
     read_intent,
 )
 from billing.lifecycle import ATTEMPT, PAYMENT, AttemptEvent, AttemptOutcome, PaymentEvent, PaymentStatus
@@ -131,3 +134,25 @@ UNCONFIRMED = "The bank has not confirmed this card."
 )
 def test_a_customer_is_told_what_to_do_next(code: str, said: str, decline_code: str | None, message: str):
     assert message_for_customer(CardProblem(code, said, decline_code)) == message
+
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "free_in"),
+    [
+        ([], None),
+        ([1, 2, 3, 4], None),
+        ([59, 4, 3, 2, 1], 1),
+        ([1, 2, 3, 4, 59], 1),
+        ([60, 4, 3, 2, 1], None),
+        ([50, 40, 30, 20, 10, 5], 20),
+        ([0, 0, 0, 0, 0], 60),
+        ([600, 500, 400, 300, 200, 100], None),
+    ],
+)
+def test_an_invoice_is_tried_five_times_an_hour_on_session(minutes_ago: list[int], free_in: int | None) -> None:
+    tried_at = [NOON - timedelta(minutes=minutes) for minutes in minutes_ago]
+    expected = None if free_in is None else NOON + timedelta(minutes=free_in)
+    assert next_try_on_session(tried_at, NOON) == expected
