@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import lru_cache
 
 import orjson
 import structlog
@@ -47,6 +48,9 @@ _DEMO_IDENTITIES = (
     ("demo-admin", "Administrator", Role.ADMIN),
 )
 _NOT_BUILT = (EXPLORER.parent / "not-built.html").read_text()
+
+
+_schema_once = lru_cache(build_schema)
 
 
 def create_app(installation: Installation) -> ASGIApp:
@@ -90,7 +94,7 @@ class _Front:
         self._installation, self._settings, self._app = installation, settings, app
         self._worker = Worker(app)
         self.graphql = GraphQLApp(
-            build_schema(
+            _schema_once(
                 sandbox=installation.sandbox is not None,
                 introspection=settings.allows_introspection,
                 require_user_errors=settings.require_user_errors,

@@ -1,7 +1,6 @@
 """The schema put together: roots, names, and access enforced on every field of the table."""
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
 from graphql import GraphQLField, GraphQLSchema, Undefined, is_input_object_type, is_object_type
@@ -27,9 +26,8 @@ class Names(NameConverter):
         return super().from_generic(generic_type, types).replace("PlanSubscription", "Subscription")
 
 
-@lru_cache
 def build_schema(*, sandbox: bool, introspection: bool = True, require_user_errors: bool = True) -> GuardedSchema:
-    """The GraphQL schema; `sandbox` adds the mutations that play the browser. Built once per process."""
+    """The GraphQL schema; `sandbox` adds the mutations that play the browser. Build it once per process."""
     schema = GuardedSchema(
         query=Query,
         mutation=SandboxMutation if sandbox else Mutation,
