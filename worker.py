@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from services.app import App
-from services.ending import end_due_subscriptions
+from services.happening import work_on_due_subscriptions
 from services.reconciling import reconcile_when_due
-from services.renewing import renew_due_subscriptions
 from services.resolving import resolve_due_payments
 from services.retrying import collect_due_payments
 from services.webhooks import drain_inbox
@@ -23,8 +22,7 @@ PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "resolved": resolve_due_payments,
     "inbox": drain_inbox,
     "reconciled": reconcile_when_due,
-    "ended": end_due_subscriptions,
-    "renewed": renew_due_subscriptions,
+    "happened": work_on_due_subscriptions,
     "collected": collect_due_payments,
 }
 _IDLE_SECONDS = 1.0

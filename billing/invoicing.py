@@ -1,6 +1,6 @@
 """Invoices as decisions: which lines, what total, and why, in words and in numbers.
 
-Order of computing: each line is rounded; discount and tax follow per line (none yet); total = subtotal − discount +
+Order of computing: each line is rounded; then coupons, then tax on each discounted line; total = subtotal − discount +
 tax; then the customer's balance; what remains is due.
 """
 
@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import NAMESPACE_URL, UUID, uuid5
-from zoneinfo import ZoneInfo
 
-from billing.calendar import Interval, Period
-from billing.money import Money, total
+from billing.calendar import Period
+from billing.discounting import Discount, apply_discounts
+from billing.lines import Line
+from billing.money import Money, minimum_charge, total
+from billing.taxing import apply_tax
 
-_UTC = ZoneInfo("UTC")
 _INVOICES = uuid5(NAMESPACE_URL, "perennial:invoice")
 
 
@@ -22,6 +23,9 @@ class InvoiceReason(StrEnum):
 
     SUBSCRIPTION_CREATE = "subscription_create"
     SUBSCRIPTION_CYCLE = "subscription_cycle"
+    SUBSCRIPTION_UPDATE = "subscription_update"
+    SUBSCRIPTION_CANCEL = "subscription_cancel"
+    MANUAL = "manual"
 
 
 def invoice_uuid(subscription_id: str, reason: InvoiceReason, occasion: str) -> UUID:
@@ -30,38 +34,12 @@ def invoice_uuid(subscription_id: str, reason: InvoiceReason, occasion: str) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class ExplanationInput:
-    """A number that an amount was made of; `source` is the id of the row that it came from."""
-
-    name: str
-    value: str
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a line has its amount: a sentence, the formula, and the formula's named inputs."""
-
-    text: str
-    formula: str
-    inputs: Sequence[ExplanationInput]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    description: str
-    plan_id: str
-    quantity: int
-    unit_amount: Money
-    amount: Money
-    period: Period
-    is_proration: bool
-    explanation: Explanation
-
-
-@dataclass(frozen=True, slots=True)
 class InvoiceDraft:
-    """What to bill. `lines` is never empty; all amounts share one currency."""
+    """What to bill; all amounts share one currency.
+
+    `subtotal` sums the lines before discount and tax, credits included. `credit_applied` is what the customer's balance
+    takes over: it may be negative, when an old debt is asked for with this invoice or a credit goes to the balance.
+    """
 
     reason: InvoiceReason
     occasion: str
@@ -75,69 +53,50 @@ class InvoiceDraft:
     amount_due: Money
 
 
-@dataclass(frozen=True, slots=True)
-class RecurringItem:
-    """One thing subscribed to: a plan at a price, some number of times."""
-
-    plan_id: str
-    plan_name: str
-    price_id: str
-    unit_amount: Money
-    quantity: int
-    interval: Interval
-    interval_count: int
-
-
-def bill_period(
-    items: Sequence[RecurringItem], period: Period, *, reason: InvoiceReason, occasion: str, zone: ZoneInfo = _UTC
+def compose(
+    lines: Sequence[Line],
+    *,
+    reason: InvoiceReason,
+    occasion: str,
+    period: Period,
+    discounts: Sequence[Discount] = (),
+    balance: Money | None = None,
+    currency: str | None = None,
+    carries_small: bool = True,
 ) -> InvoiceDraft:
-    """A full period of every item, in advance. Texts name the days as they are in `zone`."""
-    currency = items[0].unit_amount.currency
-    lines = [_period_line(item, period, zone) for item in items]
-    subtotal = total([line.amount for line in lines], currency)
-    nothing = Money.zero(currency)
+    """An invoice of these lines.
+
+    `balance` is what the customer has left (negative: owes). Without lines `currency` must be given.
+    `carries_small`: a due below what the gateway charges goes to the balance instead.
+    """
+    money = currency or lines[0].amount.currency
+    discounted, coupons = apply_discounts(lines, discounts, period)
+    taxed, taxes = apply_tax(discounted, period)
+    subtotal = total([line.amount for line in taxed], money)
+    discount = -total([line.amount for line in coupons], money)
+    tax = total([line.amount for line in taxes], money)
+    whole = subtotal - discount + tax
+    applied = credit_applied(whole, balance or Money.zero(money), carries_small=carries_small)
     return InvoiceDraft(
         reason=reason,
         occasion=occasion,
         period=period,
-        lines=lines,
+        lines=(*taxed, *coupons, *taxes),
         subtotal=subtotal,
-        discount_total=nothing,
-        tax_total=nothing,
-        total=subtotal,
-        credit_applied=nothing,
-        amount_due=subtotal,
+        discount_total=discount,
+        tax_total=tax,
+        total=whole,
+        credit_applied=applied,
+        amount_due=whole - applied,
     )
 
 
-def _period_line(item: RecurringItem, period: Period, zone: ZoneInfo) -> Line:
-    days = _days(period, zone)
-    amount = item.unit_amount.times(item.quantity)
-    span = _span(item.interval, item.interval_count)
-    return Line(
-        description=f"{item.plan_name} ({days})",
-        plan_id=item.plan_id,
-        quantity=item.quantity,
-        unit_amount=item.unit_amount,
-        amount=amount,
-        period=period,
-        is_proration=False,
-        explanation=Explanation(
-            text=f"{item.quantity} × {item.plan_name} at {item.unit_amount} for {span}, {days}.",
-            formula="quantity × unitAmount",
-            inputs=(
-                ExplanationInput("quantity", str(item.quantity)),
-                ExplanationInput("unitAmount", str(item.unit_amount), item.price_id),
-                ExplanationInput("periodStart", period.start.isoformat()),
-                ExplanationInput("periodEnd", period.end.isoformat()),
-            ),
-        ),
-    )
+def credit_applied(whole: Money, balance: Money, *, carries_small: bool = True) -> Money:
+    """What of an invoice over `whole` the balance takes over; the balance afterwards is `balance` less this.
 
-
-def _span(interval: Interval, count: int) -> str:
-    return f"1 {interval}" if count == 1 else f"{count} {interval}s"
-
-
-def _days(period: Period, zone: ZoneInfo) -> str:
-    return f"{period.start.astimezone(zone):%Y-%m-%d} to {period.end.astimezone(zone):%Y-%m-%d}"
+    A credit note's whole is negative and raises the balance. What is due but below the gateway's minimum is carried.
+    """
+    applied = min(whole, balance)
+    due = whole - applied
+    is_too_small = carries_small and 0 < due.minor < minimum_charge(due.currency)
+    return whole if is_too_small else applied

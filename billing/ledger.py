@@ -10,7 +10,9 @@ from billing.money import Money, MoneyError
 class Account(StrEnum):
     """Where value stands. Positive entries are debits.
 
-    What of a payment stands in GATEWAY is what it is worth: captured − refunded − disputed.
+    What of a payment stands in GATEWAY is what it is worth: captured − refunded − disputed. RECEIVABLE is what open
+    invoices still ask for, CUSTOMER_BALANCE what customers have left with us (negative entries: we owe it to them),
+    OFFLINE what came in by other ways than the gateway's.
     """
 
     RECEIVABLE = "receivable"
@@ -18,11 +20,22 @@ class Account(StrEnum):
     GATEWAY = "gateway"
     REFUNDS = "refunds"
     DISPUTES = "disputes"
+    CUSTOMER_BALANCE = "customer_balance"
+    OFFLINE = "offline"
+    WRITTEN_OFF = "written_off"
 
 
 class PostingKind(StrEnum):
     INVOICE_ISSUED = "invoice_issued"
+    CREDIT_ISSUED = "credit_issued"
     INVOICE_VOIDED = "invoice_voided"
+    INVOICE_WRITTEN_OFF = "invoice_written_off"
+    BALANCE_APPLIED = "balance_applied"
+    BALANCE_GRANTED = "balance_granted"
+    BALANCE_RETURNED = "balance_returned"
+    BALANCE_WITHDRAWN = "balance_withdrawn"
+    BALANCE_WRITTEN_OFF = "balance_written_off"
+    PAYMENT_RECORDED = "payment_recorded"
     PAYMENT_CAPTURED = "payment_captured"
     REFUND_SUCCEEDED = "refund_succeeded"
     REFUND_FAILED = "refund_failed"
@@ -33,6 +46,17 @@ class PostingKind(StrEnum):
 _SIDES: dict[PostingKind, tuple[Account, Account]] = {
     PostingKind.INVOICE_ISSUED: (Account.RECEIVABLE, Account.REVENUE),
     PostingKind.INVOICE_VOIDED: (Account.REVENUE, Account.RECEIVABLE),
+    # An invoice below zero: what unused time gives back is more than what is asked for.
+    PostingKind.CREDIT_ISSUED: (Account.REVENUE, Account.RECEIVABLE),
+    PostingKind.INVOICE_WRITTEN_OFF: (Account.WRITTEN_OFF, Account.RECEIVABLE),
+    # The customer's balance takes over what is due, or is given what an invoice below zero owes.
+    PostingKind.BALANCE_APPLIED: (Account.CUSTOMER_BALANCE, Account.RECEIVABLE),
+    PostingKind.BALANCE_GRANTED: (Account.RECEIVABLE, Account.CUSTOMER_BALANCE),
+    # A voided invoice gives back what it took from the balance, and takes back what it gave.
+    PostingKind.BALANCE_RETURNED: (Account.RECEIVABLE, Account.CUSTOMER_BALANCE),
+    PostingKind.BALANCE_WITHDRAWN: (Account.CUSTOMER_BALANCE, Account.RECEIVABLE),
+    PostingKind.BALANCE_WRITTEN_OFF: (Account.WRITTEN_OFF, Account.CUSTOMER_BALANCE),
+    PostingKind.PAYMENT_RECORDED: (Account.OFFLINE, Account.RECEIVABLE),
     PostingKind.PAYMENT_CAPTURED: (Account.GATEWAY, Account.RECEIVABLE),
     PostingKind.REFUND_SUCCEEDED: (Account.REFUNDS, Account.GATEWAY),
     PostingKind.REFUND_FAILED: (Account.GATEWAY, Account.REFUNDS),
@@ -55,3 +79,8 @@ def posting(kind: PostingKind, amount: Money) -> Sequence[Entry]:
         return ()
     debit, credit = _SIDES[kind]
     return (Entry(debit, amount), Entry(credit, -amount))
+
+
+def signed_posting(amount: Money, positive: PostingKind, negative: PostingKind) -> tuple[PostingKind, Money]:
+    """Which of two opposite movements an amount is, and over how much."""
+    return (negative, -amount) if amount.minor < 0 else (positive, amount)

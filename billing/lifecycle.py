@@ -24,10 +24,15 @@ class SubscriptionStatus(StrEnum):
 
 class SubscriptionEvent(StrEnum):
     START = "start"
+    START_TRIAL = "start_trial"
     ACTIVATE = "activate"
     EXPIRE = "expire"
     FALL_BEHIND = "fall_behind"
     RECOVER = "recover"
+    GIVE_UP = "give_up"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RESUME_TRIAL = "resume_trial"
     CANCEL = "cancel"
 
 
@@ -43,6 +48,7 @@ class InvoiceEvent(StrEnum):
     ISSUE = "issue"
     PAY = "pay"
     VOID = "void"
+    WRITE_OFF = "write_off"
 
 
 class PaymentStatus(StrEnum):
@@ -138,20 +144,20 @@ class Machine(Generic[S, E]):
 _S, _SE = SubscriptionStatus, SubscriptionEvent
 SUBSCRIPTION: Machine[SubscriptionStatus, SubscriptionEvent] = Machine(
     "subscription",
-    (_S.INCOMPLETE, _S.ACTIVE),
+    (_S.INCOMPLETE, _S.SCHEDULED, _S.TRIALING, _S.ACTIVE, _S.PAUSED, _S.CANCELED),
     {
-        _S.SCHEDULED: {_SE.START: _S.INCOMPLETE, _SE.CANCEL: _S.CANCELED},
+        _S.SCHEDULED: {_SE.START: _S.INCOMPLETE, _SE.START_TRIAL: _S.TRIALING, _SE.CANCEL: _S.CANCELED},
         _S.INCOMPLETE: {
             _SE.ACTIVATE: _S.ACTIVE,
             _SE.EXPIRE: _S.INCOMPLETE_EXPIRED,
             _SE.CANCEL: _S.INCOMPLETE_EXPIRED,
         },
         _S.INCOMPLETE_EXPIRED: {},
-        _S.TRIALING: {_SE.CANCEL: _S.CANCELED},
-        _S.ACTIVE: {_SE.FALL_BEHIND: _S.PAST_DUE, _SE.CANCEL: _S.CANCELED},
-        _S.PAST_DUE: {_SE.RECOVER: _S.ACTIVE, _SE.CANCEL: _S.CANCELED},
-        _S.PAUSED: {_SE.CANCEL: _S.CANCELED},
-        _S.UNPAID: {_SE.CANCEL: _S.CANCELED},
+        _S.TRIALING: {_SE.ACTIVATE: _S.ACTIVE, _SE.PAUSE: _S.PAUSED, _SE.CANCEL: _S.CANCELED},
+        _S.ACTIVE: {_SE.FALL_BEHIND: _S.PAST_DUE, _SE.PAUSE: _S.PAUSED, _SE.CANCEL: _S.CANCELED},
+        _S.PAST_DUE: {_SE.RECOVER: _S.ACTIVE, _SE.GIVE_UP: _S.UNPAID, _SE.CANCEL: _S.CANCELED},
+        _S.PAUSED: {_SE.RESUME: _S.ACTIVE, _SE.RESUME_TRIAL: _S.TRIALING, _SE.CANCEL: _S.CANCELED},
+        _S.UNPAID: {_SE.RECOVER: _S.ACTIVE, _SE.CANCEL: _S.CANCELED},
         _S.CANCELED: {},
     },
 )
@@ -162,7 +168,7 @@ INVOICE: Machine[InvoiceStatus, InvoiceEvent] = Machine(
     (_I.DRAFT, _I.OPEN),
     {
         _I.DRAFT: {_IE.ISSUE: _I.OPEN, _IE.VOID: _I.VOID},
-        _I.OPEN: {_IE.PAY: _I.PAID, _IE.VOID: _I.VOID},
+        _I.OPEN: {_IE.PAY: _I.PAID, _IE.VOID: _I.VOID, _IE.WRITE_OFF: _I.UNCOLLECTIBLE},
         _I.PAID: {},
         _I.UNCOLLECTIBLE: {_IE.PAY: _I.PAID, _IE.VOID: _I.VOID},
         _I.VOID: {},

@@ -10,17 +10,24 @@ from sqlmodel.sql.sqltypes import AutoString
 
 import models.api_keys
 import models.catalog
+import models.clocks
+import models.coupons
+import models.credits
 import models.customers
+import models.events
 import models.idempotency
 import models.inbox
 import models.invoices
 import models.ledger
+import models.organization
 import models.payments
 import models.reconciliations
 import models.returns
+import models.runs
 import models.subscriptions
-import models.timers  # noqa: F401 (importing them fills the metadata)
-from models.base import EnumText, UTCDateTime, metadata
+import models.timers
+import models.usage  # noqa: F401 (importing them fills the metadata)
+from models.base import DecimalText, EnumText, UTCDateTime, metadata
 from models.database import with_driver
 from settings import load_settings
 
@@ -33,8 +40,8 @@ def _plain(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """Migrations outlive our column types: they are written with SQLAlchemy's own."""
     if kind == "type" and isinstance(item, UTCDateTime):
         return "sa.DateTime(timezone=True)"
-    if kind == "type" and isinstance(item, EnumText | AutoString):
-        length = 40 if isinstance(item, EnumText) else item.length
+    if kind == "type" and isinstance(item, DecimalText | EnumText | AutoString):
+        length = item.length if isinstance(item, AutoString) else 40
         return f"sa.String(length={length})" if length else "sa.String()"
     return False
 

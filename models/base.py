@@ -1,6 +1,7 @@
 """What every row shares: ids, column types, optimistic lock, leases."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -43,6 +44,19 @@ ID_PREFIXES = {
     "idempotency_record": "idm",
     "reconciliation_report": "rec",
     "api_key": "apk",
+    "test_clock": "clk",
+    "coupon": "cpn",
+    "promotion_code": "pcd",
+    "discount": "dsc",
+    "pending_line": "pdl",
+    "credit_note": "cnt",
+    "feature": "ftr",
+    "credit_balance": "cbl",
+    "credit_entry": "cen",
+    "usage_record": "usg",
+    "billing_event": "bev",
+    "billing_run": "run",
+    "billing_run_item": "rni",
 }
 
 
@@ -93,6 +107,19 @@ class EnumText(TypeDecorator[StrEnum]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
         return None if value is None else self.enum(value)
+
+
+class DecimalText(TypeDecorator[Decimal]):
+    """An exact decimal number, kept as its text: SQLite has no other exact kind."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
+        return None if value is None else f"{value:f}"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
 
 
 BIG = BigInteger()

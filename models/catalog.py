@@ -2,14 +2,24 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Interval
+from billing.metering import Aggregation, UsageType
 from billing.money import Money
-from models.base import BIG, DOCUMENT, EnumText, Record, UTCDateTime
+from billing.pricing import BillingScheme, Package, PriceTerms, Rounding, Tier, TiersMode
+from models.base import BIG, DOCUMENT, DecimalText, EnumText, Record, UTCDateTime
+
+
+class ProductType(StrEnum):
+    SERVICE = "service"
+    GOOD = "good"
 
 
 class Product(Record, table=True):
@@ -20,7 +30,13 @@ class Product(Record, table=True):
     code: str = Field(unique=True, max_length=100)
     name: str = Field(max_length=250)
     description: str | None = None
+    type: ProductType = Field(default=ProductType.SERVICE, sa_type=EnumText(ProductType))
     aliases: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
+    images: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
+    attributes: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
+    unit_label: str | None = Field(default=None, max_length=40)
+    statement_descriptor: str | None = Field(default=None, max_length=22)
+    shippable: bool = False
     is_active: bool = True
 
 
@@ -34,6 +50,17 @@ class AppRole(SQLModel, table=True):
     name: str = Field(max_length=250)
 
 
+class Feature(SQLModel, table=True):
+    """Something that plans allow, limit or measure. `unit` names what is counted."""
+
+    __tablename__ = "features"
+
+    id: str = Field(primary_key=True, max_length=40)
+    code: str = Field(unique=True, max_length=100)
+    name: str = Field(max_length=250)
+    unit: str | None = Field(default=None, max_length=40)
+
+
 class Plan(Record, table=True):
     """A way to buy a product: how often, and with which default behaviour."""
 
@@ -45,6 +72,7 @@ class Plan(Record, table=True):
     item: str | None = Field(default=None, max_length=250)
     highlight: str | None = None
     description: str | None = None
+    nickname: str | None = Field(default=None, max_length=250)
     position: int = 0
     interval: Interval = Field(sa_type=EnumText(Interval))
     interval_count: int = 1
@@ -52,8 +80,42 @@ class Plan(Record, table=True):
     trial_period_days: int = 0
     cancel_at_period_end: bool = False
     role_id: int | None = Field(default=None, foreign_key="app_roles.id")
+    usage_type: UsageType = Field(default=UsageType.LICENSED, sa_type=EnumText(UsageType))
+    aggregate_usage: Aggregation | None = Field(default=None, sa_type=EnumText(Aggregation))
+    meter_feature_id: str | None = Field(default=None, foreign_key="features.id")
+    billing_scheme: BillingScheme = Field(default=BillingScheme.PER_UNIT, sa_type=EnumText(BillingScheme))
+    tiers_mode: TiersMode | None = Field(default=None, sa_type=EnumText(TiersMode))
+    divide_by: int | None = None
+    divide_round: Rounding | None = Field(default=None, sa_type=EnumText(Rounding))
+    tax_percent: Decimal | None = Field(default=None, sa_type=DecimalText)
     is_active: bool = True
     is_online_sale: bool = True
+
+
+class PlanEntitlement(SQLModel, table=True):
+    """What a plan allows of a feature. `limit` None with `is_enabled`: without limit."""
+
+    __tablename__ = "plan_entitlements"
+
+    plan_id: str = Field(primary_key=True, foreign_key="plans.id")
+    feature_id: str = Field(primary_key=True, foreign_key="features.id")
+    is_enabled: bool = True
+    limit: int | None = Field(default=None, sa_type=BIG)
+
+
+class PlanCredit(SQLModel, table=True):
+    """Credits that each paid period of a plan grants, per unit and quantity.
+
+    `total` None: daily × days of the period × quantity. Fixed credits are granted once and never again.
+    """
+
+    __tablename__ = "plan_credits"
+
+    plan_id: str = Field(primary_key=True, foreign_key="plans.id")
+    unit: str = Field(primary_key=True, max_length=100)
+    daily: int | None = Field(default=None, sa_type=BIG)
+    total: int | None = Field(default=None, sa_type=BIG)
+    is_fixed: bool = False
 
 
 class Price(SQLModel, table=True):
@@ -66,6 +128,8 @@ class Price(SQLModel, table=True):
     plan_id: str = Field(foreign_key="plans.id", index=True)
     currency: str = Field(max_length=3)
     amount_minor: int = Field(sa_type=BIG)
+    unit_amount_decimal: Decimal | None = Field(default=None, sa_type=DecimalText)
+    tiers: list[dict[str, Any]] = Field(default_factory=list, sa_type=DOCUMENT)
     is_default: bool = False
     is_active: bool = True
     effective_from: datetime = Field(sa_type=UTCDateTime)
@@ -73,6 +137,21 @@ class Price(SQLModel, table=True):
     @property
     def amount(self) -> Money:
         return Money(self.amount_minor, self.currency)
+
+    def terms(self, plan: Plan) -> PriceTerms:
+        """How it counts. `unit_amount_decimal`, in major units, is finer than the amount where it is given."""
+        exact = self.unit_amount_decimal
+        return PriceTerms(
+            price_id=self.id,
+            currency=self.currency,
+            unit_amount=self.amount.major if exact is None else exact,
+            scheme=plan.billing_scheme,
+            tiers_mode=plan.tiers_mode,
+            tiers=[
+                Tier(tier["up_to"], Decimal(tier["unit_amount"]), Decimal(tier["flat_amount"])) for tier in self.tiers
+            ],
+            package=Package(plan.divide_by, plan.divide_round) if plan.divide_by and plan.divide_round else None,
+        )
 
 
 async def plan_by(session: AsyncSession, *, id: str | None = None, code: str | None = None) -> Plan | None:

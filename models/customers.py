@@ -9,7 +9,8 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus, SetupFutureUsage
-from models.base import DOCUMENT, EnumText, Record, UTCDateTime
+from billing.money import Money
+from models.base import BIG, DOCUMENT, EnumText, Record, UTCDateTime
 
 
 class Customer(Record, table=True):
@@ -23,8 +24,35 @@ class Customer(Record, table=True):
     locale: str = Field(default="en", max_length=35)
     timezone: str = Field(max_length=64)
     default_payment_method_id: str | None = Field(default=None, max_length=40)
+    external_id: str | None = Field(default=None, unique=True, max_length=255)
+    test_clock_id: str | None = Field(default=None, foreign_key="test_clocks.id", index=True)
     invoice_prefix: str = Field(max_length=12)
     last_invoice_number: int = 0
+    last_credit_note_number: int = 0
+
+
+class CustomerBalance(SQLModel, table=True):
+    """What a customer has left with us in one currency; negative: what it still owes, too little to be charged."""
+
+    __tablename__ = "customer_balances"
+
+    customer_id: str = Field(primary_key=True, foreign_key="customers.id")
+    currency: str = Field(primary_key=True, max_length=3)
+    amount_minor: int = Field(default=0, sa_type=BIG)
+
+    @property
+    def amount(self) -> Money:
+        return Money(self.amount_minor, self.currency)
+
+
+class UsedTrial(SQLModel, table=True):
+    """A customer's trial of a product, spent when it starts: there is one for each."""
+
+    __tablename__ = "used_trials"
+
+    customer_id: str = Field(primary_key=True, foreign_key="customers.id")
+    product_id: str = Field(primary_key=True, foreign_key="products.id")
+    started_at: datetime = Field(sa_type=UTCDateTime)
 
 
 class GatewayAccount(SQLModel, table=True):
@@ -69,6 +97,22 @@ class SetupIntentRow(SQLModel, table=True):
     payment_method_id: str | None = Field(default=None, foreign_key="payment_methods.id")
     created_at: datetime = Field(sa_type=UTCDateTime)
     updated_at: datetime = Field(sa_type=UTCDateTime)
+
+
+async def balance_of(session: AsyncSession, customer_id: str, currency: str) -> Money:
+    """Zero where there is no row."""
+    row = await session.get(CustomerBalance, (customer_id, currency))
+    return row.amount if row is not None else Money.zero(currency)
+
+
+async def change_balance(session: AsyncSession, customer_id: str, by: Money) -> Money:
+    """Add to it, or with a negative amount take from it, under the customer's lock: what is left then."""
+    row = await session.get(CustomerBalance, (customer_id, by.currency))
+    if row is None:
+        row = CustomerBalance(customer_id=customer_id, currency=by.currency)
+        session.add(row)
+    row.amount_minor += by.minor
+    return row.amount
 
 
 async def customer_of_user(session: AsyncSession, user_id: str) -> Customer | None:

@@ -2,20 +2,29 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.calendar import Period
+from billing.explaining import Explanation, ExplanationInput
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import InvoiceStatus
+from billing.lines import Line, LineKind
 from billing.money import Money
-from models.base import BIG, DOCUMENT, EnumText, Record, UTCDateTime
+from billing.returning import RefundReason
+from models.base import BIG, DOCUMENT, DecimalText, EnumText, Record, UTCDateTime, new_id
 
 
 class Invoice(Record, table=True):
-    """One bill. Its id is derived from (subscription, reason, occasion), so nobody can bill an occasion twice."""
+    """One bill. Its id is derived from (subscription, reason, occasion), so nobody can bill an occasion twice.
+
+    `due_at` is when an invoice that is sent must be paid; `first_failed_at` when its collection first failed, from
+    where dunning counts.
+    """
 
     __tablename__ = "invoices"
     __table_args__ = (UniqueConstraint("subscription_id", "reason", "occasion"), UniqueConstraint("number"))
@@ -36,6 +45,8 @@ class Invoice(Record, table=True):
     credit_applied_minor: int = Field(sa_type=BIG)
     amount_paid_minor: int = Field(default=0, sa_type=BIG)
     issued_at: datetime = Field(sa_type=UTCDateTime)
+    due_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    first_failed_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     paid_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     voided_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
 
@@ -46,7 +57,10 @@ class Invoice(Record, table=True):
 
 
 class InvoiceLine(SQLModel, table=True):
-    """One amount of an invoice, with the sentence, the formula and the inputs that explain it."""
+    """One amount of an invoice, with the sentence, the formula and the inputs that explain it.
+
+    `discount_minor` and `tax_minor` are what of the invoice's discount and tax fall to this line.
+    """
 
     __tablename__ = "invoice_lines"
     __table_args__ = (UniqueConstraint("invoice_id", "position"),)
@@ -54,18 +68,114 @@ class InvoiceLine(SQLModel, table=True):
     id: str = Field(primary_key=True, max_length=40)
     invoice_id: str = Field(foreign_key="invoices.id")
     position: int
+    kind: LineKind = Field(default=LineKind.RECURRING, sa_type=EnumText(LineKind))
     plan_id: str | None = Field(default=None, foreign_key="plans.id")
+    product_id: str | None = Field(default=None, foreign_key="products.id")
+    item_id: str | None = Field(default=None, foreign_key="subscription_items.id", index=True)
     description: str
-    quantity: int
+    quantity: Decimal = Field(sa_type=DecimalText)
     currency: str = Field(max_length=3)
-    unit_amount_minor: int = Field(sa_type=BIG)
+    unit_amount_minor: int | None = Field(default=None, sa_type=BIG)
     amount_minor: int = Field(sa_type=BIG)
+    discount_minor: int = Field(default=0, sa_type=BIG)
+    tax_minor: int = Field(default=0, sa_type=BIG)
+    tax_percent: Decimal | None = Field(default=None, sa_type=DecimalText)
     is_proration: bool = False
     period_start: datetime = Field(sa_type=UTCDateTime)
     period_end: datetime = Field(sa_type=UTCDateTime)
     explanation_text: str
     explanation_formula: str
     explanation_inputs: list[dict[str, Any]] = Field(default_factory=list, sa_type=DOCUMENT)
+
+    @classmethod
+    def of(cls, invoice_id: str, position: int, line: Line) -> "InvoiceLine":
+        """The engine's line as a row."""
+        return cls(
+            id=new_id("invoice_line"),
+            invoice_id=invoice_id,
+            position=position,
+            kind=line.kind,
+            plan_id=line.plan_id,
+            product_id=line.product_id,
+            item_id=line.item_id,
+            description=line.description,
+            quantity=line.quantity,
+            currency=line.amount.currency,
+            unit_amount_minor=line.unit_amount.minor if line.unit_amount is not None else None,
+            amount_minor=line.amount.minor,
+            discount_minor=line.discount.minor,
+            tax_minor=line.tax.minor,
+            tax_percent=line.tax_percent,
+            is_proration=line.is_proration,
+            period_start=line.period.start,
+            period_end=line.period.end,
+            explanation_text=line.explanation.text,
+            explanation_formula=line.explanation.formula,
+            explanation_inputs=[
+                {"name": i.name, "value": i.value, "source": i.source} for i in line.explanation.inputs
+            ],
+        )
+
+    @property
+    def line(self) -> Line:
+        """The row as the engine's line."""
+
+        def money(minor: int) -> Money:
+            return Money(minor, self.currency)
+
+        return Line(
+            kind=self.kind,
+            description=self.description,
+            quantity=self.quantity,
+            amount=money(self.amount_minor),
+            discount=money(self.discount_minor),
+            tax=money(self.tax_minor),
+            period=Period(self.period_start, self.period_end),
+            explanation=Explanation(
+                self.explanation_text,
+                self.explanation_formula,
+                [ExplanationInput(i["name"], i["value"], i["source"]) for i in self.explanation_inputs],
+            ),
+            unit_amount=money(self.unit_amount_minor) if self.unit_amount_minor is not None else None,
+            plan_id=self.plan_id,
+            product_id=self.product_id,
+            item_id=self.item_id,
+            tax_percent=self.tax_percent,
+            is_proration=self.is_proration,
+        )
+
+
+class PendingLine(SQLModel, table=True):
+    """A line that waits for the subscription's next invoice; `invoice_id` once it is on one.
+
+    `line` is an invoice line's columns as JSON; amounts are in minor units, instants and decimals are text.
+    """
+
+    __tablename__ = "pending_lines"
+
+    id: str = Field(primary_key=True, max_length=40)
+    subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
+    invoice_id: str | None = Field(default=None, foreign_key="invoices.id")
+    line: dict[str, Any] = Field(sa_type=DOCUMENT)
+    created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class CreditNote(SQLModel, table=True):
+    """What of a paid invoice was taken back, with its lines; a refund or the customer's balance gave the money."""
+
+    __tablename__ = "credit_notes"
+    __table_args__ = (UniqueConstraint("number"),)
+
+    id: str = Field(primary_key=True, max_length=40)
+    number: str = Field(max_length=40)
+    invoice_id: str = Field(foreign_key="invoices.id", index=True)
+    customer_id: str = Field(foreign_key="customers.id", index=True)
+    refund_id: str | None = Field(default=None, foreign_key="refunds.id", index=True)
+    reason: RefundReason = Field(sa_type=EnumText(RefundReason))
+    currency: str = Field(max_length=3)
+    total_minor: int = Field(sa_type=BIG)
+    lines: list[dict[str, Any]] = Field(default_factory=list, sa_type=DOCUMENT)
+    created_at: datetime = Field(sa_type=UTCDateTime)
 
 
 async def lines_of(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequence[InvoiceLine]:

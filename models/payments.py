@@ -18,15 +18,25 @@ class Payment(Leased, table=True):
     """The collecting of one invoice. `number` counts up over all payments.
 
     `due_at` (machine time) is when the worker asks the gateway how it stands, `collect_at` (billing time) when it tries
-    the card again. `amount_refunded_minor` is the sum of its succeeded refunds, `amount_disputed_minor` what banks hold
-    back: withdrawn − reinstated.
+    the card again, `give_up_at` (billing time) when dunning ends. One of platform MANUAL was recorded by hand:
+    `reference` is the merchant's own, and an invoice may have several. `amount_refunded_minor` is the sum of its
+    succeeded refunds, `amount_disputed_minor` what banks hold back: withdrawn − reinstated.
     """
 
     __tablename__ = "payments"
+    __table_args__ = (
+        Index(
+            "uq_payments_collected_invoice",
+            "invoice_id",
+            unique=True,
+            sqlite_where=text("platform <> 'manual'"),
+            postgresql_where=text("platform <> 'manual'"),
+        ),
+    )
 
     number: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
     id: str = Field(unique=True, max_length=40)
-    invoice_id: str = Field(foreign_key="invoices.id", unique=True)
+    invoice_id: str = Field(foreign_key="invoices.id", index=True)
     customer_id: str = Field(foreign_key="customers.id", index=True)
     subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
     platform: str = Field(max_length=20)
@@ -44,6 +54,10 @@ class Payment(Leased, table=True):
     error_message: str | None = None
     return_url: str | None = None
     collect_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
+    give_up_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
+    test_clock_id: str | None = Field(default=None, foreign_key="test_clocks.id")
+    reference: str | None = Field(default=None, max_length=255)
+    paid_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     version: int = 1
     created_at: datetime = Field(sa_type=UTCDateTime)
     updated_at: datetime = Field(sa_type=UTCDateTime)
@@ -71,6 +85,10 @@ class Payment(Leased, table=True):
     def touch(self, now: datetime) -> None:
         self.version += 1
         self.updated_at = now
+
+
+MANUAL = "manual"
+"""The platform of payments that no gateway knows of."""
 
 
 class CollectionIntent(SQLModel, table=True):
@@ -133,18 +151,22 @@ UNANSWERED = frozenset((AttemptOutcome.PENDING, AttemptOutcome.UNKNOWN))
 
 
 async def payment_of_invoice(session: AsyncSession, invoice_id: str) -> Payment | None:
-    return (await session.exec(select(Payment).where(Payment.invoice_id == invoice_id))).first()
+    """The one that a gateway collects; what was recorded by hand stands beside it."""
+    query = select(Payment).where(Payment.invoice_id == invoice_id, Payment.platform != MANUAL)
+    return (await session.exec(query)).first()
 
 
 async def payment_by_id(session: AsyncSession, payment_id: str) -> Payment | None:
     return (await session.exec(select(Payment).where(Payment.id == payment_id))).first()
 
 
-async def payments_to_collect(session: AsyncSession, now: datetime, *, limit: int) -> Sequence[str]:
-    """Ids of payments whose card is to be tried by `now`, the longest due first."""
+async def payments_to_collect(
+    session: AsyncSession, now: datetime, *, timeline: str | None, limit: int
+) -> Sequence[str]:
+    """Ids of the timeline's payments whose card is to be tried by `now`, the longest due first."""
     query = (
         select(Payment.id)
-        .where(col(Payment.collect_at) <= now)
+        .where(col(Payment.collect_at) <= now, col(Payment.test_clock_id) == timeline)
         .order_by(col(Payment.collect_at), col(Payment.number))
         .limit(limit)
     )

@@ -10,11 +10,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundOrigin, RefundReason
-from models.base import BIG, EnumText, UTCDateTime
+from models.base import BIG, EnumText, Leased, UTCDateTime
 
 
-class Refund(SQLModel, table=True):
-    """Money given back of one payment. `created_at` is when the gateway made it.
+class Refund(Leased, table=True):
+    """Money given back of one payment. `created_at` is when the gateway made it, or when it was asked for here.
+
+    One of ours exists before the gateway is asked, its id in the refund's metadata: `due_at` (machine time) is when the
+    worker looks for the answer that is missing.
 
     `contradiction` says why what the gateway tells of it is not in our books, None when it is.
     """
@@ -33,6 +36,7 @@ class Refund(SQLModel, table=True):
     origin: RefundOrigin = Field(sa_type=EnumText(RefundOrigin))
     failure_reason: str | None = Field(default=None, max_length=100)
     contradiction: str | None = None
+    requested_by: str | None = Field(default=None, max_length=300)
     version: int = 1
     created_at: datetime = Field(sa_type=UTCDateTime)
     updated_at: datetime = Field(sa_type=UTCDateTime)

@@ -2,19 +2,42 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Index, UniqueConstraint, or_
+from sqlalchemy import ColumnElement, Index, text
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.calendar import Interval
+from billing.calendar import Grid, Interval
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
-from models.base import BIG, EnumText, Leased, Record, UTCDateTime
+from billing.schedule import Schedule, next_happening
+from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime
 from models.catalog import Product
 
 
+class CollectionMethod(StrEnum):
+    """Whether invoices are charged to a card, or sent and waited for."""
+
+    CHARGE_AUTOMATICALLY = "charge_automatically"
+    SEND_INVOICE = "send_invoice"
+
+
+class SubscriptionOrigin(StrEnum):
+    CHECKOUT = "checkout"
+    MANUAL = "manual"
+    IMPORTED = "imported"
+    API = "api"
+
+
 class Subscription(Record, Leased, table=True):
-    """A customer's standing order. `due_at` is when the worker must look: expiry, renewal or end."""
+    """A customer's standing order. `due_at` (billing time) is when something happens to it: see `billing.schedule`.
+
+    Periods lie on the grid of `anchor` and `billing_day`. `period_number` counts what was begun and never restarts.
+    `change_at`, `pause_at`, `resume_at`: planned. `given_up_at`: when its dunning ended without money.
+    """
 
     __tablename__ = "subscriptions"
 
@@ -23,7 +46,7 @@ class Subscription(Record, Leased, table=True):
     plan_id: str = Field(foreign_key="plans.id", index=True)
     external_id: str | None = Field(default=None, unique=True, max_length=255)
     name: str | None = Field(default=None, max_length=250)
-    origin: str = Field(default="checkout", max_length=20)
+    origin: SubscriptionOrigin = Field(default=SubscriptionOrigin.CHECKOUT, sa_type=EnumText(SubscriptionOrigin))
     status: SubscriptionStatus = Field(sa_type=EnumText(SubscriptionStatus))
     status_updated_at: datetime = Field(sa_type=UTCDateTime)
     currency: str = Field(max_length=3)
@@ -47,39 +70,116 @@ class Subscription(Record, Leased, table=True):
     cancellation_comment: str | None = None
     cancellation_requested_by: str | None = Field(default=None, max_length=20)
     payment_method_id: str | None = Field(default=None, foreign_key="payment_methods.id")
+    test_clock_id: str | None = Field(default=None, foreign_key="test_clocks.id")
+    collection_method: CollectionMethod = Field(
+        default=CollectionMethod.CHARGE_AUTOMATICALLY, sa_type=EnumText(CollectionMethod)
+    )
+    days_until_due: int | None = None
+    tax_percent: Decimal | None = Field(default=None, sa_type=DecimalText)
+    billing_day: int | None = None
+    trial_start: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    trial_end: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    trial_end_announced_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    ends_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    change_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    pause_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    paused_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    resume_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    given_up_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
 
     @property
     def is_last_period(self) -> bool:
         """Whether it ends with or within the period under way."""
-        return self.cancel_at_period_end or (self.cancel_at is not None and self.cancel_at <= self.period_end)
+        end = self.schedule.end
+        return end is not None and end <= self.period_end
 
-    def next_due(self) -> datetime:
-        """When a paid one is renewed or ended: at its period's end, or at its last instant if that is earlier."""
-        return self.period_end if self.cancel_at is None else min(self.period_end, self.cancel_at)
+    @property
+    def schedule(self) -> Schedule:
+        """The dates it carries, for the engine."""
+        return Schedule(
+            status=self.status,
+            since=self.status_updated_at,
+            period_start=self.period_start,
+            period_end=self.period_end,
+            trial_end=self.trial_end,
+            is_trial_end_announced=self.trial_end_announced_at is not None,
+            cancel_at_period_end=self.cancel_at_period_end,
+            cancel_at=self.cancel_at,
+            ends_at=self.ends_at,
+            change_at=self.change_at,
+            pause_at=self.pause_at,
+            resume_at=self.resume_at,
+            is_given_up=self.given_up_at is not None,
+        )
+
+    @property
+    def grid(self) -> Grid:
+        """Where its periods begin and end."""
+        return Grid(self.anchor, self.interval, self.interval_count, ZoneInfo(self.timezone), self.billing_day)
+
+    def next_due(self) -> datetime | None:
+        """When time does something to it next; None when only somebody's doing can."""
+        upcoming = next_happening(self.schedule)
+        return upcoming[0] if upcoming is not None else None
 
 
 class SubscriptionItem(SQLModel, table=True):
-    """One plan at one price, some number of times."""
+    """One plan at one price, some number of times. Never changed: a change ends it and begins another.
+
+    `unit_amount_minor` is a price that the merchant's own back end gave instead of the plan's.
+    """
 
     __tablename__ = "subscription_items"
-    __table_args__ = (UniqueConstraint("subscription_id", "price_id"),)
+    __table_args__ = (
+        Index(
+            "uq_subscription_items_live_price",
+            "subscription_id",
+            "price_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+    )
 
     id: str = Field(primary_key=True, max_length=40)
     subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
     plan_id: str = Field(foreign_key="plans.id")
     price_id: str = Field(foreign_key="prices.id")
+    product_id: str = Field(foreign_key="products.id")
     quantity: int = 1
+    unit_amount_minor: int | None = Field(default=None, sa_type=BIG)
+    meta: dict[str, Any] = Field(default_factory=dict, sa_type=DOCUMENT, sa_column_kwargs={"name": "metadata"})
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+
+
+class ScheduledChange(SQLModel, table=True):
+    """What a subscription changes to at its `change_at`.
+
+    `items` are objects of price_id, quantity and, where it was given, unit_amount_minor.
+    """
+
+    __tablename__ = "scheduled_changes"
+
+    subscription_id: str = Field(primary_key=True, foreign_key="subscriptions.id")
+    plan_id: str = Field(foreign_key="plans.id")
+    items: list[dict[str, Any]] = Field(sa_type=DOCUMENT)
+    proration: str = Field(max_length=40)
+    requested_by: str = Field(max_length=300)
     created_at: datetime = Field(sa_type=UTCDateTime)
 
 
 class LivePlace(SQLModel, table=True):
-    """The one non-ended subscription per customer and product; the row goes when the subscription ends."""
+    """The one non-ended subscription per customer and product; the rows go when the subscription ends.
+
+    A subscription with items of several products holds a place for each.
+    """
 
     __tablename__ = "live_places"
 
     customer_id: str = Field(primary_key=True, foreign_key="customers.id")
     product_id: str = Field(primary_key=True, foreign_key="products.id")
-    subscription_id: str = Field(foreign_key="subscriptions.id", unique=True)
+    subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
 
 
 class Change(SQLModel, table=True):
@@ -123,16 +223,17 @@ async def newest_live_subscription(
 
 
 async def items_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Sequence[SubscriptionItem]:
+    """What they contain now, in the order in which it was added."""
     query = (
         select(SubscriptionItem)
-        .where(col(SubscriptionItem.subscription_id).in_(subscription_ids))
+        .where(col(SubscriptionItem.subscription_id).in_(subscription_ids), col(SubscriptionItem.ended_at).is_(None))
         .order_by(col(SubscriptionItem.id))
     )
     return (await session.exec(query)).all()
 
 
-async def live_place(session: AsyncSession, subscription_id: str) -> LivePlace | None:
-    return (await session.exec(select(LivePlace).where(LivePlace.subscription_id == subscription_id))).first()
+async def live_places(session: AsyncSession, subscription_id: str) -> Sequence[LivePlace]:
+    return (await session.exec(select(LivePlace).where(LivePlace.subscription_id == subscription_id))).all()
 
 
 async def changes_of(session: AsyncSession, machine: str, subject_ids: Sequence[str]) -> Sequence[Change]:
@@ -160,26 +261,3 @@ async def past_due_subscriptions(session: AsyncSession, customer_id: str) -> Seq
         Subscription.customer_id == customer_id, Subscription.status == SubscriptionStatus.PAST_DUE
     )
     return (await session.exec(query)).all()
-
-
-_RENEWING = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
-
-
-def ends_when_due() -> Sequence[ColumnElement[bool]]:
-    """Which due subscriptions end instead of renewing: unpaid first ones, and those that run out."""
-    return [
-        or_(
-            col(Subscription.status) == SubscriptionStatus.INCOMPLETE,
-            col(Subscription.cancel_at_period_end),
-            col(Subscription.cancel_at) <= col(Subscription.due_at),
-        )
-    ]
-
-
-def renews_when_due() -> Sequence[ColumnElement[bool]]:
-    """Which due subscriptions are billed for another period."""
-    return [
-        col(Subscription.status).in_(_RENEWING),
-        col(Subscription.cancel_at_period_end).is_(False),
-        or_(col(Subscription.cancel_at).is_(None), col(Subscription.cancel_at) > col(Subscription.due_at)),
-    ]

@@ -40,7 +40,7 @@ class InvoiceLine:
     id: strawberry.ID = described("Opaque and ours.")
     description: str = described("What it is for.")
     quantity: Decimal = described("How many.")
-    unit_amount: Money = described("The price of one.")
+    unit_amount: Money | None = described("The price of one; null where there is none to name.")
     amount: Money = described("The line's amount.")
     is_proration: bool = described("Whether it is for part of a period only.")
     period: Period = described("The time that it is for.")
@@ -52,8 +52,10 @@ class InvoiceLine:
         return cls(
             id=strawberry.ID(row.id),
             description=row.description,
-            quantity=Decimal(row.quantity),
-            unit_amount=Money.of(Amount(row.unit_amount_minor, row.currency)),
+            quantity=row.quantity,
+            unit_amount=(
+                Money.of(Amount(row.unit_amount_minor, row.currency)) if row.unit_amount_minor is not None else None
+            ),
             amount=Money.of(Amount(row.amount_minor, row.currency)),
             is_proration=row.is_proration,
             period=Period(start=row.period_start, end=row.period_end),

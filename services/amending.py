@@ -36,6 +36,7 @@ async def update_subscription(
             if auto_renew:
                 _refuse_if_over(app, row)
             row.cancel_at_period_end = not auto_renew
+            row.due_at = row.next_due()
             if auto_renew and row.cancel_at is None:
                 _forget_cancellation(row)
         if (row.name, row.meta, row.cancel_at_period_end) != before:
@@ -60,8 +61,7 @@ async def uncancel_subscription(
             _refuse_if_over(app, row)
             row.cancel_at_period_end, row.cancel_at = False, None
             _forget_cancellation(row)
-            if row.activated_at is not None:
-                row.due_at = row.next_due()
+            row.due_at = row.next_due()
             row.touch(now)
         return row
 

@@ -1,10 +1,10 @@
 """What a step works with, put together by bootstrap; and who asks for it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from clocks import Clock
+from clocks import Clock, ManualClock
 from gateways.customer_side import CardBrowser
 from gateways.port import PaymentGateway
 from models.database import Database
@@ -18,7 +18,8 @@ class App:
     `timezone` is the IANA zone of new customers, `grace` how long PAST_DUE keeps access, `gateway_budget` the time
     that a request spends on gateway calls before it answers PAYMENT_OUTCOME_UNKNOWN. `api_key_key` is what digests of
     API keys are made with. `browser` plays the customer's browser and exists with the sandbox only.
-    `reconcile_every`: how often the worker reconciles, None: never.
+    `reconcile_every`: how often the worker reconciles, None: never. `timeline` is the test clock whose customers it
+    serves, None: those who live by `clock`; what is due is always looked for on one timeline.
     """
 
     database: Database
@@ -31,6 +32,11 @@ class App:
     api_key_key: bytes = field(repr=False)
     browser: CardBrowser | None = None
     reconcile_every: timedelta | None = None
+    timeline: str | None = None
+
+    def at(self, now: datetime, timeline: str | None) -> "App":
+        """The same parts at another present: `timeline`'s."""
+        return replace(self, clock=ManualClock(now), timeline=timeline)
 
     def now(self) -> datetime:
         """The billing instant; read once per step."""

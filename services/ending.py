@@ -11,35 +11,32 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus
 from billing.errors import ErrorCode, UserProblem, VersionConflict
-from billing.ledger import PostingKind
 from billing.lifecycle import (
     ATTEMPT,
     PAYMENT,
     SUBSCRIPTION,
     AttemptEvent,
-    InvoiceEvent,
     InvoiceStatus,
     PaymentEvent,
     SubscriptionEvent,
     SubscriptionStatus,
 )
+from billing.schedule import Happening, what_is_due
 from gateways.port import GatewayNotFound, GatewayRefused, GatewayUnavailable
 from models.invoices import Invoice, open_invoices_of
-from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
-from models.ledger import book
+from models.leases import LeaseLost, check_fence, release
 from models.payments import attempts_of, newest_intent, payment_by_id, payment_of_invoice
-from models.subscriptions import Subscription, ends_when_due, live_place
+from models.subscriptions import Subscription, live_places
 from services.app import WORKER, Actor, ActorKind, App
-from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription
+from services.changes import Why, move_attempt, move_payment, move_subscription
 from services.collecting import hold, known_intent_ref, let_go, wait_until_free
+from services.issuing import void_invoice
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.problems import gateway_unavailable
 from services.settling import settle
 from services.shielding import within_budget
 
 log = structlog.get_logger(__name__)
-
-_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,43 +86,26 @@ async def end_incomplete(app: App, subscription_id: str, why: Why) -> None:
     await _stop_and_end(app, seen, SubscriptionEvent.EXPIRE, _Cancellation(None, None, None), why)
 
 
-async def end_due_subscriptions(app: App) -> int:
-    """One pass over the subscriptions whose time is up: unpaid first ones, and those that do not renew."""
-    now, machine_now = app.now(), app.machine_now()
-    async with app.database.read() as session:
-        keys = await due_keys(
-            session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=ends_when_due()
-        )
-    ended = 0
-    for key in keys:
-        async with app.database.write() as session:
-            claimed = await claim_due(session, Subscription, key, now=now, machine_now=machine_now)
-        if claimed is not None:
-            ended += await _end_if_over(app, key, Why("period_over", WORKER, now))
-    return ended
-
-
-async def _end_if_over(app: App, subscription_id: str, why: Why) -> bool:
+async def end_when_over(app: App, subscription_id: str, fence: int, why: Why) -> bool:
+    """End what is unpaid too long, or over: whether it has ended. A later pass tries again what could not end now."""
     async with app.database.read() as session:
         row = await session.get(Subscription, subscription_id)
     if row is None:
         return False
     try:
         if row.status is SubscriptionStatus.INCOMPLETE:
-            await end_incomplete(app, row.id, Why("incomplete_expired", why.actor, why.now))
+            await end_incomplete(app, row.id, why)
             return True
         if _is_over(row, why) and row.status not in SUBSCRIPTION.final:
             ended, _ = await _stop_and_end(app, row, SubscriptionEvent.CANCEL, _Cancellation(None, None, None), why)
             return ended
     except UserProblem:
         return False  # The lease runs out and the row, still due, is tried again.
-    except Exception:  # One subscription's trouble must not keep the others waiting.
-        log.exception("subscription_not_ended", subscription=subscription_id)
     return False
 
 
 def _is_over(row: Subscription, why: Why) -> bool:
-    return row.cancel_at_period_end or (row.cancel_at is not None and row.cancel_at <= why.now)
+    return what_is_due(row.schedule, why.now) is Happening.END
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +131,7 @@ async def _let_run_out(
             raise already_ended(row)
         if (row.cancel_at_period_end, row.cancel_at) != (at is None, at):
             row.cancel_at_period_end, row.cancel_at = at is None, at
-            if row.activated_at is not None:
-                row.due_at = row.next_due()
+            row.due_at = row.next_due()
             wish.note(row, why.actor, why)
             row.touch(why.now)
         return row
@@ -272,8 +251,7 @@ async def _end(
         move_subscription(session, row, event, why)
         row.ended_at = why.now
         release(row, due_at=None)
-        place = await live_place(session, row.id)
-        if place is not None:
+        for place in await live_places(session, row.id):
             await session.delete(place)
         return True
 
@@ -298,14 +276,4 @@ async def _void(session: AsyncSession, payment_id: str, fence: int, why: Why) ->
     release(payment, due_at=None)
     invoice = await session.get_one(Invoice, payment.invoice_id)
     if invoice.status is InvoiceStatus.OPEN:
-        move_invoice(session, invoice, InvoiceEvent.VOID, why)
-        invoice.voided_at = why.now
-        total = invoice.amount_due
-        book(
-            session,
-            PostingKind.INVOICE_VOIDED,
-            total,
-            subject_id=invoice.id,
-            customer_id=invoice.customer_id,
-            at=why.now,
-        )
+        await void_invoice(session, invoice, why)

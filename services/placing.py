@@ -1,45 +1,76 @@
 """Writing a new subscription with its first invoice and payment, in the caller's transaction."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.calendar import period
+from billing.calendar import Grid, Span, grid_on_day
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
-from billing.invoicing import InvoiceDraft, InvoiceReason, RecurringItem, bill_period, invoice_uuid
-from billing.ledger import PostingKind
-from billing.lifecycle import (
-    INVOICE,
-    PAYMENT,
-    SUBSCRIPTION,
-    InvoiceEvent,
-    InvoiceStatus,
-    PaymentStatus,
-    SubscriptionStatus,
-)
+from billing.invoicing import InvoiceDraft, InvoiceReason
+from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import minimum_charge
-from billing.subscribing import INCOMPLETE_LIFETIME
-from models.base import ID_PREFIXES, new_id
+from models.base import new_id
 from models.catalog import Plan, Price
 from models.customers import Customer
-from models.invoices import Invoice, InvoiceLine
-from models.leases import LEASE
-from models.ledger import book
-from models.payments import CollectionIntent, Payment
-from models.subscriptions import LivePlace, Subscription, SubscriptionItem
+from models.subscriptions import CollectionMethod, LivePlace, Subscription, SubscriptionItem, SubscriptionOrigin
 from services.app import App
-from services.asking import next_question
-from services.changes import Why, move_invoice, remember
+from services.changes import Why, remember
+from services.drafting import draft_period
+from services.issuing import issue
 from services.settling import activate
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedItem:
+    """One plan at one price. `unit_amount_minor`: a price that the merchant's own back end gives instead."""
+
+    plan: Plan
+    price: Price
+    quantity: int = 1
+    unit_amount_minor: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is subscribed to and on which terms; the first item's plan names interval and product.
+
+    `start`: the first period's, which may lie in the past or to come. `trial`: how long nothing is charged.
+    """
+
+    items: Sequence[PlacedItem]
+    start: datetime
+    name: str | None = None
+    auto_renew: bool | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    origin: SubscriptionOrigin = SubscriptionOrigin.CHECKOUT
+    billing_day: int | None = None
+    trial: timedelta = timedelta(0)
+    ends_at: datetime | None = None
+    collection_method: CollectionMethod = CollectionMethod.CHARGE_AUTOMATICALLY
+    days_until_due: int | None = None
+    tax_percent: Decimal | None = None
+    setup_future_usage: SetupFutureUsage | None = None
+    return_url: str | None = None
+
+    @property
+    def plan(self) -> Plan:
+        return self.items[0].plan
+
+    @property
+    def currency(self) -> str:
+        return self.items[0].price.currency
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
-    """Ids of what was written. A free subscription is active at once and has no payment.
+    """Ids of what was written. What costs nothing now is active at once and has no payment.
 
     `fence`: the new payment's lease is held by the caller.
     """
@@ -49,189 +80,113 @@ class Placed:
     fence: int | None
 
 
-async def place(
-    app: App,
-    session: AsyncSession,
-    customer: Customer,
-    plan: Plan,
-    price: Price,
-    *,
-    quantity: int,
-    name: str | None,
-    auto_renew: bool | None,
-    metadata: Mapping[str, Any],
-    setup_future_usage: SetupFutureUsage | None,
-    return_url: str | None,
-    why: Why,
-) -> Placed:
+async def place(app: App, session: AsyncSession, customer: Customer, order: Order, why: Why) -> Placed:
     """Everything that must exist before the gateway is called; the customer is locked by the caller."""
-    zone = ZoneInfo(customer.timezone)
-    first = period(why.now, plan.interval, plan.interval_count, zone, 0)
-    item = RecurringItem(plan.id, plan.name, price.id, price.amount, quantity, plan.interval, plan.interval_count)
-    draft = bill_period([item], first, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0", zone=zone)
-    due = draft.amount_due
-    if not due.is_zero and due.minor < minimum_charge(due.currency):
-        raise UserProblem(ErrorCode.AMOUNT_TOO_SMALL, f"{due} is below what the gateway charges.")
-    subscription = _subscription(customer, plan, draft, name=name, metadata=metadata, why=why)
-    if auto_renew is not None:
-        subscription.cancel_at_period_end = not auto_renew
+    subscription, span = new_subscription(app, customer, order, why)
     session.add(subscription)
     await session.flush()
-    remember(session, SUBSCRIPTION.name, subscription.id, None, subscription.status, why)
-    session.add(LivePlace(customer_id=customer.id, product_id=plan.product_id, subscription_id=subscription.id))
-    session.add(
-        SubscriptionItem(
-            id=new_id("subscription_item"),
-            subscription_id=subscription.id,
-            plan_id=plan.id,
-            price_id=price.id,
-            quantity=quantity,
-            created_at=why.now,
-        )
+    remember(
+        session,
+        SUBSCRIPTION.name,
+        subscription.id,
+        None,
+        subscription.status,
+        why,
+        customer_id=subscription.customer_id,
     )
-    invoice = await issue_invoice(session, customer, subscription, draft, why)
-    if due.is_zero:
-        invoice.paid_at = why.now
-        move_invoice(session, invoice, InvoiceEvent.PAY, why)
+    _add_items(session, subscription, order, why)
+    await session.flush()
+    draft = await draft_period(
+        session, customer, subscription, span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0"
+    )
+    _refuse_too_small(draft)
+    subscription.original_amount_minor = draft.subtotal.minor
+    subscription.discount_amount_minor = draft.discount_total.minor
+    _, payment = await issue(
+        app,
+        session,
+        customer,
+        subscription,
+        draft,
+        why,
+        setup_future_usage=order.setup_future_usage,
+        return_url=order.return_url,
+    )
+    if payment is None:
         activate(session, subscription, why)
         return Placed(subscription.id, None, None)
-    payment = await expect_payment(
-        app, session, invoice, why, setup_future_usage=setup_future_usage, return_url=return_url
-    )
     return Placed(subscription.id, payment.id, payment.fence)
 
 
-def _subscription(
-    customer: Customer, plan: Plan, draft: InvoiceDraft, *, name: str | None, metadata: Mapping[str, Any], why: Why
-) -> Subscription:
-    """The row of a subscription whose first period is the draft's; unpaid, it is due to be given up."""
-    return Subscription(
+def _refuse_too_small(draft: InvoiceDraft) -> None:
+    """What no gateway would charge is no first purchase; later it is carried to the customer's balance."""
+    asked = draft.subtotal
+    if not asked.is_zero and asked.minor < minimum_charge(asked.currency):
+        raise UserProblem(ErrorCode.AMOUNT_TOO_SMALL, f"{asked} is below what the gateway charges.")
+
+
+def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tuple[Subscription, Span]:
+    """The row, unpaid and due to be given up, and its first period."""
+    plan, zone = order.plan, ZoneInfo(customer.timezone)
+    grid = _grid(order, zone)
+    span = grid.span_from(order.start).until(order.ends_at)
+    row = Subscription(
         id=new_id("subscription"),
         customer_id=customer.id,
         product_id=plan.product_id,
         plan_id=plan.id,
-        name=name,
+        name=order.name,
+        origin=order.origin,
         status=SubscriptionStatus.INCOMPLETE,
         status_updated_at=why.now,
-        currency=draft.subtotal.currency,
-        original_amount_minor=draft.subtotal.minor,
-        discount_amount_minor=draft.discount_total.minor,
+        currency=order.currency,
+        original_amount_minor=0,
         interval=plan.interval,
         interval_count=plan.interval_count,
         timezone=customer.timezone,
-        anchor=why.now,
-        period_start=draft.period.start,
-        period_end=draft.period.end,
-        started_at=why.now,
-        cancel_at_period_end=plan.cancel_at_period_end,
-        due_at=why.now + INCOMPLETE_LIFETIME,
+        anchor=grid.anchor,
+        billing_day=grid.day,
+        period_start=span.period.start,
+        period_end=span.period.end,
+        started_at=order.start,
+        ends_at=order.ends_at,
+        cancel_at_period_end=plan.cancel_at_period_end if order.auto_renew is None else not order.auto_renew,
+        collection_method=order.collection_method,
+        days_until_due=order.days_until_due,
+        tax_percent=order.tax_percent,
+        test_clock_id=app.timeline,
         created_at=why.now,
         updated_at=why.now,
-        meta=dict(metadata),
+        meta=dict(order.metadata),
     )
+    row.due_at = row.next_due()
+    return row, span
 
 
-async def issue_invoice(
-    session: AsyncSession, customer: Customer, subscription: Subscription, draft: InvoiceDraft, why: Why
-) -> Invoice:
-    """The draft as an open invoice with its lines, numbered by the customer's own sequence and booked."""
-    customer.last_invoice_number += 1
-    identity = invoice_uuid(subscription.id, draft.reason, draft.occasion)
-    invoice = Invoice(
-        id=f"{ID_PREFIXES['invoice']}_{identity.hex}",
-        number=f"{customer.invoice_prefix}-{customer.last_invoice_number:04}",
-        customer_id=customer.id,
-        subscription_id=subscription.id,
-        reason=draft.reason,
-        occasion=draft.occasion,
-        status=InvoiceStatus.OPEN,
-        currency=draft.total.currency,
-        period_start=draft.period.start,
-        period_end=draft.period.end,
-        subtotal_minor=draft.subtotal.minor,
-        discount_total_minor=draft.discount_total.minor,
-        tax_total_minor=draft.tax_total.minor,
-        total_minor=draft.total.minor,
-        credit_applied_minor=draft.credit_applied.minor,
-        issued_at=why.now,
-        created_at=why.now,
-        updated_at=why.now,
-    )
-    session.add(invoice)
-    await session.flush()
-    remember(session, INVOICE.name, invoice.id, None, invoice.status, why)
-    for position, line in enumerate(draft.lines):
+def _grid(order: Order, zone: ZoneInfo) -> Grid:
+    """Where the periods begin: at the start, or on the billing day after it."""
+    plan, day = order.plan, order.billing_day
+    if day is None:
+        return Grid(order.start, plan.interval, plan.interval_count, zone)
+    return grid_on_day(order.start, plan.interval, plan.interval_count, zone, day)
+
+
+def _add_items(session: AsyncSession, subscription: Subscription, order: Order, why: Why) -> None:
+    for item in order.items:
         session.add(
-            InvoiceLine(
-                id=new_id("invoice_line"),
-                invoice_id=invoice.id,
-                position=position,
-                plan_id=line.plan_id,
-                description=line.description,
-                quantity=line.quantity,
-                currency=line.amount.currency,
-                unit_amount_minor=line.unit_amount.minor,
-                amount_minor=line.amount.minor,
-                is_proration=line.is_proration,
-                period_start=line.period.start,
-                period_end=line.period.end,
-                explanation_text=line.explanation.text,
-                explanation_formula=line.explanation.formula,
-                explanation_inputs=[
-                    {"name": i.name, "value": i.value, "source": i.source} for i in line.explanation.inputs
-                ],
+            SubscriptionItem(
+                id=new_id("subscription_item"),
+                subscription_id=subscription.id,
+                plan_id=item.plan.id,
+                price_id=item.price.id,
+                product_id=item.plan.product_id,
+                quantity=item.quantity,
+                unit_amount_minor=item.unit_amount_minor,
+                meta=dict(item.metadata),
+                created_at=why.now,
             )
         )
-    book(
-        session,
-        PostingKind.INVOICE_ISSUED,
-        draft.total,
-        subject_id=invoice.id,
-        customer_id=customer.id,
-        at=why.now,
-    )
-    return invoice
-
-
-async def expect_payment(
-    app: App,
-    session: AsyncSession,
-    invoice: Invoice,
-    why: Why,
-    *,
-    setup_future_usage: SetupFutureUsage | None = None,
-    return_url: str | None = None,
-) -> Payment:
-    """The payment and its first intent's row, leased to the caller: intent first, the gateway after the commit."""
-    payment = Payment(
-        id=new_id("payment"),
-        invoice_id=invoice.id,
-        customer_id=invoice.customer_id,
-        subscription_id=invoice.subscription_id,
-        platform=app.gateway.platform,
-        status=PaymentStatus.REQUIRES_PAYMENT_METHOD,
-        currency=invoice.currency,
-        amount_minor=invoice.amount_due.minor,
-        setup_future_usage=setup_future_usage,
-        return_url=return_url,
-        fence=1,
-        leased_until=app.machine_now() + LEASE,
-        created_at=why.now,
-        updated_at=why.now,
-    )
-    payment.due_at = next_question(app, payment)
-    session.add(payment)
-    await session.flush()
-    remember(session, PAYMENT.name, payment.id, None, payment.status, why)
-    session.add(
-        CollectionIntent(
-            id=new_id("payment_intent"),
-            invoice_id=invoice.id,
-            payment_id=payment.id,
-            n=1,
-            platform=app.gateway.platform,
-            created_at=why.now,
-            updated_at=why.now,
+    for product_id in dict.fromkeys(item.plan.product_id for item in order.items):
+        session.add(
+            LivePlace(customer_id=subscription.customer_id, product_id=product_id, subscription_id=subscription.id)
         )
-    )
-    return payment

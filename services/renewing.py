@@ -1,47 +1,29 @@
-"""Renewals: a due subscription is billed for its next period, one period per pass, each with its own invoice.
+"""Renewals: a subscription whose period is over is billed for its next one, each with its own invoice.
 
 Billing and charging are separate commits: the invoice exists before anything is tried, and trying it again is a row
 that is due. A late subscription comes back until it has caught up.
 """
 
-from zoneinfo import ZoneInfo
-
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.calendar import period
-from billing.invoicing import InvoiceDraft, InvoiceReason, RecurringItem, bill_period
-from billing.lifecycle import InvoiceEvent, SubscriptionStatus
-from models.catalog import Plan, Price
-from models.customers import locked_customer
+from billing.calendar import Span
+from billing.events import RENEWED
+from billing.invoicing import InvoiceDraft, InvoiceReason
+from billing.schedule import Happening, what_is_due
+from models.customers import Customer, locked_customer
 from models.invoices import open_invoices_of
-from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
-from models.subscriptions import Subscription, items_of, renews_when_due
-from services.app import WORKER, App
+from models.leases import LeaseLost, check_fence, release
+from models.subscriptions import Subscription
+from services.app import App
 from services.arrears import effective_method, fall_behind
-from services.changes import Why, move_invoice
-from services.placing import expect_payment, issue_invoice
+from services.changes import Why, announce
+from services.drafting import draft_period
+from services.issuing import issue
 from services.retrying import collect
 
-_BATCH = 100
 
-
-async def renew_due_subscriptions(app: App) -> int:
-    """One pass over the subscriptions whose period is over and that go on; how many were billed."""
-    now, machine_now = app.now(), app.machine_now()
-    async with app.database.read() as session:
-        keys = await due_keys(
-            session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=renews_when_due()
-        )
-    billed = 0
-    for key in keys:
-        async with app.database.write() as session:
-            fence = await claim_due(session, Subscription, key, now=now, machine_now=machine_now)
-        if fence is not None:
-            billed += await _renew(app, key, fence, Why("renewal", WORKER, now))
-    return billed
-
-
-async def _renew(app: App, subscription_id: str, fence: int, why: Why) -> bool:
+async def renew(app: App, subscription_id: str, fence: int, why: Why) -> bool:
+    """Bill the next period under the held lease, and try to collect it; whether it was billed."""
     try:
         async with app.database.write() as session:
             held = await _bill_next_period(app, session, subscription_id, fence, why)
@@ -63,21 +45,17 @@ async def _bill_next_period(
     customer = await locked_customer(session, seen.customer_id)
     await session.refresh(seen)
     check_fence(seen, fence)
-    if customer is None or not _goes_on(seen, why):
-        release(seen, due_at=seen.due_at)
+    if customer is None or what_is_due(seen.schedule, why.now) is not Happening.RENEW:
+        release(seen, due_at=seen.next_due())
         return None
     unpaid = await open_invoices_of(session, seen.id)
-    draft = await _next_draft(session, seen)
-    seen.period_number += 1
-    seen.period_start, seen.period_end = draft.period.start, draft.period.end
-    seen.touch(why.now)
+    span, draft = await next_draft(session, customer, seen)
+    begin_period(seen, span, why)
     release(seen, due_at=seen.next_due())
-    invoice = await issue_invoice(session, customer, seen, draft, why)
-    if draft.amount_due.is_zero:
-        invoice.paid_at = why.now
-        move_invoice(session, invoice, InvoiceEvent.PAY, why)
+    announce(session, RENEWED, seen.id, why, customer_id=seen.customer_id, payload={"period": seen.period_number})
+    _, payment = await issue(app, session, customer, seen, draft, why)
+    if payment is None:
         return None
-    payment = await expect_payment(app, session, invoice, why)
     if unpaid:
         # Nothing is tried for this period until the oldest unpaid one is settled.
         release(payment, due_at=payment.due_at)
@@ -90,24 +68,22 @@ async def _bill_next_period(
     return payment.id, payment.fence
 
 
-async def _next_draft(session: AsyncSession, row: Subscription) -> InvoiceDraft:
-    zone = ZoneInfo(row.timezone)
-    number = row.period_number + 1
-    items: list[RecurringItem] = []
-    for item in await items_of(session, [row.id]):
-        plan, price = await session.get_one(Plan, item.plan_id), await session.get_one(Price, item.price_id)
-        items.append(
-            RecurringItem(plan.id, plan.name, price.id, price.amount, item.quantity, row.interval, row.interval_count)
-        )
-    return bill_period(
-        items,
-        period(row.anchor, row.interval, row.interval_count, zone, number),
+async def next_draft(session: AsyncSession, customer: Customer, row: Subscription) -> tuple[Span, InvoiceDraft]:
+    """The period after the present one, and its invoice."""
+    span = row.grid.span_from(row.period_end).until(row.ends_at)
+    draft = await draft_period(
+        session,
+        customer,
+        row,
+        span,
         reason=InvoiceReason.SUBSCRIPTION_CYCLE,
-        occasion=str(number),
-        zone=zone,
+        occasion=str(row.period_number + 1),
     )
+    return span, draft
 
 
-def _goes_on(row: Subscription, why: Why) -> bool:
-    renews = row.status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
-    return renews and not row.is_last_period and row.due_at is not None and row.due_at <= why.now
+def begin_period(row: Subscription, span: Span, why: Why) -> None:
+    """The span is the present period from now on; its number never restarts."""
+    row.period_number += 1
+    row.period_start, row.period_end = span.period.start, span.period.end
+    row.touch(why.now)

@@ -26,6 +26,7 @@ from models.returns import Dispute, Refund, disputes_of, refunds_of
 from services.app import Actor, App
 from services.changes import Why, move_refund, remember
 from services.settling import settle
+from services.timelines import in_time_within
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +74,8 @@ async def settle_returns(app: App, intent_ref: str, told: Returns, *, cause: str
         # Read again under the lock: what was read before may be stale.
         await session.refresh(payment)
         await session.refresh(intent)
-        step = _Returning(app, session, Why(cause, actor, app.now()), intent, payment)
+        present = await in_time_within(app, session, payment.test_clock_id)
+        step = _Returning(present, session, Why(cause, actor, present.now()), intent, payment)
         await step.run(told)
         return step.has_changed
 

@@ -45,6 +45,7 @@ from services.app import Actor, App
 from services.arrears import after_decline, after_success
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription, remember
+from services.timelines import in_time_within
 from services.wallets import keep_card, make_default
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,8 @@ async def settle(
         # Read again under the locks, also against whoever takes the lease: what was read before may be stale.
         await session.refresh(located, with_for_update=True)
         await session.refresh(intent)
-        step = _Settling(app, session, Why(cause, actor, app.now()), customer, located, intent, snapshot)
+        present = await in_time_within(app, session, customer.test_clock_id)
+        step = _Settling(present, session, Why(cause, actor, present.now()), customer, located, intent, snapshot)
         return await step.run(card, charges, holder)
 
 
@@ -306,8 +308,8 @@ class _Settling:
 def activate(session: AsyncSession, subscription: Subscription, why: Why) -> None:
     """Access begins; from now on the row is due at its period's end."""
     subscription.activated_at = why.now
-    subscription.due_at = subscription.next_due()
     move_subscription(session, subscription, SubscriptionEvent.ACTIVATE, why)
+    subscription.due_at = subscription.next_due()
 
 
 def set_problem(row: Payment | ChargeAttempt, problem: CardProblem | None) -> None:

@@ -21,9 +21,10 @@ from services.ending import end_incomplete
 from services.idempotency import PAYMENT_OUTCOMES, once
 from services.on_session import Visit, collect_on_session
 from services.outcomes import PaymentOutcome, payment_outcome
-from services.placing import Placed, place
+from services.placing import Order, PlacedItem, place
 from services.problems import not_found
 from services.shielding import within_budget
+from services.timelines import in_time_of
 
 _CAUSE = "subscribe"
 _ROUNDS = 4  # placing again after an old unpaid subscription has been given up; each round ends one
@@ -58,9 +59,10 @@ async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOut
     nothing was begun.
     """
     customer = await acting_customer(app, actor, wish.customer_id)
+    present = await in_time_of(app, customer.test_clock_id)
 
     async def run() -> SubscribeOutcome:
-        return await _subscribe(app, actor, customer, wish)
+        return await _subscribe(present, actor, customer, wish)
 
     return await once(app, actor, customer.id, _CAUSE, wish.idempotency_key, asdict(wish), PAYMENT_OUTCOMES, run)
 
@@ -127,20 +129,16 @@ async def _decide(
     if existing is not None and decision is Course.CONTINUE:
         payment_id = await _continue(session, existing, wish, why)
         return _Decided(decision, existing.id, payment_id, method)
-    placed: Placed = await place(
-        app,
-        session,
-        customer,
-        plan,
-        price,
-        quantity=wish.quantity,
+    order = Order(
+        items=[PlacedItem(plan, price, wish.quantity)],
+        start=why.now,
         name=wish.name,
         auto_renew=wish.auto_renew,
         metadata=wish.metadata,
         setup_future_usage=wish.setup_future_usage,
         return_url=wish.return_url,
-        why=why,
     )
+    placed = await place(app, session, customer, order, why)
     return _Decided(decision, placed.subscription_id, placed.payment_id, method, placed.fence)
 
 

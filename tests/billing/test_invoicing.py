@@ -1,6 +1,8 @@
 """Invoices: exact lines, explanations in words and numbers, and an identity that never changes."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -8,18 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.calendar import Interval, Period
-from billing.invoicing import (
-    Explanation,
-    ExplanationInput,
-    InvoiceDraft,
-    InvoiceReason,
-    Line,
-    RecurringItem,
-    bill_period,
-    invoice_uuid,
-)
+from billing.calendar import Interval, Period, Span
+from billing.explaining import Explanation, ExplanationInput
+from billing.invoicing import InvoiceDraft, InvoiceReason, compose, invoice_uuid
+from billing.lines import Line, LineKind
 from billing.money import CurrencyMismatch, Money, total
+from billing.pricing import PriceTerms
+from billing.recurring import RecurringItem, recurring_lines
 
 FEBRUARY = Period(datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC))
 DATES = "2024-01-31 to 2024-02-29"
@@ -28,18 +25,35 @@ DATES = "2024-01-31 to 2024-02-29"
 def item(
     unit: str, currency: str = "USD", *, quantity: int = 1, interval: Interval = Interval.MONTH, count: int = 1
 ) -> RecurringItem:
-    return RecurringItem("plan_1", "Reader Pro", "price_1", Money.of(unit, currency), quantity, interval, count)
+    return RecurringItem(
+        "plan_1", "Reader Pro", PriceTerms("price_1", currency, Decimal(unit)), quantity, interval, count
+    )
+
+
+def bill_period(
+    items: Sequence[RecurringItem],
+    period: Period,
+    *,
+    reason: InvoiceReason,
+    occasion: str,
+    zone: ZoneInfo = ZoneInfo("UTC"),  # noqa: B008 (never changed)
+) -> InvoiceDraft:
+    lines = recurring_lines(items, Span(period, period), zone)
+    return compose(lines, reason=reason, occasion=occasion, period=period)
 
 
 def test_a_period_of_one_item_is_one_line_that_explains_itself() -> None:
     draft = bill_period([item("7.00")], FEBRUARY, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
     seven, nothing = Money(700, "USD"), Money(0, "USD")
     line = Line(
+        kind=LineKind.RECURRING,
         description="Reader Pro (2024-01-31 to 2024-02-29)",
         plan_id="plan_1",
-        quantity=1,
+        quantity=Decimal(1),
         unit_amount=seven,
         amount=seven,
+        discount=nothing,
+        tax=nothing,
         period=FEBRUARY,
         is_proration=False,
         explanation=Explanation(
@@ -57,7 +71,7 @@ def test_a_period_of_one_item_is_one_line_that_explains_itself() -> None:
         reason=InvoiceReason.SUBSCRIPTION_CREATE,
         occasion="0",
         period=FEBRUARY,
-        lines=[line],
+        lines=(line,),
         subtotal=seven,
         discount_total=nothing,
         tax_total=nothing,
@@ -90,7 +104,7 @@ def test_a_line_says_how_many_at_what_price_for_how_long(billed: RecurringItem, 
 
 
 def test_lines_keep_the_order_of_the_items_and_sum_to_the_total() -> None:
-    extra = RecurringItem("plan_2", "Extra", "price_2", Money(333, "USD"), 2, Interval.MONTH, 1)
+    extra = RecurringItem("plan_2", "Extra", PriceTerms("price_2", "USD", Decimal("3.33")), 2, Interval.MONTH, 1)
     draft = bill_period([item("7.00"), extra], FEBRUARY, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
     assert [(line.plan_id, line.amount.minor) for line in draft.lines] == [("plan_1", 700), ("plan_2", 666)]
     assert (draft.subtotal.minor, draft.total.minor, draft.amount_due.minor) == (1366, 1366, 1366)
@@ -109,7 +123,14 @@ def test_items_of_two_currencies_are_never_billed_together() -> None:
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(1, 10**4)), min_size=1, max_size=8))
 def test_the_total_is_the_sum_of_the_lines(priced: list[tuple[int, int]]) -> None:
     items = [
-        RecurringItem("plan_1", "Reader Pro", "price_1", Money(unit, "USD"), quantity, Interval.MONTH, 1)
+        RecurringItem(
+            "plan_1",
+            "Reader Pro",
+            PriceTerms("price_1", "USD", Money(unit, "USD").major),
+            quantity,
+            Interval.MONTH,
+            1,
+        )
         for unit, quantity in priced
     ]
     draft = bill_period(items, FEBRUARY, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
@@ -130,7 +151,7 @@ def test_another_subscription_reason_or_occasion_is_another_invoice() -> None:
         for reason in InvoiceReason
         for occasion in ("0", "1", "10")
     }
-    assert len(identities) == 2 * 2 * 3
+    assert len(identities) == 2 * 5 * 3
     assert {identity.version for identity in identities} == {5}
 
 

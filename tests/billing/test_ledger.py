@@ -10,6 +10,14 @@ from billing.money import CURRENCIES, Money, MoneyError, total
 SIDES = {
     PostingKind.INVOICE_ISSUED: (Account.RECEIVABLE, Account.REVENUE),
     PostingKind.INVOICE_VOIDED: (Account.REVENUE, Account.RECEIVABLE),
+    PostingKind.CREDIT_ISSUED: (Account.REVENUE, Account.RECEIVABLE),
+    PostingKind.INVOICE_WRITTEN_OFF: (Account.WRITTEN_OFF, Account.RECEIVABLE),
+    PostingKind.BALANCE_APPLIED: (Account.CUSTOMER_BALANCE, Account.RECEIVABLE),
+    PostingKind.BALANCE_GRANTED: (Account.RECEIVABLE, Account.CUSTOMER_BALANCE),
+    PostingKind.BALANCE_RETURNED: (Account.RECEIVABLE, Account.CUSTOMER_BALANCE),
+    PostingKind.BALANCE_WITHDRAWN: (Account.CUSTOMER_BALANCE, Account.RECEIVABLE),
+    PostingKind.BALANCE_WRITTEN_OFF: (Account.WRITTEN_OFF, Account.CUSTOMER_BALANCE),
+    PostingKind.PAYMENT_RECORDED: (Account.OFFLINE, Account.RECEIVABLE),
     PostingKind.PAYMENT_CAPTURED: (Account.GATEWAY, Account.RECEIVABLE),
     PostingKind.REFUND_SUCCEEDED: (Account.REFUNDS, Account.GATEWAY),
     PostingKind.REFUND_FAILED: (Account.GATEWAY, Account.REFUNDS),
@@ -48,6 +56,9 @@ def test_an_invoice_that_was_paid_leaves_nothing_receivable() -> None:
         Account.GATEWAY: 700,
         Account.REFUNDS: 0,
         Account.DISPUTES: 0,
+        Account.CUSTOMER_BALANCE: 0,
+        Account.OFFLINE: 0,
+        Account.WRITTEN_OFF: 0,
     }
 
 

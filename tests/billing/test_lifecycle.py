@@ -46,19 +46,19 @@ OPEN_ATTEMPT = {
 
 LEGAL = {
     "subscription": {
-        "scheduled": {"start": "incomplete", "cancel": "canceled"},
+        "scheduled": {"start": "incomplete", "start_trial": "trialing", "cancel": "canceled"},
         "incomplete": {"activate": "active", "expire": "incomplete_expired", "cancel": "incomplete_expired"},
         "incomplete_expired": {},
-        "trialing": {"cancel": "canceled"},
-        "active": {"fall_behind": "past_due", "cancel": "canceled"},
-        "past_due": {"recover": "active", "cancel": "canceled"},
-        "paused": {"cancel": "canceled"},
-        "unpaid": {"cancel": "canceled"},
+        "trialing": {"activate": "active", "pause": "paused", "cancel": "canceled"},
+        "active": {"fall_behind": "past_due", "pause": "paused", "cancel": "canceled"},
+        "past_due": {"recover": "active", "give_up": "unpaid", "cancel": "canceled"},
+        "paused": {"resume": "active", "resume_trial": "trialing", "cancel": "canceled"},
+        "unpaid": {"recover": "active", "cancel": "canceled"},
         "canceled": {},
     },
     "invoice": {
         "draft": {"issue": "open", "void": "void"},
-        "open": {"pay": "paid", "void": "void"},
+        "open": {"pay": "paid", "void": "void", "write_off": "uncollectible"},
         "paid": {},
         "uncollectible": {"pay": "paid", "void": "void"},
         "void": {},
@@ -127,7 +127,11 @@ def test_a_table_has_a_row_for_each_status_and_uses_each_event(machine: Machine,
 @pytest.mark.parametrize(
     ("machine", "initial", "final"),
     [
-        (SUBSCRIPTION, ("incomplete", "active"), {"incomplete_expired", "canceled"}),
+        (
+            SUBSCRIPTION,
+            ("incomplete", "scheduled", "trialing", "active", "paused", "canceled"),
+            {"incomplete_expired", "canceled"},
+        ),
         (INVOICE, ("draft", "open"), {"paid", "void"}),
         (PAYMENT, ("requires_payment_method",), {"succeeded", "canceled"}),
         (ATTEMPT, ("pending",), {"succeeded", "declined", "abandoned"}),

@@ -129,6 +129,7 @@ def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list
         subscription_id=subscription.id,
         plan_id=plan.id,
         price_id=prices[0].id,
+        product_id=plan.product_id,
         created_at=now,
     )
     changes = [

@@ -1,0 +1,32 @@
+"""Test clocks: a time of their own for customers of the sandbox, moved by hand."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from sqlmodel import Field, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from models.base import EnumText, Leased, Record, UTCDateTime
+
+
+class TestClockStatus(StrEnum):
+    READY = "ready"
+    ADVANCING = "advancing"
+
+
+class TestClock(Record, Leased, table=True):
+    """`now` is the present of its customers; while ADVANCING it moves on to `target`. Leases are by machine time."""
+
+    __test__ = False  # pytest takes classes of this name for tests
+    __tablename__ = "test_clocks"
+
+    name: str | None = Field(default=None, max_length=250)
+    now: datetime = Field(sa_type=UTCDateTime)
+    target: datetime = Field(sa_type=UTCDateTime)
+    status: TestClockStatus = Field(default=TestClockStatus.READY, sa_type=EnumText(TestClockStatus))
+
+
+async def advancing_clocks(session: AsyncSession) -> Sequence[TestClock]:
+    query = select(TestClock).where(TestClock.status == TestClockStatus.ADVANCING).order_by(col(TestClock.id))
+    return (await session.exec(query)).all()

@@ -1,0 +1,60 @@
+"""Credits that paid periods grant and the application consumes, unit by unit, with every entry kept."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from models.base import BIG, EnumText, UTCDateTime
+
+
+class CreditKind(StrEnum):
+    GRANT = "grant"
+    CONSUME = "consume"
+    EXPIRE = "expire"
+    ADJUST = "adjust"
+    REFUND = "refund"
+
+
+class CreditBalance(SQLModel, table=True):
+    """What a subscription has left of one unit. `used_on` is the day in the customer's zone that `used_today` counts.
+
+    `is_fixed`: granted once and never refilled. `expires_at` None: at the next refill, or never when fixed.
+    """
+
+    __tablename__ = "credit_balances"
+    __table_args__ = (UniqueConstraint("subscription_id", "unit"),)
+
+    id: str = Field(primary_key=True, max_length=40)
+    subscription_id: str = Field(foreign_key="subscriptions.id")
+    customer_id: str = Field(foreign_key="customers.id", index=True)
+    unit: str = Field(max_length=100)
+    daily: int | None = Field(default=None, sa_type=BIG)
+    total_granted: int = Field(default=0, sa_type=BIG)
+    total_used: int = Field(default=0, sa_type=BIG)
+    remaining: int = Field(default=0, sa_type=BIG)
+    used_today: int = Field(default=0, sa_type=BIG)
+    used_on: str | None = Field(default=None, max_length=10)
+    is_fixed: bool = False
+    expires_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    updated_at: datetime = Field(sa_type=UTCDateTime)
+
+
+class CreditEntry(SQLModel, table=True):
+    """One movement of a balance, never changed. `quantity` is signed; `balance_after` is what was left."""
+
+    __tablename__ = "credit_entries"
+    __table_args__ = (UniqueConstraint("balance_id", "idempotency_key"),)
+
+    id: str = Field(primary_key=True, max_length=40)
+    balance_id: str = Field(foreign_key="credit_balances.id")
+    kind: CreditKind = Field(sa_type=EnumText(CreditKind))
+    quantity: int = Field(sa_type=BIG)
+    balance_after: int = Field(sa_type=BIG)
+    reason: str | None = None
+    idempotency_key: str | None = Field(default=None, max_length=255)
+    input_hash: str | None = Field(default=None, max_length=64)
+    occurred_at: datetime = Field(sa_type=UTCDateTime)
+    created_at: datetime = Field(sa_type=UTCDateTime)

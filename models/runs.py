@@ -1,0 +1,53 @@
+"""What a run of the billing did, or would do: one row each, and one per subscription that it touched."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from models.base import BIG, UTCDateTime
+
+
+class BillingRun(SQLModel, table=True):
+    """`as_of` is the billing instant that it worked up to. `test_clock_id`: the clock whose customers it was about."""
+
+    __tablename__ = "billing_runs"
+
+    id: str = Field(primary_key=True, max_length=40)
+    as_of: datetime = Field(sa_type=UTCDateTime)
+    is_dry_run: bool
+    test_clock_id: str | None = Field(default=None, foreign_key="test_clocks.id", index=True)
+    requested_by: str = Field(max_length=300)
+    started_at: datetime = Field(sa_type=UTCDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    renewed: int = 0
+    charged: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+class BillingRunItem(SQLModel, table=True):
+    """One thing that happened, or would: `outcome` says what, `amount_minor` what it was about."""
+
+    __tablename__ = "billing_run_items"
+
+    id: str = Field(primary_key=True, max_length=40)
+    run_id: str = Field(foreign_key="billing_runs.id", index=True)
+    subscription_id: str = Field(foreign_key="subscriptions.id")
+    invoice_id: str | None = Field(default=None, foreign_key="invoices.id")
+    payment_id: str | None = Field(default=None, max_length=40)
+    outcome: str = Field(max_length=100)
+    currency: str | None = Field(default=None, max_length=3)
+    amount_minor: int | None = Field(default=None, sa_type=BIG)
+    at: datetime = Field(sa_type=UTCDateTime)
+
+
+async def items_of_runs(session: AsyncSession, run_ids: Sequence[str]) -> Sequence[BillingRunItem]:
+    """In the order in which they happened."""
+    query = (
+        select(BillingRunItem)
+        .where(col(BillingRunItem.run_id).in_(run_ids))
+        .order_by(col(BillingRunItem.run_id), col(BillingRunItem.id))
+    )
+    return (await session.exec(query)).all()

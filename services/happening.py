@@ -1,0 +1,78 @@
+"""What time does to subscriptions: each due row is claimed, asked what happens to it, and that is carried out.
+
+One thing per row and pass; what is late comes back until it has caught up. The decision is made again by each step,
+under the customer's lock.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from sqlmodel import col
+
+from billing.schedule import Happening, what_is_due
+from models.customers import locked_customer
+from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
+from models.subscriptions import Subscription
+from services.app import WORKER, App
+from services.changes import Why
+from services.ending import end_when_over
+from services.renewing import renew
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 100
+
+Step = Callable[[App, str, int, Why], Awaitable[bool]]
+"""(app, subscription id, the held lease's fence, why) → whether something was done."""
+
+# What carries each happening out, and the cause that is noted for it.
+STEPS: Mapping[Happening, tuple[str, Step]] = {
+    Happening.EXPIRE: ("incomplete_expired", end_when_over),
+    Happening.END: ("period_over", end_when_over),
+    Happening.RENEW: ("renewal", renew),
+}
+
+
+async def work_on_due_subscriptions(app: App) -> int:
+    """One pass over the subscriptions of this timeline to which something is due; to how many it happened."""
+    now, machine_now = app.now(), app.machine_now()
+    on_timeline = [col(Subscription.test_clock_id) == app.timeline]
+    async with app.database.read() as session:
+        keys = await due_keys(session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=on_timeline)
+    happened = 0
+    for key in keys:
+        async with app.database.write() as session:
+            fence = await claim_due(session, Subscription, key, now=now, machine_now=machine_now)
+        if fence is not None:
+            happened += await _carry_out(app, key, fence)
+    return happened
+
+
+async def _carry_out(app: App, subscription_id: str, fence: int) -> bool:
+    async with app.database.read() as session:
+        row = await session.get(Subscription, subscription_id)
+    if row is None:
+        return False
+    now = app.now()
+    happening = what_is_due(row.schedule, now)
+    if happening is None:
+        await _look_again_later(app, row, fence)
+        return False
+    cause, step = STEPS[happening]
+    try:
+        return await step(app, subscription_id, fence, Why(cause, WORKER, now))
+    except Exception:  # One subscription's trouble must not keep the others waiting; its lease runs out.
+        log.exception("happening_failed", subscription=subscription_id, happening=happening)
+        return False
+
+
+async def _look_again_later(app: App, seen: Subscription, fence: int) -> None:
+    """Nothing happens now after all: the row says when something will."""
+    async with app.database.write() as session:
+        await locked_customer(session, seen.customer_id)
+        row = await session.get_one(Subscription, seen.id, populate_existing=True)
+        try:
+            check_fence(row, fence)
+        except LeaseLost:
+            return
+        release(row, due_at=row.next_due())

@@ -1,0 +1,22 @@
+"""Whose present it is: customers on a test clock live by it, all others by the billing clock."""
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from models.clocks import TestClock
+from services.app import App
+
+
+async def in_time_of(app: App, test_clock_id: str | None) -> App:
+    """The app at the present of that clock's customers; the same one for those who have none."""
+    if test_clock_id is None or app.timeline == test_clock_id:
+        return app
+    async with app.database.read() as session:
+        return await in_time_within(app, session, test_clock_id)
+
+
+async def in_time_within(app: App, session: AsyncSession, test_clock_id: str | None) -> App:
+    """The same, inside a session."""
+    if test_clock_id is None or app.timeline == test_clock_id:
+        return app
+    clock = await session.get_one(TestClock, test_clock_id, populate_existing=True)
+    return app.at(clock.now, test_clock_id)
