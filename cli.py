@@ -169,7 +169,8 @@ def check() -> None:
     settings = _settings()
     from bootstrap import build
     from gateways.port import GatewayRefused, GatewayUnavailable
-    from services.audit import Audit, audit_against_gateway, audit_own_books
+    from services.audit import Audit, audit_against_gateway
+    from services.own_books import audit_own_books
 
     installation = build(settings)
 

@@ -12,7 +12,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.charging import IntentStatus
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import PAYMENT, InvoiceStatus
-from models.invoices import Invoice
+from models.customers import CustomerBalance
+from models.invoices import Invoice, InvoiceLine
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of
 
 _PERIODIC = (InvoiceReason.SUBSCRIPTION_CREATE, InvoiceReason.SUBSCRIPTION_CYCLE)
@@ -103,6 +104,48 @@ async def invoices_paid_twice(session: AsyncSession) -> Sequence[tuple[str, int]
         .order_by(CollectionIntent.invoice_id)
     )
     return [(invoice, count) for invoice, count in (await session.exec(query)).all()]
+
+
+CustomerAmounts = dict[tuple[str, str], int]
+"""(customer id, currency) → minor units."""
+
+
+async def receivable_by_customer(session: AsyncSession) -> CustomerAmounts:
+    """What open invoices still ask for."""
+    due = col(Invoice.total_minor) - col(Invoice.credit_applied_minor) - col(Invoice.amount_paid_minor)
+    query = (
+        sql_select(col(Invoice.customer_id), col(Invoice.currency), func.sum(due))
+        .where(col(Invoice.status) == InvoiceStatus.OPEN)
+        .group_by(col(Invoice.customer_id), col(Invoice.currency))
+    )
+    rows = (await (await session.connection()).execute(query)).all()
+    return {(customer, currency): int(amount) for customer, currency, amount in rows}
+
+
+async def balances_by_customer(session: AsyncSession) -> CustomerAmounts:
+    rows = (await session.exec(select(CustomerBalance))).all()
+    return {(row.customer_id, row.currency): row.amount_minor for row in rows}
+
+
+async def invoices_off_their_lines(session: AsyncSession) -> Sequence[tuple[str, int, int]]:
+    """(invoice, its total, the sum of its lines) wherever they differ, in minor units."""
+    lines = func.coalesce(func.sum(col(InvoiceLine.amount_minor)), 0)
+    whole = col(Invoice.subtotal_minor) - col(Invoice.discount_total_minor) + col(Invoice.tax_total_minor)
+    query = (
+        sql_select(col(Invoice.id), col(Invoice.total_minor), lines)
+        .outerjoin(InvoiceLine, col(InvoiceLine.invoice_id) == Invoice.id)
+        .group_by(col(Invoice.id), col(Invoice.total_minor), whole)
+        .having(or_(col(Invoice.total_minor) != lines, col(Invoice.total_minor) != whole))
+        .order_by(col(Invoice.id))
+    )
+    rows = (await (await session.connection()).execute(query)).all()
+    return [(invoice, total, int(summed)) for invoice, total, summed in rows]
+
+
+async def lines_after(session: AsyncSession, after: str, *, limit: int) -> Sequence[InvoiceLine]:
+    """Lines of all invoices by id, those beyond `after`."""
+    query = select(InvoiceLine).where(col(InvoiceLine.id) > after).order_by(col(InvoiceLine.id)).limit(limit)
+    return (await session.exec(query)).all()
 
 
 def _paid_invoices() -> Select[str, datetime, int]:

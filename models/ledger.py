@@ -57,6 +57,17 @@ async def sums_by_currency(session: AsyncSession) -> dict[str, int]:
     return {currency: int(amount) for currency, amount in (await session.exec(query)).all()}
 
 
+async def account_by_customer(session: AsyncSession, account: Account) -> dict[tuple[str, str], int]:
+    """What stands in an account: (customer id, currency) → minor units."""
+    query = (
+        sql_select(col(LedgerEntry.customer_id), col(LedgerEntry.currency), func.sum(col(LedgerEntry.amount_minor)))
+        .where(col(LedgerEntry.account) == account)
+        .group_by(col(LedgerEntry.customer_id), col(LedgerEntry.currency))
+    )
+    rows = (await (await session.connection()).execute(query)).all()
+    return {(customer, currency): int(amount) for customer, currency, amount in rows}
+
+
 async def captured_of(session: AsyncSession, payment_ids: Sequence[str]) -> dict[str, Money]:
     """What the books say was captured for each of these payments, whatever went back since."""
     query = select(LedgerEntry).where(
@@ -68,13 +79,13 @@ async def captured_of(session: AsyncSession, payment_ids: Sequence[str]) -> dict
 
 
 async def paid_by_payment(session: AsyncSession) -> dict[str, Money]:
-    """What the books say each payment stands at: captured − refunded − disputed."""
+    """What the books say each payment stands at: captured or recorded − refunded − disputed."""
     payment = func.coalesce(col(Refund.payment_id), col(Dispute.payment_id), col(LedgerEntry.subject_id))
     query = (
         sql_select(payment, col(LedgerEntry.currency), func.sum(col(LedgerEntry.amount_minor)))
         .outerjoin(Refund, col(Refund.id) == LedgerEntry.subject_id)
         .outerjoin(Dispute, col(Dispute.id) == LedgerEntry.subject_id)
-        .where(col(LedgerEntry.account) == Account.GATEWAY)
+        .where(col(LedgerEntry.account).in_((Account.GATEWAY, Account.OFFLINE)))
         .group_by(payment, col(LedgerEntry.currency))
     )
     rows = (await (await session.connection()).execute(query)).all()

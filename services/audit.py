@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import TypeVar
 
 from billing.charging import IntentStatus
@@ -21,50 +20,13 @@ from gateways.port import (
     PaymentIntentSnapshot,
     RefundSnapshot,
 )
-from models.books import (
-    Collection,
-    collections_of,
-    invoices_paid_twice,
-    paid_periods,
-    periods_paid_twice,
-    succeeded_refs,
-)
-from models.ledger import captured_of, paid_by_payment, settled_payments, sums_by_currency
-from models.returns import Refund, contradictions, disputes_by_ref, refunds_by_ref
+from models.books import Collection, collections_of, paid_periods, succeeded_refs
+from models.ledger import captured_of
+from models.returns import Refund, disputes_by_ref, refunds_by_ref
 from services.app import App
+from services.own_books import DOUBLE_CHARGES, Finding, FindingKind, audit_own_books
 
 T = TypeVar("T")
-
-
-class FindingKind(StrEnum):
-    """What can be wrong."""
-
-    LEDGER_OFF_BALANCE = "ledger_off_balance"
-    PAYMENT_OFF_LEDGER = "payment_off_ledger"
-    PERIOD_PAID_TWICE = "period_paid_twice"
-    INVOICE_PAID_TWICE = "invoice_paid_twice"
-    INVOICE_CHARGED_TWICE = "invoice_charged_twice"
-    PAID_THERE_ONLY = "paid_there_only"
-    PAID_HERE_ONLY = "paid_here_only"
-    CAPTURE_DIFFERS = "capture_differs"
-    REFUNDED_ABOVE_PAID = "refunded_above_paid"
-    RETURN_CONTRADICTS = "return_contradicts"
-    REFUND_DIFFERS = "refund_differs"
-    DISPUTE_DIFFERS = "dispute_differs"
-
-
-DOUBLE_CHARGES = frozenset(
-    (FindingKind.PERIOD_PAID_TWICE, FindingKind.INVOICE_PAID_TWICE, FindingKind.INVOICE_CHARGED_TWICE)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`subject`: our id, or the gateway's reference, of what is wrong; `text` says it in a sentence."""
-
-    kind: FindingKind
-    subject: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,57 +60,6 @@ async def prove_no_double_charge(app: App) -> DoubleChargeProof:
         periods = await paid_periods(session)
     doubled = {finding.subject for finding in found.findings if finding.kind in DOUBLE_CHARGES}
     return DoubleChargeProof(periods, len(doubled), app.now())
-
-
-async def audit_own_books(app: App) -> Sequence[Finding]:
-    """The ledger's sums, payments against it, and nothing paid twice."""
-    async with app.database.read() as session:
-        sums = await sums_by_currency(session)
-        booked = await paid_by_payment(session)
-        payments = await settled_payments(session)
-        periods = await periods_paid_twice(session)
-        invoices = await invoices_paid_twice(session)
-        contradicted = await contradictions(session)
-    paid = {row.id: row.amount_kept for row in payments}
-    return [
-        *(
-            Finding(FindingKind.LEDGER_OFF_BALANCE, currency, f"the ledger is off by {off} minor units of {currency}")
-            for currency, off in sums.items()
-            if off
-        ),
-        *(
-            Finding(
-                FindingKind.PAYMENT_OFF_LEDGER,
-                payment,
-                f"payment {payment}: {paid.get(payment)} kept of it, {booked.get(payment)} by the ledger",
-            )
-            for payment in sorted(paid.keys() | booked.keys())
-            if paid.get(payment) != booked.get(payment)
-        ),
-        *(
-            Finding(
-                FindingKind.PERIOD_PAID_TWICE,
-                f"{subscription} {start.isoformat()}",
-                f"subscription {subscription}: {count} paid invoices for the period from {start.isoformat()}",
-            )
-            for subscription, start, count in periods
-        ),
-        *(
-            Finding(FindingKind.INVOICE_PAID_TWICE, invoice, f"invoice {invoice}: paid by {count} intents")
-            for invoice, count in invoices
-        ),
-        *(
-            Finding(FindingKind.REFUNDED_ABOVE_PAID, row.id, f"payment {row.id}: more was refunded than paid")
-            for row in payments
-            if row.amount_refunded_minor > row.amount_paid_minor
-        ),
-        *(
-            Finding(
-                FindingKind.RETURN_CONTRADICTS, row.id, f"{row.id} of payment {row.payment_id}: {row.contradiction}"
-            )
-            for row in contradicted
-        ),
-    ]
 
 
 async def audit_against_gateway(app: App) -> Audit:

@@ -1,11 +1,13 @@
 """A customer's shelf of rows, each subscription with a plan, card, invoice and payment of its own."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from billing.calendar import Interval
 from billing.charging import IntentStatus
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import AttemptOutcome, InvoiceStatus, PaymentStatus, RefundStatus, SubscriptionStatus
+from billing.money import Money
 from billing.returning import DisputeStatus, RefundOrigin, RefundReason
 from models.base import new_id
 from models.catalog import AppRole, Plan, Price, Product
@@ -176,7 +178,7 @@ def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list
             position=position,
             plan_id=plan.id,
             description=f"Line {position}",
-            quantity=1,
+            quantity=Decimal(1),
             currency="USD",
             unit_amount_minor=1_000 + n,
             amount_minor=1_000 + n,
@@ -184,7 +186,10 @@ def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list
             period_end=end,
             explanation_text="Because.",
             explanation_formula="quantity × unitAmount",
-            explanation_inputs=[{"name": "quantity", "value": "1", "source": None}],
+            explanation_inputs=[
+                {"name": "quantity", "value": "1", "source": None},
+                {"name": "unitAmount", "value": str(Money(1_000 + n, "USD")), "source": None},
+            ],
         )
         for position in range(2)
     ]

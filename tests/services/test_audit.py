@@ -13,7 +13,8 @@ from cli import cli
 from gateways.port import GatewayUnavailable
 from gateways.sandbox import Fault
 from models.base import new_id
-from services.audit import DOUBLE_CHARGES, audit, prove_no_double_charge
+from services.audit import audit, prove_no_double_charge
+from services.own_books import DOUBLE_CHARGES
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import add, alter, only
 from tests.support.databases import copy_of_file
@@ -67,7 +68,12 @@ async def test_sound_books_have_no_finding(house: House) -> None:
 async def test_a_ledger_that_does_not_sum_to_zero(house: House) -> None:
     await paid(house)
     await alter(house, "ledger_entries", {"kind": "payment_captured", "account": "receivable"}, amount_minor=-699)
-    assert await found(house) == [("ledger_off_balance", "the ledger is off by 1 minor units of USD")]
+    customer = (await only(house, "invoices"))["customer_id"]
+    asks = f"customer {customer}: open invoices ask for 0 minor units of USD, 1 by the ledger"
+    assert await found(house) == [
+        ("ledger_off_balance", "the ledger is off by 1 minor units of USD"),
+        ("receivable_off_ledger", asks),
+    ]
 
 
 async def test_a_payment_that_the_ledger_does_not_know(house: House) -> None:
@@ -98,7 +104,8 @@ async def test_a_period_with_two_paid_invoices(house: House) -> None:
     start = invoice["period_start"].isoformat()
     subscription = invoice["subscription_id"]
     assert await found(house) == [
-        ("period_paid_twice", f"subscription {subscription}: 2 paid invoices for the period from {start}")
+        ("invoice_off_lines", f"invoice {twin['id']}: a total of 700 minor units, 0 by its lines"),
+        ("period_paid_twice", f"subscription {subscription}: 2 paid invoices for the period from {start}"),
     ]
     assert (await prove_no_double_charge(house.app)).violations == 1
 
@@ -157,6 +164,8 @@ async def test_another_amount_captured_at_the_gateway(house: House) -> None:
     invoice = (await only(house, "invoices"))["id"]
     for account, amount in (("gateway", 701), ("receivable", -701)):
         await alter(house, "ledger_entries", {"kind": "payment_captured", "account": account}, amount_minor=amount)
+    for account, amount in (("revenue", -701), ("receivable", 701)):
+        await alter(house, "ledger_entries", {"kind": "invoice_issued", "account": account}, amount_minor=amount)
     await alter(house, "payments", {"id": payment}, amount_paid_minor=701)
     says = f"intent {ref} for invoice {invoice}: USD 7.00 captured at the gateway"
     assert await found(house) == [("capture_differs", f"{says}, USD 7.01 by the ledger for payment {payment}")]
@@ -229,7 +238,12 @@ def test_each_finding_is_a_line_and_the_command_fails(checked: Callable[[Act], t
         await paid(house)
         await alter(house, "ledger_entries", {"kind": "payment_captured", "account": "receivable"}, amount_minor=-699)
 
-    assert checked(break_the_ledger) == (1, "", "the ledger is off by 1 minor units of USD\n")
+    code, said, wrong = checked(break_the_ledger)
+    assert (code, said) == (1, "")
+    assert [line.partition(":")[0].partition(" cst_")[0] for line in wrong.splitlines()] == [
+        "the ledger is off by 1 minor units of USD",
+        "customer",
+    ]
 
 
 def test_what_is_not_known_yet_is_told_and_is_no_failure(checked: Callable[[Act], tuple[int, str, str]]) -> None:
@@ -243,3 +257,23 @@ def test_what_is_not_known_yet_is_told_and_is_no_failure(checked: Callable[[Act]
     assert told.startswith("not yet known: intent pi_")
     assert told.endswith(" is unknown and will be asked about")
     assert sound == "The ledger balances and agrees with every payment, here and at the gateway."
+
+
+async def test_a_balance_that_the_ledger_does_not_know(house: House) -> None:
+    await paid(house)
+    customer = (await only(house, "invoices"))["customer_id"]
+    await add(house, "customer_balances", customer_id=customer, currency="USD", amount_minor=5)
+    assert await found(house) == [
+        ("balance_off_ledger", f"customer {customer}: a balance of 5 minor units of USD, 0 by the ledger")
+    ]
+
+
+async def test_a_line_whose_formula_comes_to_something_else(house: House) -> None:
+    await paid(house)
+    line = await only(house, "invoice_lines")
+    await alter(house, "invoice_lines", {"id": line["id"]}, explanation_formula="quantity × unitAmount × 2")
+    says = f"line {line['id']} of invoice {line['invoice_id']}, {line['description']!r}"
+    assert await found(house) == [
+        ("line_unexplained", f"{says}: quantity × unitAmount × 2 comes to USD 14.00, not USD 7.00")
+    ]
+    await alter(house, "invoice_lines", {"id": line["id"]}, explanation_formula=line["explanation_formula"])

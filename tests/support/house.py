@@ -17,6 +17,7 @@ from server import create_app
 from services.app import Actor, ActorKind, App
 from services.audit import audit
 from services.demo import load_demo
+from services.own_books import unexplained_lines
 from settings import load_settings
 from worker import Worker
 
@@ -131,6 +132,7 @@ async def open_house(
             transport=httpx.ASGITransport(app=holder[0]), base_url=installation.settings.own_address
         ) as http:
             yield House(installation, holder[0], http, clock, machine)
+            assert [finding.text for finding in await unexplained_lines(installation.app)] == []
     finally:
         await installation.close()
 
