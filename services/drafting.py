@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.agreement import Agreement
 from billing.calendar import Span
-from billing.invoicing import InvoiceDraft, InvoiceReason, compose
+from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lines import Line
 from billing.metering import UsageType
 from billing.money import Money
 from billing.pricing import PriceTerms
-from billing.recurring import RecurringItem, recurring_lines
+from billing.recurring import RecurringItem
 from models.catalog import Plan, Price
 from models.customers import Customer, balance_of
 from models.subscriptions import CollectionMethod, Subscription, SubscriptionItem, items_of
@@ -47,6 +48,16 @@ async def recurring_items(session: AsyncSession, row: Subscription) -> Sequence[
     return found
 
 
+async def agreement_of(session: AsyncSession, customer: Customer, row: Subscription) -> Agreement:
+    """What the subscription bills from now on, gathered from its rows."""
+    return Agreement(
+        zone=row.grid.zone,
+        items=await recurring_items(session, row),
+        balance=await balance_of(session, customer.id, row.currency),
+        carries_small=row.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY,
+    )
+
+
 async def draft_period(
     session: AsyncSession,
     customer: Customer,
@@ -57,8 +68,8 @@ async def draft_period(
     occasion: str,
 ) -> InvoiceDraft:
     """The invoice of a period: its items in advance, and what waited for the next invoice."""
-    lines = recurring_lines(await recurring_items(session, row), span, row.grid.zone)
-    return await draft_lines(session, customer, row, lines, span=span, reason=reason, occasion=occasion)
+    agreement = await agreement_of(session, customer, row)
+    return agreement.draft_period(span, reason=reason, occasion=occasion)
 
 
 async def draft_lines(
@@ -72,13 +83,5 @@ async def draft_lines(
     occasion: str,
 ) -> InvoiceDraft:
     """These lines with the subscription's discounts, tax and the customer's balance."""
-    return compose(
-        lines,
-        reason=reason,
-        occasion=occasion,
-        period=span.period,
-        discounts=(),
-        balance=await balance_of(session, customer.id, row.currency),
-        currency=row.currency,
-        carries_small=row.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY,
-    )
+    agreement = await agreement_of(session, customer, row)
+    return agreement.draft_lines(lines, period=span.period, reason=reason, occasion=occasion)

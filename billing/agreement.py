@@ -1,0 +1,55 @@
+"""What a subscription bills, as one value: what was agreed, what waits, what takes something off, what is left over.
+
+The act, its preview and the forecast draft their invoices from it, so that they cannot differ.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+from billing.calendar import Period, Span
+from billing.discounting import Discount
+from billing.invoicing import InvoiceDraft, InvoiceReason, compose
+from billing.lines import Line
+from billing.money import Money
+from billing.recurring import RecurringItem, recurring_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """All that a subscription's next invoice follows from, its period aside.
+
+    `items` are billed in advance; `waiting` are lines for the next invoice of a period. `discounts` are in the order of
+    their application. `balance` is what the customer has left in the subscription's currency, negative: owes.
+    """
+
+    zone: ZoneInfo
+    items: Sequence[RecurringItem]
+    balance: Money
+    discounts: Sequence[Discount] = ()
+    waiting: Sequence[Line] = ()
+    carries_small: bool = True
+
+    def draft_period(self, span: Span, *, reason: InvoiceReason, occasion: str) -> InvoiceDraft:
+        """The invoice of a period: its items in advance, and what waited for the next invoice."""
+        lines = [*recurring_lines(self.items, span, self.zone), *self.waiting]
+        return self.draft_lines(lines, period=span.period, reason=reason, occasion=occasion)
+
+    def draft_lines(
+        self, lines: Sequence[Line], *, period: Period, reason: InvoiceReason, occasion: str
+    ) -> InvoiceDraft:
+        """These lines with the discounts, tax and the balance."""
+        return compose(
+            lines,
+            reason=reason,
+            occasion=occasion,
+            period=period,
+            discounts=self.discounts,
+            balance=self.balance,
+            currency=self.balance.currency,
+            carries_small=self.carries_small,
+        )
+
+    def after_period(self, draft: InvoiceDraft) -> "Agreement":
+        """The same once a period's invoice has been issued: nothing waits any more, the balance has moved."""
+        return replace(self, balance=self.balance - draft.credit_applied, waiting=())
