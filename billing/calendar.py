@@ -1,8 +1,9 @@
 """Periods: half-open spans counted from an anchor, never from the date before.
 
-Period n runs from anchor + n intervals to anchor + (n+1) intervals in the subscription's own zone, the day clamped
-to the month (31 Jan → 28 Feb → 31 Mar). The wall time that a daylight-saving switch skips moves forward by the gap;
-of a wall time that comes twice the first is meant, except for the anchor, which is an instant and stays one.
+Boundary n is the anchor + n intervals in the subscription's own zone, the day clamped to the month (31 Jan → 28 Feb →
+31 Mar); a period runs from one boundary to the next, or as a stub from any instant to the next boundary. The wall time
+that a daylight-saving switch skips moves forward by the gap; of a wall time that comes twice the first is meant, except
+for the anchor, which is an instant and stays one.
 """
 
 from calendar import monthrange
@@ -59,11 +60,6 @@ def boundary(
     else:
         moved = local + timedelta(days=n * count * _DAYS[interval])
     return moved.replace(tzinfo=zone).astimezone(UTC)
-
-
-def period(anchor: datetime, interval: Interval, count: int, zone: ZoneInfo, n: int) -> Period:
-    """Period number `n`, counted from 0 at the anchor."""
-    return Period(start=boundary(anchor, interval, count, zone, n), end=boundary(anchor, interval, count, zone, n + 1))
 
 
 @dataclass(frozen=True, slots=True)

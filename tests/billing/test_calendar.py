@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.calendar import Interval, Period, boundary, period
+from billing.calendar import Grid, Interval, Period, Span, boundary, grid_on_day
 
 ZONES = [
     "America/New_York",
@@ -24,6 +24,12 @@ CADENCES = {
     "yearly": (Interval.YEAR, 1, 12),
 }
 DAYS = {1: 31, 2: 28, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
+
+
+def period(anchor: datetime, interval: Interval, count: int, zone: ZoneInfo, n: int) -> Period:
+    """Period number n, counted from 0 at the anchor."""
+    grid = Grid(anchor, interval, count, zone)
+    return Period(grid.boundary(n), grid.boundary(n + 1))
 
 
 def days_in(year: int, month: int) -> int:
@@ -59,6 +65,8 @@ def test_anchors_never_drift(year: int, cadence: str, zone_name: str) -> None:
         assert [p.start for p in periods] == walls[:-1], day
         assert [p.end for p in periods] == walls[1:], day
         assert all(p.start < p.end for p in periods), day
+        grid = Grid(anchor, interval, count, zone)
+        assert [grid.span_from(p.start) for p in periods] == [Span(p, p) for p in periods], day
 
 
 def test_a_day_that_a_month_lacks_comes_back_in_the_next() -> None:
@@ -235,3 +243,76 @@ def test_periods_follow_each_other_from_the_anchor_on(
     assert this.start < this.end
     assert (this.start.tzinfo, this.end.tzinfo) == (UTC, UTC)
     assert period(anchor, interval, count, zone, 0).start == anchor
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    anchor=st.datetimes(datetime(2012, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 (bounds)
+    zone=st.sampled_from([ZoneInfo(name) for name in ZONES]),
+    interval=st.sampled_from(Interval),
+    count=st.integers(1, 12),
+    off=st.timedeltas(timedelta(days=-4000), timedelta(days=4000)),
+)
+def test_from_any_instant_the_next_boundary_is_reached_and_none_is_passed(
+    anchor: datetime, zone: ZoneInfo, interval: Interval, count: int, off: timedelta
+) -> None:
+    grid, start = Grid(anchor, interval, count, zone), anchor + off
+    span = grid.span_from(start)
+    assert span.period.start == start
+    assert span.full.start <= start < span.full.end == span.period.end
+    assert grid.span_from(span.full.end - timedelta(microseconds=1)).full == span.full
+    assert span.is_stub is (start != span.full.start)
+    assert grid.span_from(span.period.end).is_stub is False
+
+
+# From document to date: subscribed at 09:30, billed on a day of the month from then on.
+BILLING_DAYS = {
+    "the 5th, subscribed on the 31st": ("2026-01-31", 5, ["2026-02-05", "2026-03-05", "2026-04-05"]),
+    "the same day: no stub": ("2026-01-05", 5, ["2026-01-05", "2026-02-05", "2026-03-05"]),
+    "the 31st, subscribed in a short month": ("2026-02-03", 31, ["2026-02-28", "2026-03-31", "2026-04-30"]),
+    "the 31st in a leap year": ("2028-02-03", 31, ["2028-02-29", "2028-03-31", "2028-04-30"]),
+    "the 30th, subscribed on the last of February": ("2026-02-28", 30, ["2026-02-28", "2026-03-30", "2026-04-30"]),
+    "over the year's end": ("2026-12-20", 10, ["2027-01-10", "2027-02-10", "2027-03-10"]),
+}
+
+
+@pytest.mark.parametrize("case", BILLING_DAYS)
+def test_a_billing_day_is_kept_through_short_months(case: str) -> None:
+    day, billing_day, dates = BILLING_DAYS[case]
+    start = datetime.fromisoformat(f"{day}T09:30Z")
+    grid = grid_on_day(start, Interval.MONTH, 1, ZoneInfo("UTC"), billing_day)
+    boundaries = [datetime.fromisoformat(f"{each}T09:30Z") for each in dates]
+    assert [grid.boundary(n) for n in range(3)] == boundaries
+    first = grid.span_from(start)
+    if start == boundaries[0]:
+        assert first == Span(Period(*boundaries[:2]), Period(*boundaries[:2]))
+    else:
+        assert (first.is_stub, first.period) == (True, Period(start, boundaries[0]))
+
+
+def test_a_yearly_plan_with_a_billing_day_begins_with_a_stub_of_a_year() -> None:
+    start = datetime(2026, 1, 20, tzinfo=UTC)
+    span = grid_on_day(start, Interval.YEAR, 1, ZoneInfo("UTC"), 1).span_from(start)
+    assert span.period == Period(start, datetime(2026, 2, 1, tzinfo=UTC))
+    assert span.full == Period(datetime(2025, 2, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+
+
+def test_the_billing_day_is_the_zones_own() -> None:
+    """At 23:30 on 4 May in London it is the 5th already in Auckland."""
+    start = datetime(2026, 5, 4, 22, 30, tzinfo=UTC)
+    auckland, london = ZoneInfo("Pacific/Auckland"), ZoneInfo("Europe/London")
+    assert grid_on_day(start, Interval.MONTH, 1, auckland, 5).anchor == start
+    assert grid_on_day(start, Interval.MONTH, 1, london, 5).anchor == start + timedelta(days=1)
+
+
+@pytest.mark.parametrize("interval", [Interval.DAY, Interval.WEEK])
+def test_days_and_weeks_have_no_day_of_the_month(interval: Interval) -> None:
+    with pytest.raises(ValueError, match=f"a billing day needs months or years, not {interval}s"):
+        grid_on_day(datetime(2026, 1, 1, tzinfo=UTC), interval, 1, ZoneInfo("UTC"), 5)
+
+
+def test_a_span_ends_with_a_fixed_term_that_comes_sooner() -> None:
+    grid = Grid(datetime(2026, 1, 1, tzinfo=UTC), Interval.MONTH, 1, ZoneInfo("UTC"))
+    span, middle = grid.span_from(grid.anchor), datetime(2026, 1, 10, tzinfo=UTC)
+    assert span.until(middle) == Span(Period(grid.anchor, middle), span.full)
+    assert [span.until(end) for end in (None, span.period.end)] == [span, span]
