@@ -27,6 +27,12 @@ class TestClock(Record, Leased, table=True):
     status: TestClockStatus = Field(default=TestClockStatus.READY, sa_type=EnumText(TestClockStatus))
 
 
+async def locked_clock(session: AsyncSession, clock_id: str) -> TestClock | None:
+    """The clock, held until the transaction ends; None when there is none any more."""
+    query = select(TestClock).where(TestClock.id == clock_id, col(TestClock.archived_at).is_(None)).with_for_update()
+    return (await session.exec(query.execution_options(populate_existing=True))).first()
+
+
 async def advancing_clocks(session: AsyncSession) -> Sequence[TestClock]:
     query = select(TestClock).where(TestClock.status == TestClockStatus.ADVANCING).order_by(col(TestClock.id))
     return (await session.exec(query)).all()

@@ -119,6 +119,10 @@ async def customer_of_user(session: AsyncSession, user_id: str) -> Customer | No
     return (await session.exec(select(Customer).where(Customer.user_id == user_id))).first()
 
 
+async def customer_of_external_id(session: AsyncSession, external_id: str) -> Customer | None:
+    return (await session.exec(select(Customer).where(Customer.external_id == external_id))).first()
+
+
 async def locked_customer(session: AsyncSession, customer_id: str) -> Customer | None:
     """The customer, held until the transaction ends: the one lock of every step that decides about its money."""
     query = select(Customer).where(Customer.id == customer_id).with_for_update(key_share=True)

@@ -49,6 +49,8 @@ READERS_OF_ALL = _to(Role.SUPPORT, Role.ADMIN, key=Scope.READ)
 # Acting for oneself, or for the customer of a row or of `customerId`. Support buys and saves cards for nobody.
 ACTORS = _to(Role.CUSTOMER, Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 BUYERS = _to(Role.CUSTOMER, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
+# What the application's own side does for customers, never a customer.
+CLERKS = _to(Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 
 ACCESS: Mapping[str, Allowed] = {
     "Query.serverInfo": EVERYONE,
@@ -76,6 +78,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.reconciliationReport": ADMINS,
     "Query.doubleChargeProof": ADMINS,
     "Mutation.subscribe": BUYERS,
+    "Mutation.createCustomer": CLERKS,
     "Mutation.createSetupIntent": BUYERS,
     "Mutation.attachPaymentMethod": BUYERS,
     "Mutation.setDefaultPaymentMethod": BUYERS,

@@ -53,11 +53,15 @@ class GatewayAccount:
         return cls(platform=GatewayPlatform(row.platform), customer_id=row.gateway_ref, created_at=row.created_at)
 
 
-@strawberry.type(description="A user who has asked for anything that costs. Comes into being with the first mutation.")
+@strawberry.type(
+    description="A user who has asked for anything that costs. Comes into being with the user's first mutation, or by "
+    "`createCustomer`."
+)
 class Customer(Node, Record):
     user: UserRef = described("The user behind it.")
-    name: str | None = described("The name, as the token told it.")
-    email: str | None = described("The email address, as the token told it.")
+    external_id: str | None = described("The merchant's own id for the customer, if it has one.")
+    name: str | None = described("The name, as the first token or `createCustomer` told it.")
+    email: str | None = described("The email address, as the first token or `createCustomer` told it.")
     locale: str = described("The language of messages, by BCP 47.")
     timezone: str = described("The IANA zone by which new subscriptions count their days.")
     metadata: JSON = described("The merchant's own notes.")
@@ -68,6 +72,7 @@ class Customer(Node, Record):
         return cls(
             **record_fields(row),
             user=UserRef(id=strawberry.ID(row.user_id), display_name=row.name or row.email or row.user_id),
+            external_id=row.external_id,
             name=row.name,
             email=row.email,
             locale=row.locale,

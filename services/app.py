@@ -38,6 +38,11 @@ class App:
         """The same parts at another present: `timeline`'s."""
         return replace(self, clock=ManualClock(now), timeline=timeline)
 
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the gateway is the sandbox: no money moves, and time may be moved by hand."""
+        return self.browser is not None
+
     def now(self) -> datetime:
         """The billing instant; read once per step."""
         return self.clock.now()

@@ -32,7 +32,7 @@ async def ensure_customer(app: App, actor: Actor) -> Customer:
         email=actor.email,
         name=actor.name[:_LONGEST_NAME] if actor.name else None,
         timezone=app.timezone,
-        invoice_prefix="".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(10)),
+        invoice_prefix=new_invoice_prefix(),
         created_at=now,
         updated_at=now,
     )
@@ -48,6 +48,11 @@ async def ensure_customer(app: App, actor: Actor) -> Customer:
             raise
         return first
     return customer
+
+
+def new_invoice_prefix() -> str:
+    """What a customer's invoice numbers begin with: ten characters that nobody mistakes for others."""
+    return "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(10))
 
 
 async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Customer:

@@ -13,5 +13,7 @@ class Scope(StrEnum):
 
 SCOPE_MEANINGS: Mapping[Scope, str] = {
     Scope.READ: "read every customer, subscription, card, invoice and payment, and ask subscriptionStatus",
-    Scope.ACT_FOR_CUSTOMER: "subscribe, save cards, cancel and the like for the customer that customerId names",
+    Scope.ACT_FOR_CUSTOMER: (
+        "make customers; subscribe, save cards, cancel and the like for the customer that customerId names"
+    ),
 }

@@ -442,6 +442,7 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         '{"subscriptionId": "%(owner_subscription)s", "paymentId": "%(owner_payment)s"}',
         (LOGIN, REFUSED_FOREIGN, None),
     ),
+    "createCustomer": ("CustomerInput!", '{"userId": "somebody"}', (LOGIN, NO, NO)),
     "createApiKey": ("CreateApiKeyInput!", '{"name": "a key", "scopes": ["read"]}', (LOGIN, NO, NO)),
     "revokeApiKey": ("ID!", '"apk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "reconcilePayments": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),

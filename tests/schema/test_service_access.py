@@ -48,6 +48,7 @@ def test_each_scope_opens_what_is_named_here() -> None:
         },
         Scope.ACT_FOR_CUSTOMER: {
             "Mutation.subscribe",
+            "Mutation.createCustomer",
             "Mutation.createSetupIntent",
             "Mutation.attachPaymentMethod",
             "Mutation.setDefaultPaymentMethod",
@@ -171,6 +172,7 @@ async def test_a_key_without_the_scope_is_told_which_one_is_missing_and_changes_
 # What a key that acts is told by each mutation of the matrix when it names nobody, or what is not there.
 NOT_THERE: dict[str, tuple[str, Any]] = {
     "subscribe": ('{"planCode": "free"}', ["REQUIRED"]),
+    "createCustomer": ('{"userId": " "}', ["REQUIRED"]),
     "createSetupIntent": ("{}", ["REQUIRED"]),
     "attachPaymentMethod": ('{"paymentMethodId": "pm_card_visa"}', ["REQUIRED"]),
     "setDefaultPaymentMethod": ('{"paymentMethodId": "%(owner_card)s"}', ["REQUIRED"]),

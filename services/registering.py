@@ -1,0 +1,112 @@
+"""Customers made by staff or by the application's back end, before they ask for anything themselves."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import available_timezones
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.errors import ErrorCode, UserProblem
+from models.base import new_id
+from models.clocks import TestClock, TestClockStatus, locked_clock
+from models.customers import Customer, customer_of_external_id, customer_of_user
+from models.database import is_unique_violation
+from services.app import App
+from services.customers import new_invoice_prefix
+from services.problems import not_found
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustomer:
+    """Who shall be a customer. `timezone` is an IANA zone, the installation's unless given; `locale` a BCP 47 tag."""
+
+    user_id: str
+    external_id: str | None = None
+    name: str | None = None
+    email: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    test_clock_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+async def create_customer(app: App, wish: NewCustomer) -> Customer:
+    """Make a customer; at the gateway it comes into being when money or cards are involved.
+
+    Raises UserProblem REQUIRED, INVALID, ALREADY_EXISTS, NOT_FOUND; NOT_PERMITTED for a test clock without the sandbox.
+    """
+    _check(app, wish)
+    try:
+        async with app.database.write() as session:
+            return await _write(app, session, wish)
+    except IntegrityError as error:
+        if not is_unique_violation(error):
+            raise
+    async with app.database.read() as session:  # Somebody was faster: which of the two ids is taken?
+        raise await _taken(session, wish) or UserProblem(ErrorCode.ALREADY_EXISTS, "There is such a customer.")
+
+
+def _check(app: App, wish: NewCustomer) -> None:
+    if not wish.user_id.strip():
+        raise UserProblem(ErrorCode.REQUIRED, "Give userId: the application's own id of the user.", ["userId"])
+    if wish.email is not None and not _EMAIL.fullmatch(wish.email):
+        raise UserProblem(ErrorCode.INVALID, "email: this is no address.", ["email"])
+    if wish.locale is not None and not _LOCALE.fullmatch(wish.locale):
+        raise UserProblem(ErrorCode.INVALID, "locale: give a BCP 47 tag, such as pt-BR.", ["locale"])
+    if wish.timezone is not None and wish.timezone not in available_timezones():
+        raise UserProblem(ErrorCode.INVALID, "timezone: give an IANA zone, such as Europe/Berlin.", ["timezone"])
+    if wish.test_clock_id is not None and not app.is_sandbox:
+        raise UserProblem(
+            ErrorCode.NOT_PERMITTED, "Test clocks exist in the sandbox only: leave testClockId out.", ["testClockId"]
+        )
+
+
+async def _write(app: App, session: AsyncSession, wish: NewCustomer) -> Customer:
+    clock = await _ready_clock(session, wish.test_clock_id) if wish.test_clock_id is not None else None
+    if (problem := await _taken(session, wish)) is not None:
+        raise problem
+    now = clock.now if clock is not None else app.now()
+    customer = Customer(
+        id=new_id("customer"),
+        user_id=wish.user_id,
+        external_id=wish.external_id,
+        email=wish.email,
+        name=wish.name,
+        timezone=wish.timezone or app.timezone,
+        test_clock_id=wish.test_clock_id,
+        invoice_prefix=new_invoice_prefix(),
+        created_at=now,
+        updated_at=now,
+        meta=dict(wish.metadata),
+    )
+    if wish.locale is not None:
+        customer.locale = wish.locale
+    session.add(customer)
+    return customer
+
+
+async def _ready_clock(session: AsyncSession, clock_id: str) -> TestClock:
+    """Held, so that it does not begin to move while a customer is put on it."""
+    clock = await locked_clock(session, clock_id)
+    if clock is None:
+        raise not_found("test clock", "testClockId")
+    if clock.status is not TestClockStatus.READY:
+        raise UserProblem(
+            ErrorCode.INVALID_STATE, "The test clock is advancing. Wait until it is READY.", ["testClockId"]
+        )
+    return clock
+
+
+async def _taken(session: AsyncSession, wish: NewCustomer) -> UserProblem | None:
+    """That another customer has one of its ids."""
+    if await customer_of_user(session, wish.user_id) is not None:
+        return UserProblem(ErrorCode.ALREADY_EXISTS, "There is a customer of this user already.", ["userId"])
+    if wish.external_id is not None and await customer_of_external_id(session, wish.external_id) is not None:
+        return UserProblem(ErrorCode.ALREADY_EXISTS, "Another customer has this externalId.", ["externalId"])
+    return None
