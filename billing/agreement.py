@@ -32,15 +32,15 @@ class Agreement:
 
     def draft_period(self, span: Span, *, reason: InvoiceReason, occasion: str) -> InvoiceDraft:
         """The invoice of a period: its items in advance, and what waited for the next invoice."""
-        lines = [*recurring_lines(self.items, span, self.zone), *self.waiting]
+        lines = recurring_lines(self.items, span, self.zone)
         return self.draft_lines(lines, period=span.period, reason=reason, occasion=occasion)
 
     def draft_lines(
         self, lines: Sequence[Line], *, period: Period, reason: InvoiceReason, occasion: str
     ) -> InvoiceDraft:
-        """These lines with the discounts, tax and the balance."""
+        """These lines and what waited for the next invoice, with the discounts, tax and the balance."""
         return compose(
-            lines,
+            [*lines, *self.waiting],
             reason=reason,
             occasion=occasion,
             period=period,

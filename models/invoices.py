@@ -159,6 +159,26 @@ class PendingLine(SQLModel, table=True):
     line: dict[str, Any] = Field(sa_type=DOCUMENT)
     created_at: datetime = Field(sa_type=UTCDateTime)
 
+    @classmethod
+    def of(cls, subscription_id: str, line: Line, now: datetime) -> "PendingLine":
+        """The engine's line, to wait."""
+        return cls(
+            id=new_id("pending_line"), subscription_id=subscription_id, line=_line_document(line), created_at=now
+        )
+
+    @property
+    def as_line(self) -> Line:
+        """What waits, as the engine's line."""
+        return InvoiceLine.model_validate({**self.line, "id": self.id, "invoice_id": "", "position": 0}).line
+
+    def rewrite(self, line: Line) -> None:
+        """Let another line wait in its place."""
+        self.line = _line_document(line)
+
+
+def _line_document(line: Line) -> dict[str, Any]:
+    return InvoiceLine.of("", 0, line).model_dump(mode="json", exclude={"id", "invoice_id", "position"})
+
 
 class CreditNote(SQLModel, table=True):
     """What of a paid invoice was taken back, with its lines; a refund or the customer's balance gave the money."""
@@ -185,6 +205,21 @@ async def lines_of(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequenc
         .order_by(col(InvoiceLine.invoice_id), col(InvoiceLine.position))
     )
     return (await session.exec(query)).all()
+
+
+async def waiting_lines_of(session: AsyncSession, subscription_id: str) -> Sequence[PendingLine]:
+    """What waits for the subscription's next invoice, in the order in which it came."""
+    query = (
+        select(PendingLine)
+        .where(PendingLine.subscription_id == subscription_id, col(PendingLine.invoice_id).is_(None))
+        .order_by(col(PendingLine.id))
+    )
+    return (await session.exec(query)).all()
+
+
+async def pending_lines_on(session: AsyncSession, invoice_id: str) -> Sequence[PendingLine]:
+    """What had waited and is on that invoice."""
+    return (await session.exec(select(PendingLine).where(PendingLine.invoice_id == invoice_id))).all()
 
 
 async def open_invoices_of(session: AsyncSession, subscription_id: str) -> Sequence[Invoice]:

@@ -17,6 +17,7 @@ from billing.pricing import PriceTerms
 from billing.recurring import RecurringItem
 from models.catalog import Plan, Price
 from models.customers import Customer, balance_of
+from models.invoices import waiting_lines_of
 from models.subscriptions import CollectionMethod, Subscription, SubscriptionItem, items_of
 
 
@@ -50,10 +51,18 @@ async def recurring_items(session: AsyncSession, row: Subscription) -> Sequence[
 
 async def agreement_of(session: AsyncSession, customer: Customer, row: Subscription) -> Agreement:
     """What the subscription bills from now on, gathered from its rows."""
+    return await agreement_with(session, customer, row, await recurring_items(session, row))
+
+
+async def agreement_with(
+    session: AsyncSession, customer: Customer, row: Subscription, items: Sequence[RecurringItem]
+) -> Agreement:
+    """The same with these items: what the subscription would bill, were they its own."""
     return Agreement(
         zone=row.grid.zone,
-        items=await recurring_items(session, row),
+        items=items,
         balance=await balance_of(session, customer.id, row.currency),
+        waiting=[pending.as_line for pending in await waiting_lines_of(session, row.id)],
         carries_small=row.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY,
     )
 

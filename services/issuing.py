@@ -14,7 +14,7 @@ from billing.lifecycle import INVOICE, PAYMENT, InvoiceEvent, InvoiceStatus, Pay
 from billing.money import Money
 from models.base import ID_PREFIXES, new_id
 from models.customers import Customer, change_balance
-from models.invoices import Invoice, InvoiceLine
+from models.invoices import Invoice, InvoiceLine, pending_lines_on, waiting_lines_of
 from models.leases import LEASE
 from models.ledger import book
 from models.payments import CollectionIntent, Payment
@@ -36,6 +36,8 @@ async def issue(
     return_url: str | None = None,
 ) -> tuple[Invoice, Payment | None]:
     """The draft as an open invoice, and the payment that is to collect it, leased to the caller.
+
+    The draft has what waited for the subscription's next invoice: nothing of it waits any more.
 
     Without a payment it is either paid, nothing being due, or was sent and waits for money from outside.
     """
@@ -89,6 +91,8 @@ async def _write(
     await session.flush()
     remember(session, INVOICE.name, invoice.id, None, invoice.status, why, customer_id=customer.id)
     session.add_all(InvoiceLine.of(invoice.id, position, line) for position, line in enumerate(draft.lines))
+    for pending in await waiting_lines_of(session, subscription.id):
+        pending.invoice_id = invoice.id
     kind, amount = signed_posting(draft.total, PostingKind.INVOICE_ISSUED, PostingKind.CREDIT_ISSUED)
     book(session, kind, amount, subject_id=invoice.id, customer_id=customer.id, at=why.now)
     return invoice
@@ -104,9 +108,14 @@ async def _apply_balance(session: AsyncSession, invoice: Invoice, applied: Money
 
 
 async def void_invoice(session: AsyncSession, invoice: Invoice, why: Why) -> None:
-    """Nothing is asked for any more: booked back, and what the balance took over or was given is undone."""
+    """Nothing is asked for any more: booked back, and what the balance took over or was given is undone.
+
+    What had waited for this invoice waits for the next one.
+    """
     move_invoice(session, invoice, InvoiceEvent.VOID, why)
     invoice.voided_at = why.now
+    for pending in await pending_lines_on(session, invoice.id):
+        pending.invoice_id = None
     unpaid = Money(invoice.total_minor - invoice.amount_paid_minor, invoice.currency)
     applied = Money(invoice.credit_applied_minor, invoice.currency)
     book(
