@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.agreement import Agreement
 from billing.calendar import Grid, Span, grid_on_day
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
@@ -21,7 +22,7 @@ from models.customers import Customer
 from models.subscriptions import CollectionMethod, LivePlace, Subscription, SubscriptionItem, SubscriptionOrigin
 from services.app import App
 from services.changes import Why, remember
-from services.drafting import draft_period
+from services.drafting import agreement_with, recurring_item
 from services.issuing import issue
 from services.settling import activate
 
@@ -80,9 +81,38 @@ class Placed:
     fence: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A new subscription as it would be written: the row, its items, its first period and that one's invoice."""
+
+    subscription: Subscription
+    items: Sequence[SubscriptionItem]
+    agreement: Agreement
+    span: Span
+    draft: InvoiceDraft
+
+
+async def propose(app: App, session: AsyncSession, customer: Customer, order: Order, why: Why) -> Proposal:
+    """What `place` writes; nothing is written here, so that a preview is the act itself. Raises AMOUNT_TOO_SMALL."""
+    row, span = new_subscription(app, customer, order, why)
+    items = _items(row, order, why)
+    agreement = await agreement_with(
+        session,
+        customer,
+        row,
+        [recurring_item(row, item, each.plan, each.price) for item, each in zip(items, order.items, strict=True)],
+    )
+    draft = agreement.draft_period(span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
+    _refuse_too_small(draft)
+    row.original_amount_minor = draft.subtotal.minor
+    row.discount_amount_minor = draft.discount_total.minor
+    return Proposal(row, items, agreement, span, draft)
+
+
 async def place(app: App, session: AsyncSession, customer: Customer, order: Order, why: Why) -> Placed:
     """Everything that must exist before the gateway is called; the customer is locked by the caller."""
-    subscription, span = new_subscription(app, customer, order, why)
+    proposal = await propose(app, session, customer, order, why)
+    subscription = proposal.subscription
     session.add(subscription)
     await session.flush()
     remember(
@@ -94,20 +124,18 @@ async def place(app: App, session: AsyncSession, customer: Customer, order: Orde
         why,
         customer_id=subscription.customer_id,
     )
-    _add_items(session, subscription, order, why)
-    await session.flush()
-    draft = await draft_period(
-        session, customer, subscription, span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0"
+    session.add_all(proposal.items)
+    session.add_all(
+        LivePlace(customer_id=subscription.customer_id, product_id=product_id, subscription_id=subscription.id)
+        for product_id in dict.fromkeys(item.product_id for item in proposal.items)
     )
-    _refuse_too_small(draft)
-    subscription.original_amount_minor = draft.subtotal.minor
-    subscription.discount_amount_minor = draft.discount_total.minor
+    await session.flush()
     _, payment = await issue(
         app,
         session,
         customer,
         subscription,
-        draft,
+        proposal.draft,
         why,
         setup_future_usage=order.setup_future_usage,
         return_url=order.return_url,
@@ -171,22 +199,18 @@ def _grid(order: Order, zone: ZoneInfo) -> Grid:
     return grid_on_day(order.start, plan.interval, plan.interval_count, zone, day)
 
 
-def _add_items(session: AsyncSession, subscription: Subscription, order: Order, why: Why) -> None:
-    for item in order.items:
-        session.add(
-            SubscriptionItem(
-                id=new_id("subscription_item"),
-                subscription_id=subscription.id,
-                plan_id=item.plan.id,
-                price_id=item.price.id,
-                product_id=item.plan.product_id,
-                quantity=item.quantity,
-                unit_amount_minor=item.unit_amount_minor,
-                meta=dict(item.metadata),
-                created_at=why.now,
-            )
+def _items(row: Subscription, order: Order, why: Why) -> Sequence[SubscriptionItem]:
+    return [
+        SubscriptionItem(
+            id=new_id("subscription_item"),
+            subscription_id=row.id,
+            plan_id=item.plan.id,
+            price_id=item.price.id,
+            product_id=item.plan.product_id,
+            quantity=item.quantity,
+            unit_amount_minor=item.unit_amount_minor,
+            meta=dict(item.metadata),
+            created_at=why.now,
         )
-    for product_id in dict.fromkeys(item.plan.product_id for item in order.items):
-        session.add(
-            LivePlace(customer_id=subscription.customer_id, product_id=product_id, subscription_id=subscription.id)
-        )
+        for item in order.items
+    ]
