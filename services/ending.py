@@ -3,38 +3,28 @@
 The open intent is canceled at the gateway first; if it turns out to have been paid, that outcome wins.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import IntentStatus
 from billing.errors import ErrorCode, UserProblem, VersionConflict
 from billing.lifecycle import (
-    ATTEMPT,
-    PAYMENT,
     SUBSCRIPTION,
-    AttemptEvent,
-    InvoiceStatus,
-    PaymentEvent,
     SubscriptionEvent,
     SubscriptionStatus,
 )
 from billing.schedule import Happening, what_is_due
-from gateways.port import GatewayNotFound, GatewayRefused, GatewayUnavailable
 from models.invoices import Invoice, open_invoices_of
-from models.leases import LeaseLost, check_fence, release
-from models.payments import attempts_of, newest_intent, payment_by_id, payment_of_invoice
+from models.leases import release
+from models.payments import payment_by_id
 from models.subscriptions import Subscription, live_places
 from services.app import WORKER, Actor, ActorKind, App
-from services.changes import Why, move_attempt, move_payment, move_subscription
-from services.collecting import hold, known_intent_ref, let_go, wait_until_free
-from services.issuing import void_invoice
+from services.changes import Why, move_subscription
 from services.owned import already_ended, locked_subscription, own_subscription
-from services.problems import gateway_unavailable
-from services.settling import settle
 from services.shielding import within_budget
+from services.stopping import collecting_stopped, under_way, void_collection
 
 log = structlog.get_logger(__name__)
 
@@ -165,67 +155,12 @@ async def _stop_and_end(
 ) -> tuple[bool, str | None]:
     """Whether it ended, and the first of the payments that were voided.
 
-    Raises UserProblem GATEWAY_UNAVAILABLE, PAYMENT_IN_PROGRESS; whatever goes wrong, no payment stays held.
-    """
-    fences: dict[str, int] = {}
-    try:
-        await _stop_collecting(app, seen, fences, why)
-        return await _end(app, seen, event, wish, fences, why), next(iter(fences), None)
-    except BaseException as trouble:
-        for payment_id, fence in fences.items():
-            await let_go(app, payment_id, fence)
-        if isinstance(trouble, GatewayUnavailable | GatewayRefused):
-            raise gateway_unavailable() from None
-        if isinstance(trouble, LeaseLost):
-            raise _under_way() from None
-        raise
-
-
-async def _stop_collecting(app: App, seen: Subscription, fences: dict[str, int], why: Why) -> None:
-    """Cancel the intents of open invoices at the gateway; the payments held are noted in `fences`.
-
-    A payment that turns out to be paid is settled and not among them. Raises GatewayUnavailable, GatewayRefused,
-    LeaseLost, UserProblem.
+    Raises UserProblem GATEWAY_UNAVAILABLE, PAYMENT_IN_PROGRESS.
     """
     async with app.database.read() as session:
         invoices = await open_invoices_of(session, seen.id)
-        payments = [await payment_of_invoice(session, invoice.id) for invoice in invoices]
-    for payment in payments:
-        if payment is None or payment.status in PAYMENT.final:
-            continue
-        fence = await hold(app, payment.id)
-        if fence is None:
-            await wait_until_free(app, payment.id)
-            fence = await hold(app, payment.id)
-        if fence is None:
-            raise _under_way()
-        fences[payment.id] = fence
-        if await _cancel_intent(app, payment.id, fence, why):
-            await let_go(app, payment.id, fences.pop(payment.id))
-
-
-def _under_way() -> UserProblem:
-    return UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "A payment is under way; repeat this shortly.")
-
-
-async def _cancel_intent(app: App, payment_id: str, fence: int, why: Why) -> bool:
-    """Whether the intent could no longer be canceled because it was paid."""
-    ref = await known_intent_ref(app, payment_id, fence)
-    if ref is None:
-        return False
-    try:
-        # Each holder has a key of its own: the gateway would tell an old key's answer, of another intent or time.
-        snapshot = await app.gateway.cancel_payment_intent(ref, idempotency_key=f"{payment_id}:cancel:{fence}")
-    except GatewayNotFound:
-        log.warning("intent_gone_at_gateway", payment=payment_id)
-        return False  # What does not exist cannot be paid.
-    # What was tried before is recorded, also when nothing came of it.
-    await settle(app, snapshot, cause=why.cause, actor=why.actor)
-    if snapshot.status is IntentStatus.CANCELED:
-        return False
-    if snapshot.status is IntentStatus.SUCCEEDED:
-        return True
-    raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "A payment is being processed; repeat this when it has ended.")
+    async with collecting_stopped(app, invoices, why) as fences:
+        return await _end(app, seen, event, wish, fences, why), next(iter(fences), None)
 
 
 async def _end(
@@ -233,16 +168,16 @@ async def _end(
     seen: Subscription,
     event: SubscriptionEvent,
     wish: _Cancellation,
-    fences: dict[str, int],
+    fences: Mapping[str, int],
     why: Why,
 ) -> bool:
     """Void what is unpaid and end the subscription; an unpaid first one whose payment won meanwhile stays alive."""
     async with app.database.write() as session:
         row, _ = await locked_subscription(session, seen, wish.expected_version)
         if why.actor == WORKER and event is SubscriptionEvent.CANCEL and not _is_over(row, why):
-            raise _under_way()  # It goes on since it was looked at.
+            raise under_way()  # It goes on since it was looked at.
         for payment_id, fence in fences.items():
-            await _void(session, payment_id, fence, why)
+            await void_collection(session, payment_id, fence, why)
         if row.status in SUBSCRIPTION.final:
             return False
         if event is SubscriptionEvent.EXPIRE and row.status is not SubscriptionStatus.INCOMPLETE:
@@ -254,26 +189,3 @@ async def _end(
         for place in await live_places(session, row.id):
             await session.delete(place)
         return True
-
-
-async def _void(session: AsyncSession, payment_id: str, fence: int, why: Why) -> None:
-    payment = await payment_by_id(session, payment_id)
-    if payment is None:
-        raise LeaseLost(payment_id)
-    check_fence(payment, fence)
-    if payment.status in PAYMENT.final:
-        release(payment, due_at=None)  # Another request ended it while this one waited for the lease.
-        return
-    for attempt in await attempts_of(session, [payment_id]):
-        if attempt.outcome not in ATTEMPT.final:
-            move_attempt(session, attempt, AttemptEvent.ABANDON, why)
-    intent = await newest_intent(session, payment_id)
-    if intent is not None and intent.gateway_ref is not None:
-        intent.status = IntentStatus.CANCELED
-        intent.next_action_url = None
-    payment.collect_at = None
-    move_payment(session, payment, PaymentEvent.CANCEL, why)
-    release(payment, due_at=None)
-    invoice = await session.get_one(Invoice, payment.invoice_id)
-    if invoice.status is InvoiceStatus.OPEN:
-        await void_invoice(session, invoice, why)
