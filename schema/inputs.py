@@ -17,7 +17,7 @@ from schema.arguments import refuse_arguments
 from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
 from schema.fields import Info, described, optional
 from schema.scalars import URL, CurrencyCode
-from services.subscribing import SubscribeWish
+from services.ordering import SubscribeWish
 
 LONGEST_SEARCH = 100
 

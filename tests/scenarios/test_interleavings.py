@@ -29,8 +29,9 @@ from models.payments import ChargeAttempt, Payment
 from models.subscriptions import Subscription
 from services.cards import attach_payment_method, set_default_payment_method
 from services.ending import cancel_subscription
+from services.ordering import SubscribeWish
 from services.resolving import refresh_payment
-from services.subscribing import SubscribeWish, subscribe
+from services.subscribing import subscribe
 from tests.support.house import House
 from tests.support.outside import ASKS_ALWAYS, ASKS_THEN_DECLINES, DECLINES, VISA, Browser, dashboard, sandbox_of
 

@@ -12,7 +12,8 @@ from models.customers import customer_of_user
 from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.ending import cancel_subscription
-from services.subscribing import SubscribeWish, subscribe
+from services.ordering import SubscribeWish
+from services.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
 from tests.support.kills import EVER, Points, in_child, mortal

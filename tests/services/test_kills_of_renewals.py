@@ -14,8 +14,9 @@ from models.subscriptions import Subscription
 from services.app import App
 from services.card_changes import detach_payment_method, update_subscription_payment_method
 from services.cards import attach_payment_method
+from services.ordering import SubscribeWish
 from services.paying_again import retry_payment
-from services.subscribing import SubscribeWish, subscribe
+from services.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
 from tests.support.kills import EVER, Points, in_child, mortal

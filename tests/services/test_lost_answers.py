@@ -9,7 +9,8 @@ from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.customers import customer_of_user
 from models.payments import ChargeAttempt, Payment
-from services.subscribing import SubscribeOutcome, SubscribeWish, subscribe
+from services.ordering import SubscribeWish
+from services.subscribing import SubscribeOutcome, subscribe
 from tests.support.house import House
 
 BROKEN = [

@@ -13,8 +13,9 @@ from models.customers import SetupIntentRow, customer_of_user, live_payment_meth
 from services.app import Actor, ActorKind
 from services.cards import SetupIntentView, attach_payment_method, create_setup_intent, follow_setup_intent
 from services.customers import ensure_customer
+from services.ordering import SubscribeWish
 from services.sandbox import confirm_payment_intent, confirm_setup_intent
-from services.subscribing import SubscribeWish, subscribe
+from services.subscribing import subscribe
 from tests.support.house import House
 from tests.support.meanwhile import just_before
 from tests.support.outside import VISA

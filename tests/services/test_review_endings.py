@@ -14,7 +14,8 @@ from models.subscriptions import Subscription
 from services.app import App
 from services.cards import attach_payment_method
 from services.ending import CancelOutcome, cancel_subscription
-from services.subscribing import SubscribeOutcome, SubscribeWish, subscribe
+from services.ordering import SubscribeWish
+from services.subscribing import SubscribeOutcome, subscribe
 from tests.support.house import House
 from tests.support.meanwhile import after_commit, before_writing, just_after, just_before
 from tests.support.outside import DECLINES, Browser, dashboard, sandbox_of

@@ -11,7 +11,8 @@ from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.customers import customer_of_user
 from services.cards import create_setup_intent
-from services.subscribing import SubscribeOutcome, SubscribeWish, subscribe
+from services.ordering import SubscribeWish
+from services.subscribing import SubscribeOutcome, subscribe
 from tests.support.house import House
 from tests.support.outside import charges_by_invoice, sandbox_of
 

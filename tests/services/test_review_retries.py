@@ -8,8 +8,9 @@ from gateways.port import GatewayUnavailable
 from models.payments import ChargeAttempt, Payment
 from services.cards import attach_payment_method
 from services.collecting import hold
+from services.ordering import SubscribeWish
 from services.retrying import collect_due_payments
-from services.subscribing import SubscribeWish, subscribe
+from services.subscribing import subscribe
 from tests.support.house import House
 from tests.support.meanwhile import before_writing, just_before
 

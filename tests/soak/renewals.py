@@ -34,7 +34,8 @@ from models.subscriptions import Subscription
 from services.app import Actor, ActorKind
 from services.cards import attach_payment_method
 from services.demo import load_catalog
-from services.subscribing import SubscribeWish, subscribe
+from services.ordering import SubscribeWish
+from services.subscribing import subscribe
 from settings import ROOT
 from tests.support.databases import apart, migrate, on_server, postgres_server, run
 from tests.support.house import House, open_house
