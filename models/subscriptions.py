@@ -261,3 +261,8 @@ async def past_due_subscriptions(session: AsyncSession, customer_id: str) -> Seq
         Subscription.customer_id == customer_id, Subscription.status == SubscriptionStatus.PAST_DUE
     )
     return (await session.exec(query)).all()
+
+
+def on_timeline(timeline: str | None) -> Sequence[ColumnElement[bool]]:
+    """Which due subscriptions are a timeline's: a test clock's, or with None those of the billing clock."""
+    return [col(Subscription.test_clock_id) == timeline]

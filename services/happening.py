@@ -7,12 +7,11 @@ under the customer's lock.
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
-from sqlmodel import col
 
 from billing.schedule import Happening, what_is_due
 from models.customers import locked_customer
 from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
-from models.subscriptions import Subscription
+from models.subscriptions import Subscription, on_timeline
 from services.app import WORKER, App
 from services.changes import Why
 from services.ending import end_when_over
@@ -36,9 +35,10 @@ STEPS: Mapping[Happening, tuple[str, Step]] = {
 async def work_on_due_subscriptions(app: App) -> int:
     """One pass over the subscriptions of this timeline to which something is due; to how many it happened."""
     now, machine_now = app.now(), app.machine_now()
-    on_timeline = [col(Subscription.test_clock_id) == app.timeline]
     async with app.database.read() as session:
-        keys = await due_keys(session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=on_timeline)
+        keys = await due_keys(
+            session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=on_timeline(app.timeline)
+        )
     happened = 0
     for key in keys:
         async with app.database.write() as session:
