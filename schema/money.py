@@ -10,8 +10,9 @@ import strawberry
 from babel import Locale, UnknownLocaleError
 from babel.numbers import NumberPattern, get_currency_precision
 
+from billing.errors import ErrorCode, UserProblem
 from billing.money import Money as Amount
-from billing.money import exponent
+from billing.money import MoneyError, exponent
 from schema.arguments import refuse_arguments
 from schema.fields import Info, argument, described
 from schema.scalars import BigInt, CurrencyCode
@@ -39,6 +40,22 @@ class Money:
         if known is None:
             raise refuse_arguments(info, "locale: expected a known language tag, such as en or de-CH.", "locale")
         return formatted(self.amount, self.currency_code, known)
+
+
+@strawberry.input(description="An amount in one currency.")
+class MoneyInput:
+    amount: Decimal = described('In major units, no finer than the currency can be paid in: "7.00".')
+    currency_code: CurrencyCode = described("The currency.")
+
+    def value(self, field: str) -> Amount:
+        """Zero or more. Raises UserProblem INVALID, naming the input's field that it was given for."""
+        try:
+            amount = Amount.of(self.amount, self.currency_code)
+        except MoneyError as problem:
+            raise UserProblem(ErrorCode.INVALID, f"{field}: {problem}.", [field]) from None
+        if amount.minor < 0:
+            raise UserProblem(ErrorCode.INVALID, f"{field}: give an amount of zero or more.", [field])
+        return amount
 
 
 def formatted(amount: Decimal, currency: str, locale: Locale) -> str:
