@@ -105,6 +105,12 @@ async def balance_of(session: AsyncSession, customer_id: str, currency: str) -> 
     return row.amount if row is not None else Money.zero(currency)
 
 
+async def balances_of(session: AsyncSession, customer_id: str) -> Sequence[CustomerBalance]:
+    """In each currency in which there ever was one."""
+    query = select(CustomerBalance).where(CustomerBalance.customer_id == customer_id)
+    return (await session.exec(query.order_by(CustomerBalance.currency))).all()
+
+
 async def change_balance(session: AsyncSession, customer_id: str, by: Money) -> Money:
     """Add to it, or with a negative amount take from it, under the customer's lock: what is left then."""
     row = await session.get(CustomerBalance, (customer_id, by.currency))

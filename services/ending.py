@@ -17,11 +17,11 @@ from billing.lifecycle import (
 )
 from billing.schedule import Happening, what_is_due
 from models.invoices import Invoice, open_invoices_of
-from models.leases import release
 from models.payments import payment_by_id
-from models.subscriptions import Subscription, live_places
+from models.subscriptions import Subscription
 from services.app import WORKER, Actor, ActorKind, App
-from services.changes import Why, move_subscription
+from services.changes import Why
+from services.closing import close
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.shielding import within_budget
 from services.stopping import collecting_stopped, under_way, void_collection
@@ -183,9 +183,5 @@ async def _end(
         if event is SubscriptionEvent.EXPIRE and row.status is not SubscriptionStatus.INCOMPLETE:
             return False
         wish.note(row, why.actor, why)
-        move_subscription(session, row, event, why)
-        row.ended_at = why.now
-        release(row, due_at=None)
-        for place in await live_places(session, row.id):
-            await session.delete(place)
+        await close(session, row, event, why)
         return True

@@ -132,6 +132,19 @@ async def void_invoice(session: AsyncSession, invoice: Invoice, why: Why) -> Non
         book(session, kind, amount, subject_id=invoice.id, customer_id=invoice.customer_id, at=why.now)
 
 
+def write_off_invoice(session: AsyncSession, invoice: Invoice, why: Why) -> None:
+    """What was used and never paid: nobody will be asked for it again, and the books say what was lost."""
+    book(
+        session,
+        PostingKind.INVOICE_WRITTEN_OFF,
+        invoice.amount_due,
+        subject_id=invoice.id,
+        customer_id=invoice.customer_id,
+        at=why.now,
+    )
+    move_invoice(session, invoice, InvoiceEvent.WRITE_OFF, why)
+
+
 async def _expect_payment(
     app: App,
     session: AsyncSession,

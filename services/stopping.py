@@ -93,13 +93,20 @@ async def _cancel_intent(app: App, payment_id: str, fence: int, why: Why) -> boo
 
 async def void_collection(session: AsyncSession, payment_id: str, fence: int, why: Why) -> None:
     """Give up the held payment and void its invoice, in the caller's transaction. Raises LeaseLost."""
+    invoice = await end_collection(session, payment_id, fence, why)
+    if invoice is not None:
+        await void_invoice(session, invoice, why)
+
+
+async def end_collection(session: AsyncSession, payment_id: str, fence: int, why: Why) -> Invoice | None:
+    """Give up the held payment, in the caller's transaction: its invoice if that is still open. Raises LeaseLost."""
     payment = await payment_by_id(session, payment_id)
     if payment is None:
         raise LeaseLost(payment_id)
     check_fence(payment, fence)
     if payment.status in PAYMENT.final:
         release(payment, due_at=None)  # Another request ended it while this one waited for the lease.
-        return
+        return None
     for attempt in await attempts_of(session, [payment_id]):
         if attempt.outcome not in ATTEMPT.final:
             move_attempt(session, attempt, AttemptEvent.ABANDON, why)
@@ -107,9 +114,8 @@ async def void_collection(session: AsyncSession, payment_id: str, fence: int, wh
     if intent is not None and intent.gateway_ref is not None:
         intent.status = IntentStatus.CANCELED
         intent.next_action_url = None
-    payment.collect_at = None
+    payment.collect_at = payment.give_up_at = None
     move_payment(session, payment, PaymentEvent.CANCEL, why)
     release(payment, due_at=None)
     invoice = await session.get_one(Invoice, payment.invoice_id)
-    if invoice.status is InvoiceStatus.OPEN:
-        await void_invoice(session, invoice, why)
+    return invoice if invoice.status is InvoiceStatus.OPEN else None

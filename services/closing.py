@@ -1,0 +1,39 @@
+"""What every end of a subscription does, in the caller's transaction and under the customer's lock."""
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.ledger import PostingKind
+from billing.lifecycle import SubscriptionEvent
+from models.customers import balances_of, change_balance
+from models.leases import release
+from models.ledger import book
+from models.subscriptions import Subscription, live_places, newest_live_subscription
+from services.changes import Why, move_subscription
+
+
+async def close(session: AsyncSession, row: Subscription, event: SubscriptionEvent, why: Why) -> None:
+    """It is over: nothing is due any more, and the product may be subscribed to again."""
+    move_subscription(session, row, event, why)
+    row.ended_at = why.now
+    release(row, due_at=None)
+    for place in await live_places(session, row.id):
+        await session.delete(place)
+    await session.flush()
+    if await newest_live_subscription(session, row.customer_id) is None:
+        await _write_balances_off(session, row, why)
+
+
+async def _write_balances_off(session: AsyncSession, row: Subscription, why: Why) -> None:
+    """What was too little to be charged will be on no later invoice."""
+    for balance in await balances_of(session, row.customer_id):
+        owed = -balance.amount
+        if owed.minor > 0:
+            await change_balance(session, row.customer_id, owed)
+            book(
+                session,
+                PostingKind.BALANCE_WRITTEN_OFF,
+                owed,
+                subject_id=f"{row.id}:{owed.currency}",
+                customer_id=row.customer_id,
+                at=why.now,
+            )
