@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.money import Money
+from billing.returning import RefundReason
 from gateways.returns import DisputeSnapshot, RefundSnapshot
 
 
@@ -322,6 +323,15 @@ class PaymentGateway(Protocol):
 
     async def retrieve_charge(self, ref: str) -> ChargeSnapshot | None:
         """None while it has not ended."""
+        ...
+
+    async def create_refund(
+        self, intent_ref: str, *, amount: Money, reason: RefundReason, refund_id: str, idempotency_key: str
+    ) -> RefundSnapshot:
+        """Give back of an intent's charge, with our refund's id in its metadata; asked once, never repeated by itself.
+
+        Raises GatewayRefused when so much cannot be given back.
+        """
         ...
 
     async def retrieve_refund(self, ref: str) -> RefundSnapshot: ...

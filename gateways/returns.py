@@ -8,6 +8,9 @@ from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundReason
 
+REFUND_KEY = "perennial_refund"
+"""Where a refund at the gateway names ours, among its metadata."""
+
 
 @dataclass(frozen=True, slots=True)
 class RefundSnapshot:
@@ -21,6 +24,11 @@ class RefundSnapshot:
     failure_reason: str | None
     created_at: datetime
     metadata: Mapping[str, str]
+
+    @property
+    def refund_id(self) -> str | None:
+        """The refund of ours that it was made for, None when others made it."""
+        return self.metadata.get(REFUND_KEY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,10 @@ def _line_document(line: Line) -> dict[str, Any]:
 
 
 class CreditNote(SQLModel, table=True):
-    """What of a paid invoice was taken back, with its lines; a refund or the customer's balance gave the money."""
+    """What of a paid invoice was taken back by a refund, with its lines; withdrawn when the refund came home again.
+
+    `lines` are objects of line_id, description, amount_minor and tax_minor, the tax being part of the amount.
+    """
 
     __tablename__ = "credit_notes"
     __table_args__ = (UniqueConstraint("number"),)
@@ -195,6 +198,7 @@ class CreditNote(SQLModel, table=True):
     currency: str = Field(max_length=3)
     total_minor: int = Field(sa_type=BIG)
     lines: list[dict[str, Any]] = Field(default_factory=list, sa_type=DOCUMENT)
+    voided_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     created_at: datetime = Field(sa_type=UTCDateTime)
 
 
@@ -237,3 +241,23 @@ async def first_invoice_of(session: AsyncSession, subscription_id: str) -> Invoi
         Invoice.subscription_id == subscription_id, Invoice.reason == InvoiceReason.SUBSCRIPTION_CREATE
     )
     return (await session.exec(query)).first()
+
+
+async def credit_notes_of(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequence[CreditNote]:
+    """Each invoice's, the withdrawn ones too, in the order of their numbers."""
+    query = (
+        select(CreditNote)
+        .where(col(CreditNote.invoice_id).in_(invoice_ids))
+        .order_by(col(CreditNote.invoice_id), col(CreditNote.created_at), col(CreditNote.number))
+    )
+    return (await session.exec(query)).all()
+
+
+async def credited_by_line(session: AsyncSession, invoice_ids: Sequence[str]) -> dict[str, int]:
+    """Invoice line id → what of its cost credit notes have taken back, in minor units; tax is part of it."""
+    credited: dict[str, int] = {}
+    for note in await credit_notes_of(session, invoice_ids):
+        for line in note.lines if note.voided_at is None else ():
+            if line["line_id"] is not None:
+                credited[line["line_id"]] = credited.get(line["line_id"], 0) + line["amount_minor"]
+    return credited

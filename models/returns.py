@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundOrigin, RefundReason
-from models.base import BIG, EnumText, Leased, UTCDateTime
+from models.base import BIG, DOCUMENT, EnumText, Leased, UTCDateTime
 
 
 class Refund(Leased, table=True):
@@ -19,7 +19,8 @@ class Refund(Leased, table=True):
     One of ours exists before the gateway is asked, its id in the refund's metadata: `due_at` (machine time) is when the
     worker looks for the answer that is missing.
 
-    `contradiction` says why what the gateway tells of it is not in our books, None when it is.
+    `line_ids` are the invoice lines that it is meant for, None: all of them. `ends_subscription_id` is the subscription
+    that ends with it. `contradiction` says why what the gateway tells of it is not in our books, None when it is.
     """
 
     __tablename__ = "refunds"
@@ -37,6 +38,8 @@ class Refund(Leased, table=True):
     failure_reason: str | None = Field(default=None, max_length=100)
     contradiction: str | None = None
     requested_by: str | None = Field(default=None, max_length=300)
+    line_ids: list[str] | None = Field(default=None, sa_type=DOCUMENT)
+    ends_subscription_id: str | None = Field(default=None, foreign_key="subscriptions.id", index=True)
     version: int = 1
     created_at: datetime = Field(sa_type=UTCDateTime)
     updated_at: datetime = Field(sa_type=UTCDateTime)
