@@ -11,6 +11,7 @@ from billing.charging import IntentStatus, SetupFutureUsage
 from billing.errors import ERROR_MEANINGS, ErrorCode
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import AttemptOutcome, InvoiceStatus, RefundStatus, SubscriptionStatus
+from billing.lines import LineKind
 from billing.returning import DisputeStatus, PaymentStanding, RefundOrigin, RefundReason
 from models.inbox import GatewayEventStatus
 from resolvers.identity import Role
@@ -278,6 +279,22 @@ _publish(
     {
         "SUBSCRIPTION_CREATE": "The first period of a subscription.",
         "SUBSCRIPTION_CYCLE": "A further period of a subscription.",
+        "SUBSCRIPTION_UPDATE": "A subscription was changed within a period.",
+        "SUBSCRIPTION_CANCEL": "What was left to bill when a subscription ended.",
+        "MANUAL": "Recorded by the merchant.",
+    },
+)
+_publish(
+    LineKind,
+    "InvoiceLineKind",
+    "What a line of an invoice is.",
+    {
+        "RECURRING": "An item for a period, in advance.",
+        "USAGE": "What was used in a period, in arrears.",
+        "CREDIT": "What unused time gives back, tax included.",
+        "CHARGE": "Anything else that is asked for.",
+        "DISCOUNT": "What a coupon takes off.",
+        "TAX": "Tax on the lines before it, each after discount.",
     },
 )
 _publish(

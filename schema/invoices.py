@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import InvoiceStatus
+from billing.lines import LineKind
 from billing.money import Money as Amount
 from models.batches import INVOICES, InvoicesWhere, Span
 from models.invoices import Invoice as InvoiceRow
@@ -38,10 +39,13 @@ class AmountExplanation:
 @strawberry.type(description="One amount of an invoice.")
 class InvoiceLine:
     id: strawberry.ID = described("Opaque and ours.")
+    kind: LineKind = described("What it is.")
     description: str = described("What it is for.")
     quantity: Decimal = described("How many.")
     unit_amount: Money | None = described("The price of one; null where there is none to name.")
-    amount: Money = described("The line's amount.")
+    amount: Money = described("The line's amount, before discount and tax, which have lines of their own.")
+    discount: Money = described("What of the invoice's discounts falls to this line.")
+    tax: Money = described("What of the invoice's tax falls to this line.")
     is_proration: bool = described("Whether it is for part of a period only.")
     period: Period = described("The time that it is for.")
     explanation: AmountExplanation = described("Why the amount is what it is.")
@@ -51,12 +55,15 @@ class InvoiceLine:
     def of(cls, row: LineRow) -> "InvoiceLine":
         return cls(
             id=strawberry.ID(row.id),
+            kind=row.kind,
             description=row.description,
             quantity=row.quantity,
             unit_amount=(
                 Money.of(Amount(row.unit_amount_minor, row.currency)) if row.unit_amount_minor is not None else None
             ),
             amount=Money.of(Amount(row.amount_minor, row.currency)),
+            discount=Money.of(Amount(row.discount_minor, row.currency)),
+            tax=Money.of(Amount(row.tax_minor, row.currency)),
             is_proration=row.is_proration,
             period=Period(start=row.period_start, end=row.period_end),
             explanation=AmountExplanation(
