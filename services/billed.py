@@ -1,0 +1,97 @@
+"""What the present period was billed with, gathered from the rows: what a change within it gives back follows from it.
+
+Reads only.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.lifecycle import InvoiceStatus
+from billing.lines import LineKind
+from billing.money import Money
+from billing.proration import Billed, Present, price_of_used
+from models.catalog import PlanCredit
+from models.credits import CreditBalance
+from models.invoices import Invoice, InvoiceLine, lines_of, waiting_lines_of
+from models.payments import payments_of_invoices
+from models.subscriptions import Subscription, SubscriptionItem
+
+_INSTANT = timedelta(microseconds=1)
+
+
+async def present_period(
+    session: AsyncSession, row: Subscription, items: Sequence[SubscriptionItem], *, counts_use: bool
+) -> Present:
+    """The period under way with what these items were billed. `counts_use`: also what has been used of it."""
+    lines = await _present_lines(session, row, items)
+    invoices = {line.invoice_id for line in lines}
+    rows = (await session.exec(select(Invoice).where(col(Invoice.id).in_(invoices)))).all()
+    paid = {invoice.id for invoice in rows if invoice.status is InvoiceStatus.PAID}
+    returned = await _returned(session, sorted(invoices))
+    nothing = Money.zero(row.currency)
+    billed: list[Billed] = []
+    for each in lines:
+        line = each.line
+        used = await _used(session, row, line.plan_id, line.cost) if counts_use else nothing
+        billed.append(Billed(line, each.invoice_id in paid, returned.get(each.id, nothing), used))
+    return Present(
+        start=row.period_start,
+        end=row.period_end,
+        full=_full_length(row, billed),
+        billed=billed,
+        waiting={pending.id: pending.as_line for pending in await waiting_lines_of(session, row.id)},
+    )
+
+
+async def _present_lines(
+    session: AsyncSession, row: Subscription, items: Sequence[SubscriptionItem]
+) -> Sequence[InvoiceLine]:
+    """The newest line of each item for the present period, of invoices that were not withdrawn."""
+    query = (
+        select(InvoiceLine)
+        .join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id)
+        .where(
+            col(InvoiceLine.item_id).in_([item.id for item in items]),
+            InvoiceLine.kind == LineKind.RECURRING,
+            InvoiceLine.period_start >= row.period_start,
+            Invoice.status != InvoiceStatus.VOID,
+        )
+        .order_by(col(InvoiceLine.id))
+    )
+    newest = {line.item_id: line for line in (await session.exec(query)).all()}
+    return [newest[item.id] for item in items if item.id in newest]
+
+
+async def _returned(session: AsyncSession, invoice_ids: Sequence[str]) -> Mapping[str, Money]:
+    """What of each line's cost went back to the customer since, its invoice's refunds and disputes split by cost."""
+    gone: dict[str, int] = {}
+    for payment in await payments_of_invoices(session, invoice_ids):
+        back = payment.amount_refunded_minor + payment.amount_disputed_minor
+        gone[payment.invoice_id] = gone.get(payment.invoice_id, 0) + back
+    found: dict[str, Money] = {}
+    for invoice_id, minor in gone.items():
+        sold = [each for each in await lines_of(session, [invoice_id]) if each.line.is_sold]
+        costs = [max(each.line.cost.minor, 0) for each in sold]
+        if minor > 0 and any(costs):
+            shares = Money(minor, sold[0].currency).split(costs)
+            found |= {each.id: share for each, share in zip(sold, shares, strict=True)}
+    return found
+
+
+async def _used(session: AsyncSession, row: Subscription, plan_id: str | None, cost: Money) -> Money:
+    """The price of the credits of the plan that are gone: of several units that of which the most is."""
+    granting = (await session.exec(select(PlanCredit.unit).where(PlanCredit.plan_id == plan_id))).all()
+    balances = select(CreditBalance).where(
+        CreditBalance.subscription_id == row.id, col(CreditBalance.unit).in_(granting)
+    )
+    used = [price_of_used(cost, each.total_used, each.total_granted) for each in (await session.exec(balances)).all()]
+    return max(used, default=Money.zero(cost.currency))
+
+
+def _full_length(row: Subscription, billed: Sequence[Billed]) -> timedelta:
+    """Of a whole period: as it was billed, pauses aside; of a stub, by the grid."""
+    whole = (each.line.period.length for each in billed if not each.line.is_proration)
+    return next(whole, row.grid.span_from(row.period_end - _INSTANT).full.length)
