@@ -156,6 +156,12 @@ async def payment_of_invoice(session: AsyncSession, invoice_id: str) -> Payment 
     return (await session.exec(query)).first()
 
 
+async def payments_of_invoices(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequence[Payment]:
+    """All that collects or was recorded for those invoices, the oldest first."""
+    query = select(Payment).where(col(Payment.invoice_id).in_(invoice_ids)).order_by(col(Payment.number))
+    return (await session.exec(query)).all()
+
+
 async def payment_by_id(session: AsyncSession, payment_id: str) -> Payment | None:
     return (await session.exec(select(Payment).where(Payment.id == payment_id))).first()
 
