@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import UniqueConstraint, func
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -170,6 +170,37 @@ async def product_by(session: AsyncSession, *, id: str | None = None, code: str 
     # Aliases are few and rarely asked for: read rather than indexed.
     everything = (await session.exec(select(Product).order_by(Product.code))).all()
     return next((product for product in everything if code in product.aliases), None)
+
+
+async def is_product_code_taken(session: AsyncSession, code: str) -> bool:
+    """Whether a product is found by it, also as another name of it."""
+    return await product_by(session, code=code) is not None
+
+
+async def features_by_code(session: AsyncSession, codes: Sequence[str]) -> Sequence[Feature]:
+    return (await session.exec(select(Feature).where(col(Feature.code).in_(codes)))).all()
+
+
+async def next_plan_position(session: AsyncSession) -> int:
+    """The place after all plans that there are."""
+    return ((await session.exec(select(func.max(Plan.position)))).one() or 0) + 1
+
+
+async def entitlements_of(session: AsyncSession, plan_ids: Sequence[str]) -> Sequence[PlanEntitlement]:
+    """Those plans' entitlements, by the features' codes."""
+    query = (
+        select(PlanEntitlement)
+        .join(Feature, col(Feature.id) == PlanEntitlement.feature_id)
+        .where(col(PlanEntitlement.plan_id).in_(plan_ids))
+        .order_by(Feature.code)
+    )
+    return (await session.exec(query)).all()
+
+
+async def credits_of_plans(session: AsyncSession, plan_ids: Sequence[str]) -> Sequence[PlanCredit]:
+    """What those plans grant, by unit."""
+    query = select(PlanCredit).where(col(PlanCredit.plan_id).in_(plan_ids)).order_by(PlanCredit.unit)
+    return (await session.exec(query)).all()
 
 
 async def plan_of_product(

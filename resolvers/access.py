@@ -51,6 +51,8 @@ ACTORS = _to(Role.CUSTOMER, Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER
 BUYERS = _to(Role.CUSTOMER, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 # What the application's own side does for customers, never a customer.
 CLERKS = _to(Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
+# What is for sale.
+SELLERS = _to(Role.ADMIN, key=Scope.MANAGE_CATALOG)
 
 ACCESS: Mapping[str, Allowed] = {
     "Query.serverInfo": EVERYONE,
@@ -79,6 +81,8 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.doubleChargeProof": ADMINS,
     "Mutation.subscribe": BUYERS,
     "Mutation.createCustomer": CLERKS,
+    "Mutation.createProduct": SELLERS,
+    "Mutation.createPlan": SELLERS,
     "Mutation.createSetupIntent": BUYERS,
     "Mutation.attachPaymentMethod": BUYERS,
     "Mutation.setDefaultPaymentMethod": BUYERS,

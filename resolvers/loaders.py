@@ -26,7 +26,18 @@ from models.batches import (
     counts_of,
     pages_of,
 )
-from models.catalog import AppRole, Plan, Price, Product, prices_of
+from models.catalog import (
+    AppRole,
+    Feature,
+    Plan,
+    PlanCredit,
+    PlanEntitlement,
+    Price,
+    Product,
+    credits_of_plans,
+    entitlements_of,
+    prices_of,
+)
 from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.database import Database
 from models.invoices import Invoice, InvoiceLine, lines_of
@@ -67,6 +78,18 @@ class Loaders:
     @cached_property
     def app_role(self) -> DataLoader[int, AppRole | None]:
         return self._one(AppRole)
+
+    @cached_property
+    def feature(self) -> DataLoader[str, Feature | None]:
+        return self._one(Feature)
+
+    @cached_property
+    def entitlements_of_plan(self) -> DataLoader[str, Sequence[PlanEntitlement]]:
+        return self._many(entitlements_of, "plan_id")
+
+    @cached_property
+    def credits_of_plan(self) -> DataLoader[str, Sequence[PlanCredit]]:
+        return self._many(credits_of_plans, "plan_id")
 
     @cached_property
     def customer(self) -> DataLoader[str, Customer | None]:

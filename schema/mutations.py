@@ -9,6 +9,7 @@ import strawberry
 from billing.errors import UserProblem
 from schema.api_keys import ApiKey, ApiKeyPayload, CreateApiKeyInput
 from schema.card_mutations import CardMutations
+from schema.catalog_mutations import CatalogMutations
 from schema.customer_mutations import CustomerMutations
 from schema.enums import ChallengeOutcome, EffectiveAt
 from schema.fields import Info, argument
@@ -44,7 +45,7 @@ from services.webhooks import replay
 
 
 @strawberry.type(description="All that can be changed. Mutations of one document are carried out one after another.")
-class Mutation(CardMutations, CustomerMutations, SubscriptionMutations):
+class Mutation(CardMutations, CatalogMutations, CustomerMutations, SubscriptionMutations):
     @strawberry.mutation(
         description="Subscribe to a plan. With a saved card the first period is charged at once; without one the "
         "answer carries a client secret that the browser confirms a card with. Repeating it continues what was begun "

@@ -42,6 +42,7 @@ from schema.interfaces import Node
 from schema.invoices import Invoice
 from schema.lookups import CustomerLookup, SubscriptionStatusCheck
 from schema.payments import ChargeAttempt, Payment
+from schema.plan_terms import Feature
 from schema.returns import Dispute, Refund
 from schema.server import GatewayConfig, ServerInfo, Viewer
 from schema.subscriptions import PlanSubscription, SubscriptionItem
@@ -316,6 +317,7 @@ _FINDERS: dict[str, _Finder] = {
     "product": _shown(_in_catalog("product"), Product.of),
     "plan": _shown(_in_catalog("plan"), Plan.of),
     "price": _shown(_in_catalog("price"), PlanPrice.of),
+    "feature": _shown(_in_catalog("feature"), Feature.of),
     "customer": _shown(owned.customer, Customer.of),
     "payment_method": _shown(owned.payment_method, PaymentMethod.of),
     "subscription": _shown(owned.subscription, PlanSubscription.of),

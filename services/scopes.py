@@ -9,6 +9,7 @@ class Scope(StrEnum):
 
     READ = "read"
     ACT_FOR_CUSTOMER = "act_for_customer"
+    MANAGE_CATALOG = "manage_catalog"
 
 
 SCOPE_MEANINGS: Mapping[Scope, str] = {
@@ -16,4 +17,5 @@ SCOPE_MEANINGS: Mapping[Scope, str] = {
     Scope.ACT_FOR_CUSTOMER: (
         "make customers; subscribe, save cards, cancel and the like for the customer that customerId names"
     ),
+    Scope.MANAGE_CATALOG: "make products and plans",
 }

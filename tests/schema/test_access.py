@@ -327,7 +327,7 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
     found = dict(_nodes(await world.house.ask(query, user=OWNER)))
     node: Any = graphql_schema.type_map["Node"]
     # An API key is nobody's but the administrators': tests/schema/test_api_keys.py.
-    assert set(found.values()) | {"ApiKey", "GatewayEvent", "ReconciliationReport"} == {
+    assert set(found.values()) | {"ApiKey", "Feature", "GatewayEvent", "ReconciliationReport"} == {
         kind.name for kind in graphql_schema.get_possible_types(node)
     }
     look_up = "query($ids: [ID!]!) { nodes(ids: $ids) { id __typename } }"
@@ -443,6 +443,8 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         (LOGIN, REFUSED_FOREIGN, None),
     ),
     "createCustomer": ("CustomerInput!", '{"userId": "somebody"}', (LOGIN, NO, NO)),
+    "createProduct": ("ProductInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
+    "createPlan": ("PlanInput!", '{"name": "Tea", "productCode": "free", "interval": "MONTH"}', (LOGIN, NO, NO)),
     "createApiKey": ("CreateApiKeyInput!", '{"name": "a key", "scopes": ["read"]}', (LOGIN, NO, NO)),
     "revokeApiKey": ("ID!", '"apk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "reconcilePayments": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
