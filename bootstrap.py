@@ -96,6 +96,7 @@ def build(
         grace=timedelta(days=settings.grace_period_days),
         gateway_budget=GATEWAY_BUDGET,
         api_key_key=settings.key_for("api keys"),
+        quote_key=settings.key_for("quotes"),
         browser=browser,
         reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,
     )

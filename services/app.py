@@ -17,7 +17,8 @@ class App:
 
     `timezone` is the IANA zone of new customers, `grace` how long PAST_DUE keeps access, `gateway_budget` the time
     that a request spends on gateway calls before it answers PAYMENT_OUTCOME_UNKNOWN. `api_key_key` is what digests of
-    API keys are made with. `browser` plays the customer's browser and exists with the sandbox only.
+    API keys are made with, `quote_key` what quotes are sealed with. `browser` plays the customer's browser and exists
+    with the sandbox only.
     `reconcile_every`: how often the worker reconciles, None: never. `timeline` is the test clock whose customers it
     serves, None: those who live by `clock`; what is due is always looked for on one timeline.
     """
@@ -30,6 +31,7 @@ class App:
     grace: timedelta
     gateway_budget: timedelta
     api_key_key: bytes = field(repr=False)
+    quote_key: bytes = field(repr=False)
     browser: CardBrowser | None = None
     reconcile_every: timedelta | None = None
     timeline: str | None = None

@@ -8,6 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Span
 from billing.events import RENEWED
+from billing.forecasting import next_span
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.schedule import Happening, what_is_due
 from models.customers import Customer, locked_customer
@@ -70,7 +71,7 @@ async def _bill_next_period(
 
 async def next_draft(session: AsyncSession, customer: Customer, row: Subscription) -> tuple[Span, InvoiceDraft]:
     """The period after the present one, and its invoice."""
-    span = row.grid.span_from(row.period_end).until(row.ends_at)
+    span = next_span(row.grid, row.schedule)
     draft = await draft_period(
         session,
         customer,

@@ -1,0 +1,78 @@
+"""What a subscription will bill, as far as can be known now: time's happenings applied to a value, one after another.
+
+Nothing that somebody may still do is foreseen; each invoice is taken to be paid.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from billing.agreement import Agreement
+from billing.calendar import Grid, Span
+from billing.invoicing import InvoiceDraft, InvoiceReason
+from billing.lifecycle import SubscriptionStatus
+from billing.schedule import Happening, Schedule, next_happening
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A subscription as far as its bills follow from it. `period_number` is that of the period under way."""
+
+    schedule: Schedule
+    grid: Grid
+    period_number: int
+    agreement: Agreement
+
+    def bill(self, span: Span, *, reason: InvoiceReason) -> tuple["Outlook", InvoiceDraft]:
+        """The invoice of the period with this outlook's number, and what is left then."""
+        draft = self.agreement.draft_period(span, reason=reason, occasion=str(self.period_number))
+        return replace(self, agreement=self.agreement.after_period(draft)), draft
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """An invoice to come, and when it will be issued."""
+
+    at: datetime
+    draft: InvoiceDraft
+
+
+def next_span(grid: Grid, schedule: Schedule) -> Span:
+    """The period after the present one; the last one is over with the subscription's term."""
+    return grid.span_from(schedule.period_end).until(schedule.ends_at)
+
+
+def forecast(outlook: Outlook, count: int) -> Sequence[Foreseen]:
+    """The next `count` invoices; fewer when the subscription ends before, or rests until somebody resumes it."""
+    found: list[Foreseen] = []
+    while len(found) < count:
+        upcoming = next_happening(outlook.schedule)
+        if upcoming is None or upcoming[1] not in _STEPS:
+            break
+        outlook, draft = _STEPS[upcoming[1]](outlook)
+        if draft is not None:
+            found.append(Foreseen(upcoming[0], draft))
+    return found
+
+
+def _renew(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
+    span = next_span(outlook.grid, outlook.schedule)
+    schedule = replace(
+        outlook.schedule,
+        status=SubscriptionStatus.ACTIVE,
+        period_start=span.period.start,
+        period_end=span.period.end,
+    )
+    begun = replace(outlook, schedule=schedule, period_number=outlook.period_number + 1)
+    return begun.bill(span, reason=InvoiceReason.SUBSCRIPTION_CYCLE)
+
+
+def _announce(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
+    return replace(outlook, schedule=replace(outlook.schedule, is_trial_end_announced=True)), None
+
+
+_STEPS: Mapping[Happening, Callable[[Outlook], tuple[Outlook, InvoiceDraft | None]]] = {
+    Happening.ANNOUNCE_TRIAL_END: _announce,
+    Happening.RENEW: _renew,
+}
+"""What each happening does to the outlook, and the invoice that it brings; any other ends what can be foreseen."""

@@ -1,0 +1,49 @@
+"""Previews: what an act would do to money, for whoever might act. Nothing is written, not even a first customer."""
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.errors import ErrorCode, UserProblem
+from models.customers import Customer, customer_of_user
+from services.app import Actor, ActorKind, App
+from services.ordering import SubscribeWish
+from services.problems import not_found
+from services.quoting import Quoted, quote_subscribe, sealed
+from services.timelines import in_time_within
+
+
+async def preview_subscribe(app: App, actor: Actor | None, wish: SubscribeWish) -> Quoted:
+    """What `subscribe` with this wish would do. `actor` None: nobody is signed in.
+
+    Raises UserProblem for what cannot be subscribed to.
+    """
+    async with app.database.read() as session:
+        customer = await _shopper(app, session, actor, wish.customer_id)
+        present = await in_time_within(app, session, customer.test_clock_id)
+        return sealed(app, await quote_subscribe(present, session, customer, wish))
+
+
+async def _shopper(app: App, session: AsyncSession, actor: Actor | None, customer_id: str | None) -> Customer:
+    """For whom: as in the act itself, but a customer that does not exist yet is not made."""
+    is_customer = actor is not None and actor.kind is ActorKind.CUSTOMER
+    if customer_id is not None and not is_customer:
+        if actor is None or not actor.acts_for_customers:
+            raise UserProblem(ErrorCode.NOT_PERMITTED, "This caller does not act for customers.", ["customerId"])
+        named = await session.get(Customer, customer_id)
+        if named is None:
+            raise not_found("customer", "customerId")
+        return named
+    user_id = actor.user_id if actor is not None else None
+    own = await customer_of_user(session, user_id) if user_id is not None else None
+    if customer_id is not None and (own is None or own.id != customer_id):
+        raise UserProblem(
+            ErrorCode.NOT_PERMITTED, "Customers act for themselves: leave customerId out.", ["customerId"]
+        )
+    return own or _newcomer(app, user_id)
+
+
+def _newcomer(app: App, user_id: str | None) -> Customer:
+    """Somebody who has never asked for anything that costs; not to be kept."""
+    now = app.now()
+    return Customer(
+        id="", user_id=user_id or "", timezone=app.timezone, invoice_prefix="", created_at=now, updated_at=now
+    )
