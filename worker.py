@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from services.app import App
-from services.happening import work_on_due_subscriptions
+from services.due_work import BILLING_STEPS
 from services.reconciling import reconcile_when_due
 from services.resolving import resolve_due_payments
-from services.retrying import collect_due_payments
 from services.webhooks import drain_inbox
 
 log = structlog.get_logger(__name__)
@@ -22,8 +21,7 @@ PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "resolved": resolve_due_payments,
     "inbox": drain_inbox,
     "reconciled": reconcile_when_due,
-    "happened": work_on_due_subscriptions,
-    "collected": collect_due_payments,
+    **{name: step.run for name, step in BILLING_STEPS.items()},
 }
 _IDLE_SECONDS = 1.0
 _MAX_ROUNDS = 1000

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, SQLModel, and_, col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.base import BIG, UTCDateTime
+from models.invoices import Invoice
+from models.payments import MANUAL, ChargeAttempt, Payment
 
 
 class BillingRun(SQLModel, table=True):
@@ -49,5 +51,34 @@ async def items_of_runs(session: AsyncSession, run_ids: Sequence[str]) -> Sequen
         select(BillingRunItem)
         .where(col(BillingRunItem.run_id).in_(run_ids))
         .order_by(col(BillingRunItem.run_id), col(BillingRunItem.id))
+    )
+    return (await session.exec(query)).all()
+
+
+async def invoices_since(
+    session: AsyncSession, subscription_id: str, since: datetime
+) -> Sequence[tuple[Invoice, Payment | None]]:
+    """The subscription's invoices written since an instant, each with the payment that a gateway collects."""
+    query = (
+        select(Invoice, Payment)
+        .join(Payment, and_(col(Payment.invoice_id) == Invoice.id, Payment.platform != MANUAL), isouter=True)
+        .where(Invoice.subscription_id == subscription_id, col(Invoice.created_at) >= since)
+        .order_by(col(Invoice.created_at), col(Invoice.number))
+    )
+    return (await session.exec(query)).all()
+
+
+async def attempts_since(
+    session: AsyncSession, subscription_id: str, since: datetime
+) -> Sequence[tuple[ChargeAttempt, Payment]]:
+    """The subscription's tries begun or answered since an instant, each with its payment, in their order."""
+    query = (
+        select(ChargeAttempt, Payment)
+        .join(Payment, col(Payment.id) == ChargeAttempt.payment_id)
+        .where(
+            Payment.subscription_id == subscription_id,
+            or_(col(ChargeAttempt.started_at) >= since, col(ChargeAttempt.finished_at) >= since),
+        )
+        .order_by(col(ChargeAttempt.started_at), col(ChargeAttempt.id))
     )
     return (await session.exec(query)).all()

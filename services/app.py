@@ -1,14 +1,18 @@
 """What a step works with, put together by bootstrap; and who asks for it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from billing.running import Deed
 from clocks import Clock, ManualClock
 from gateways.customer_side import CardBrowser
 from gateways.port import PaymentGateway
 from models.database import Database
 from services.scopes import Scope
+
+Witness = Callable[[Deed], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class App:
     API keys are made with, `quote_key` what quotes are sealed with. `browser` plays the customer's browser and exists
     with the sandbox only.
     `reconcile_every`: how often the worker reconciles, None: never. `timeline` is the test clock whose customers it
-    serves, None: those who live by `clock`; what is due is always looked for on one timeline.
+    serves, None: those who live by `clock`; what is due is always looked for on one timeline. `witness` is told what
+    the steps of a run do.
     """
 
     database: Database
@@ -35,6 +40,7 @@ class App:
     browser: CardBrowser | None = None
     reconcile_every: timedelta | None = None
     timeline: str | None = None
+    witness: Witness | None = None
 
     def at(self, now: datetime, timeline: str | None) -> "App":
         """The same parts at another present: `timeline`'s."""

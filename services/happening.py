@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
+from billing.running import OUTCOME_OF_HAPPENING
 from billing.schedule import Happening, what_is_due
 from models.customers import locked_customer
 from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
@@ -16,6 +17,7 @@ from services.app import WORKER, App
 from services.changes import Why
 from services.ending import end_when_over
 from services.renewing import renew
+from services.witnessing import witnessed
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +61,11 @@ async def _carry_out(app: App, subscription_id: str, fence: int) -> bool:
         await _look_again_later(app, row, fence)
         return False
     cause, step = STEPS[happening]
+    outcome = OUTCOME_OF_HAPPENING[happening]
     try:
-        return await step(app, subscription_id, fence, Why(cause, WORKER, now))
+        return await witnessed(
+            app, subscription_id, outcome, step(app, subscription_id, fence, Why(cause, WORKER, now))
+        )
     except Exception:  # One subscription's trouble must not keep the others waiting; its lease runs out.
         log.exception("happening_failed", subscription=subscription_id, happening=happening)
         return False

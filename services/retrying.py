@@ -21,6 +21,7 @@ from services.changes import Why
 from services.collecting import Try, open_intent
 from services.customers import ensure_gateway_account
 from services.paying import pay
+from services.witnessing import witnessed_try
 
 _BATCH = 100
 _GATEWAY_AWAY = timedelta(minutes=1)
@@ -35,7 +36,7 @@ async def collect_due_payments(app: App) -> int:
         async with app.database.write() as session:
             fence = await claim(session, Payment, payment_id, machine_now=app.machine_now())
         if fence is not None:
-            tried += await collect(app, payment_id, fence)
+            tried += await witnessed_try(app, payment_id, collect(app, payment_id, fence))
     return tried
 
 
