@@ -150,6 +150,12 @@ def may_try(policy: DunningPolicy, tries: Sequence[Tried], card: Card, now: date
     return free is None or free <= now
 
 
+def is_mended(policy: DunningPolicy, tries: Sequence[Tried], card: Card) -> bool:
+    """Whether the card's last decline asked for other data, and they have changed since: it is worth a try at once."""
+    unchanged = Card(card.id, min((tried.at for tried in tries), default=card.changed_at))
+    return _course(policy, tries, unchanged) is After.CARD_DATA is not _course(policy, tries, card)
+
+
 def free_at(tries: Sequence[Tried], card: Card) -> datetime | None:
     """When the card schemes let this card be tried again; None: nothing hinders it."""
     made = sorted(tried.at for tried in tries if tried.off_session and tried.card_id == card.id)
@@ -176,6 +182,26 @@ def _has_room(tries: Sequence[Tried], card: Card, at: datetime, to_come: Sequenc
     """Whether a try at that instant leaves the scheduled ones of the following weeks within the schemes' bound."""
     recent = sum(tried.off_session and tried.card_id == card.id and tried.at > at - TRIES_SPAN for tried in tries)
     return recent + 1 + sum(later < at + TRIES_SPAN for later in to_come) <= MAX_TRIES
+
+
+class Fate(StrEnum):
+    """What the end of dunning does to an open invoice."""
+
+    KEEP = "keep"
+    VOID = "void"
+    WRITE_OFF = "write_off"
+
+
+def fates(action: FinalAction, period_starts: Sequence[datetime], access_until: datetime) -> Sequence[Fate]:
+    """Of the open invoices, oldest first: what gave no access is not asked for.
+
+    What gave access is lost with a cancellation and stays payable otherwise; the oldest one does in any case, for
+    paying it is the way back.
+    """
+    has_access = [start < access_until for start in period_starts]
+    if action is FinalAction.CANCEL:
+        return [Fate.WRITE_OFF if has else Fate.VOID for has in has_access]
+    return [Fate.KEEP if has or n == 0 else Fate.VOID for n, has in enumerate(has_access)]
 
 
 def wrong_with_retries(days: Sequence[int]) -> str | None:

@@ -8,7 +8,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus, SetupFutureUsage
-from billing.lifecycle import AttemptOutcome, PaymentStatus
+from billing.lifecycle import PAYMENT, AttemptOutcome, PaymentStatus
 from billing.money import Money
 from billing.returning import PaymentStanding, standing
 from models.base import BIG, SERIAL, EnumText, Leased, UTCDateTime
@@ -147,6 +147,7 @@ class ChargeAttempt(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
 
 
+_UNDER_WAY = (PaymentStatus.REQUIRES_CONFIRMATION, PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN)
 UNANSWERED = frozenset((AttemptOutcome.PENDING, AttemptOutcome.UNKNOWN))
 
 
@@ -174,6 +175,27 @@ async def payments_to_collect(
         select(Payment.id)
         .where(col(Payment.collect_at) <= now, col(Payment.test_clock_id) == timeline)
         .order_by(col(Payment.collect_at), col(Payment.number))
+        .limit(limit)
+    )
+    return (await session.exec(query)).all()
+
+
+async def payments_to_give_up(
+    session: AsyncSession, now: datetime, *, timeline: str | None, limit: int
+) -> Sequence[str]:
+    """Ids of the timeline's payments whose dunning is over by `now`, once a try that is due has been made.
+
+    What may be under way at the gateway is waited for.
+    """
+    query = (
+        select(Payment.id)
+        .where(
+            col(Payment.give_up_at) <= now,
+            col(Payment.collect_at).is_(None),
+            col(Payment.status).not_in((*PAYMENT.final, *_UNDER_WAY)),
+            col(Payment.test_clock_id) == timeline,
+        )
+        .order_by(col(Payment.give_up_at), col(Payment.number))
         .limit(limit)
     )
     return (await session.exec(query)).all()

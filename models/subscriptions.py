@@ -256,10 +256,10 @@ async def pinned_subscriptions(session: AsyncSession, customer_id: str) -> Seque
     return (await session.exec(query)).all()
 
 
-async def past_due_subscriptions(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:
-    query = select(Subscription).where(
-        Subscription.customer_id == customer_id, Subscription.status == SubscriptionStatus.PAST_DUE
-    )
+async def unpaid_subscriptions(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:
+    """The customer's subscriptions that a payment would bring back: PAST_DUE and UNPAID ones."""
+    behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)
+    query = select(Subscription).where(Subscription.customer_id == customer_id, col(Subscription.status).in_(behind))
     return (await session.exec(query)).all()
 
 

@@ -83,6 +83,7 @@ class CancellationReason(StrEnum):
 class ChargeTrigger(StrEnum):
     PURCHASE = "purchase"
     RENEWAL = "renewal"
+    DUNNING_RETRY = "dunning_retry"
     PAYMENT_METHOD_UPDATED = "payment_method_updated"
     CUSTOMER_RETRY = "customer_retry"
     ADMIN_RETRY = "admin_retry"
@@ -306,6 +307,7 @@ _publish(
     {
         "PURCHASE": "The customer subscribed.",
         "RENEWAL": "A new period began.",
+        "DUNNING_RETRY": "A day of the dunning policy has come.",
         "PAYMENT_METHOD_UPDATED": "Another card became the one to charge.",
         "CUSTOMER_RETRY": "The customer tried again.",
         "ADMIN_RETRY": "Staff or the application's back end tried again for the customer.",

@@ -1,33 +1,75 @@
-"""What an unpaid invoice does to its subscription, and what makes it due again."""
+"""What an unpaid invoice does to its subscription, what follows by itself, and what makes it due again."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.charging import CardProblem
+from billing.dunning import Card, Tried, is_mended, next_step
 from billing.invoicing import InvoiceReason
-from billing.lifecycle import PAYMENT, SubscriptionEvent, SubscriptionStatus
+from billing.lifecycle import PAYMENT, SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, open_invoices_of
-from models.payments import Payment, payment_of_invoice
-from models.subscriptions import Subscription, past_due_subscriptions
+from models.organization import dunning_policy
+from models.payments import ChargeAttempt, Payment, attempts_of, payment_of_invoice
+from models.subscriptions import Subscription, unpaid_subscriptions
 from services.changes import Why, move_subscription
 
+_BEHIND = frozenset((SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID))
 
-async def after_decline(session: AsyncSession, payment: Payment, why: Why) -> None:
-    """A renewal that was refused leaves its subscription behind; a first payment leaves it incomplete as it is."""
+
+async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is_retried: bool = True) -> None:
+    """An invoice was refused, or there is nothing to pay it with: its subscription falls behind, and dunning begins or
+    goes on. A first payment leaves its subscription incomplete as it is.
+
+    What follows is decided by what was tried: hearing of the same decline again changes nothing. Not `is_retried`: the
+    gateway will not take this card, whatever the schedule says.
+    """
     invoice = await session.get_one(Invoice, payment.invoice_id)
-    if invoice.reason is InvoiceReason.SUBSCRIPTION_CYCLE:
-        fall_behind(session, await session.get_one(Subscription, payment.subscription_id), why)
+    subscription = await session.get_one(Subscription, payment.subscription_id)
+    if invoice.reason is InvoiceReason.SUBSCRIPTION_CREATE or subscription.status in SUBSCRIPTION.final:
+        return
+    if subscription.given_up_at is not None:
+        payment.collect_at = payment.give_up_at = None
+        return
+    fall_behind(session, subscription, why)
+    invoice.first_failed_at = invoice.first_failed_at or why.now
+    customer = await session.get_one(Customer, payment.customer_id)
+    method = await effective_method(session, subscription, customer)
+    step = next_step(
+        await dunning_policy(session),
+        invoice.first_failed_at,
+        tries_of(await attempts_of(session, [payment.id])),
+        card_of(method) if method is not None else None,
+    )
+    payment.give_up_at = step.give_up_at
+    if step.try_at is None or not is_retried:
+        payment.collect_at = None
+    else:
+        # Another card may have been chosen while this one was tried.
+        payment.collect_at = min(payment.collect_at or step.try_at, step.try_at)
 
 
 async def after_success(session: AsyncSession, subscription: Subscription, why: Why) -> None:
     """With nothing left open the subscription has caught up; else its next oldest invoice is tried."""
-    if subscription.status is not SubscriptionStatus.PAST_DUE:
-        return
-    if await collect_soon(session, subscription, why.now):
-        return
+    if subscription.status in _BEHIND and not await collect_soon(session, subscription, why.now):
+        _recover(session, subscription, why)
+
+
+def _recover(session: AsyncSession, subscription: Subscription, why: Why) -> None:
+    """After dunning had ended nothing was billed: if what was paid is over, a new period begins now.
+
+    It is billed as any other is. Periods are counted from now on, or stay on the billing day.
+    """
     subscription.past_due_since = None
+    if subscription.given_up_at is not None and subscription.period_end <= why.now:
+        subscription.period_end = why.now
+        if subscription.billing_day is None:
+            subscription.anchor = why.now
+    subscription.given_up_at = None
     move_subscription(session, subscription, SubscriptionEvent.RECOVER, why)
+    subscription.due_at = subscription.next_due()
 
 
 def fall_behind(session: AsyncSession, subscription: Subscription, why: Why) -> None:
@@ -38,19 +80,40 @@ def fall_behind(session: AsyncSession, subscription: Subscription, why: Why) -> 
 
 
 async def collect_with_new_default(session: AsyncSession, customer: Customer, now: datetime) -> None:
-    """The default card has changed: what is past due and pins no card of its own is tried with it."""
-    for subscription in await past_due_subscriptions(session, customer.id):
+    """The default card has changed: what is unpaid and pins no card of its own is tried with it."""
+    for subscription in await unpaid_subscriptions(session, customer.id):
         if subscription.payment_method_id is None:
             await collect_soon(session, subscription, now)
 
 
+async def collect_with_mended_card(
+    session: AsyncSession, customer: Customer, method: PaymentMethod, now: datetime
+) -> None:
+    """The card's data have changed: what it was refused for because of them is tried with it again."""
+    for subscription in await unpaid_subscriptions(session, customer.id):
+        paying = await effective_method(session, subscription, customer)
+        payment = await _oldest_to_collect(session, subscription)
+        if payment is None or paying is None or paying.id != method.id:
+            continue
+        tries = tries_of(await attempts_of(session, [payment.id]))
+        if is_mended(await dunning_policy(session), tries, card_of(method)):
+            payment.collect_at = now
+
+
 async def collect_soon(session: AsyncSession, subscription: Subscription, now: datetime) -> Invoice | None:
     """Make the oldest open invoice due now; None when there is none."""
+    payment = await _oldest_to_collect(session, subscription)
+    if payment is None:
+        return None
+    payment.collect_at = now
+    return await session.get_one(Invoice, payment.invoice_id)
+
+
+async def _oldest_to_collect(session: AsyncSession, subscription: Subscription) -> Payment | None:
     for invoice in await open_invoices_of(session, subscription.id):
         payment = await payment_of_invoice(session, invoice.id)
         if payment is not None and payment.status not in PAYMENT.final:
-            payment.collect_at = now
-            return invoice
+            return payment
     return None
 
 
@@ -63,3 +126,21 @@ async def effective_method(
         if method is not None and method.archived_at is None:
             return method
     return None
+
+
+def card_of(method: PaymentMethod) -> Card:
+    """The card as dunning sees it: its row is touched when its data change, and only then."""
+    return Card(method.id, method.updated_at)
+
+
+def tries_of(attempts: Sequence[ChargeAttempt]) -> Sequence[Tried]:
+    """The tries as dunning sees them."""
+    return [Tried(each.started_at, each.payment_method_id, each.off_session, _problem(each)) for each in attempts]
+
+
+def _problem(attempt: ChargeAttempt) -> CardProblem | None:
+    if attempt.error_code is None:
+        return None
+    return CardProblem(
+        attempt.error_code, attempt.error_message or "", attempt.error_decline_code, attempt.error_advice_code
+    )

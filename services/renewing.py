@@ -16,7 +16,7 @@ from models.invoices import open_invoices_of
 from models.leases import LeaseLost, check_fence, release
 from models.subscriptions import Subscription
 from services.app import App
-from services.arrears import effective_method, fall_behind
+from services.arrears import effective_method, not_collected
 from services.changes import Why, announce
 from services.drafting import draft_period
 from services.issuing import issue
@@ -63,7 +63,7 @@ async def _bill_next_period(
         return None
     if await effective_method(session, seen, customer) is None:
         release(payment, due_at=payment.due_at)
-        fall_behind(session, seen, why)
+        await not_collected(session, payment, why)
         return None
     payment.collect_at = why.now
     return payment.id, payment.fence

@@ -1,21 +1,24 @@
-"""Collecting open invoices off session: at the renewal, and again when a new card is there.
+"""Collecting open invoices off session: at the renewal, on the days of dunning, and when a new card is there.
 
 Which card is decided at the moment of the try: the subscription's pinned one, else the customer's default.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.dunning import may_try
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import PAYMENT, PaymentStatus, SubscriptionStatus
 from gateways.port import GatewayRefused, GatewayUnavailable
-from models.customers import Customer, locked_customer
+from models.customers import Customer, PaymentMethod, locked_customer
 from models.leases import LeaseLost, check_fence, claim, release
-from models.payments import Payment, attempts_of, payment_by_id, payments_to_collect
+from models.organization import dunning_policy
+from models.payments import ChargeAttempt, Payment, attempts_of, payment_by_id, payments_to_collect
 from models.subscriptions import Subscription
 from services.app import WORKER, App
-from services.arrears import effective_method, fall_behind
+from services.arrears import card_of, effective_method, not_collected, tries_of
 from services.asking import next_question
 from services.changes import Why
 from services.collecting import Try, open_intent
@@ -73,14 +76,25 @@ async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try
         method = await effective_method(session, subscription, customer)
         # Between the list of what is due and the lease another worker may have made this very try.
         if is_due and method is not None and payment.status not in PAYMENT.final:
-            tried = await attempts_of(session, [payment_id])
-            is_first = subscription.status is SubscriptionStatus.INCOMPLETE
-            trigger = "payment_method_updated" if tried or is_first else "renewal"
-            return customer, Try(method, trigger, off_session=True, return_url=None)
+            attempts = await attempts_of(session, [payment_id])
+            # A card that has said no, or was tried as often as may be, has not become another one by being chosen.
+            if may_try(await dunning_policy(session), tries_of(attempts), card_of(method), app.now()):
+                trigger = _trigger(subscription, method, attempts)
+                return customer, Try(method, trigger, off_session=True, return_url=None)
         if is_due:
             payment.collect_at = None
         release(payment, due_at=next_question(app, payment))
         return None
+
+
+def _trigger(subscription: Subscription, method: PaymentMethod, attempts: Sequence[ChargeAttempt]) -> str:
+    if subscription.status is SubscriptionStatus.INCOMPLETE:
+        return "payment_method_updated"
+    if not attempts:
+        return "renewal"
+    last = attempts[-1]
+    is_same = last.payment_method_id == method.id and method.updated_at <= last.started_at
+    return "dunning_retry" if is_same else "payment_method_updated"
 
 
 def _is_away(problem: Exception) -> bool:
@@ -116,8 +130,7 @@ async def _put_aside(app: App, payment_id: str, fence: int, again_at: datetime |
             return
         payment.collect_at = again_at
         if again_at is None:
-            subscription = await session.get_one(Subscription, payment.subscription_id)
-            fall_behind(session, subscription, Why("renewal", WORKER, app.now()))
+            await not_collected(session, payment, Why("renewal", WORKER, app.now()), is_retried=False)
         release(payment, due_at=next_question(app, payment))
 
 

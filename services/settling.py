@@ -42,7 +42,7 @@ from models.payments import (
 )
 from models.subscriptions import Subscription
 from services.app import Actor, App
-from services.arrears import after_decline, after_success
+from services.arrears import after_success, not_collected
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription, remember
 from services.timelines import in_time_within
@@ -268,7 +268,7 @@ class _Settling:
             return
         if verdict.payment is PaymentEvent.DECLINE and self.snapshot.last_problem:
             set_problem(payment, self.snapshot.last_problem)
-            await after_decline(self.session, payment, self.why)
+            await not_collected(self.session, payment, self.why)
         if PAYMENT.allows(payment.status, verdict.payment):
             move_payment(self.session, payment, verdict.payment, self.why)
 
@@ -281,7 +281,7 @@ class _Settling:
         if invoice is None or subscription is None:
             raise LookupError(f"payment {payment.id} has no invoice or subscription")
         set_problem(payment, None)
-        payment.collect_at = None
+        payment.collect_at = payment.give_up_at = None
         payment.amount_paid_minor = payment.amount_minor
         payment.payment_method_id = method.id if method else None
         move_payment(session, payment, PaymentEvent.SUCCEED, why)

@@ -10,7 +10,7 @@ from models.base import new_id
 from models.customers import Customer, PaymentMethod, live_payment_methods, payment_method_of
 from models.subscriptions import pinned_subscriptions
 from services.app import App
-from services.arrears import collect_with_new_default
+from services.arrears import collect_with_mended_card, collect_with_new_default
 
 
 async def keep_card(
@@ -36,6 +36,7 @@ async def keep_card(
         row.archived_at = None
         _copy(row, seen)
         row.touch(now)
+        await collect_with_mended_card(session, customer, row, now)
     if customer.default_payment_method_id is None:
         await make_default(session, customer, row, now)
     return row

@@ -94,7 +94,7 @@ async def test_one_decline_leaves_past_due_and_a_new_card_collects(house: House)
         {"status": "FAILED", "attempts": [{"trigger": "RENEWAL", "outcome": "DECLINED"}]}
     ]
 
-    await _pass_to(house, 8)  # past the grace of seven days, and nothing was tried again
+    await _pass_to(house, 8)  # past the grace of seven days; a late worker makes up for one retry, not for all
     assert (await _life(house))["isActive"] is False
     await house.ask(ATTACH, {"card": "pm_card_visa", "default": True}, user=USER)
     await house.work()
@@ -106,6 +106,7 @@ async def test_one_decline_leaves_past_due_and_a_new_card_collects(house: House)
             "status": "SUCCEEDED",
             "attempts": [
                 {"trigger": "RENEWAL", "outcome": "DECLINED"},
+                {"trigger": "DUNNING_RETRY", "outcome": "DECLINED"},
                 {"trigger": "PAYMENT_METHOD_UPDATED", "outcome": "SUCCEEDED"},
             ],
         }
@@ -116,7 +117,7 @@ async def test_one_decline_leaves_past_due_and_a_new_card_collects(house: House)
         ("ACTIVE", "PAST_DUE"),
         ("PAST_DUE", "ACTIVE"),
     ]
-    assert await _charges(house) == [(700, "succeeded"), (700, "failed"), (700, "succeeded")]
+    assert await _charges(house) == [(700, "succeeded"), (700, "failed"), (700, "failed"), (700, "succeeded")]
     assert await house.audit() == []
 
 
