@@ -236,6 +236,16 @@ async def open_invoices_of(session: AsyncSession, subscription_id: str) -> Seque
     return (await session.exec(query)).all()
 
 
+async def invoice_of(
+    session: AsyncSession, subscription_id: str, reason: InvoiceReason, occasion: str
+) -> Invoice | None:
+    """The one that was issued for the occasion."""
+    query = select(Invoice).where(
+        Invoice.subscription_id == subscription_id, Invoice.reason == reason, Invoice.occasion == occasion
+    )
+    return (await session.exec(query)).first()
+
+
 async def first_invoice_of(session: AsyncSession, subscription_id: str) -> Invoice | None:
     query = select(Invoice).where(
         Invoice.subscription_id == subscription_id, Invoice.reason == InvoiceReason.SUBSCRIPTION_CREATE

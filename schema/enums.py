@@ -14,9 +14,11 @@ from billing.lifecycle import AttemptOutcome, InvoiceStatus, RefundStatus, Subsc
 from billing.lines import LineKind
 from billing.metering import Aggregation, UsageType
 from billing.pricing import BillingScheme, Rounding, TiersMode
+from billing.proration import ProrationBehavior
 from billing.returning import DisputeStatus, PaymentStanding, RefundOrigin, RefundReason
 from models.catalog import ProductType
 from models.inbox import GatewayEventStatus
+from models.subscriptions import CollectionMethod, SubscriptionOrigin
 from resolvers.identity import Role
 from resolvers.standing import NextActionType, PaymentConfirmation
 from settings import Environment
@@ -40,10 +42,7 @@ def _publish(enum: E, name: str, description: str, values: Mapping[str, str]) ->
 class GatewayPlatform(StrEnum):
     STRIPE = "stripe"
     SANDBOX = "sandbox"
-
-
-class SubscriptionOrigin(StrEnum):
-    CHECKOUT = "checkout"
+    MANUAL = "manual"
 
 
 class CardFunding(StrEnum):
@@ -87,6 +86,7 @@ class ChargeTrigger(StrEnum):
     PAYMENT_METHOD_UPDATED = "payment_method_updated"
     CUSTOMER_RETRY = "customer_retry"
     ADMIN_RETRY = "admin_retry"
+    PLAN_CHANGE = "plan_change"
 
 
 class ChallengeOutcome(StrEnum):
@@ -196,7 +196,21 @@ _publish(
     SubscriptionOrigin,
     "SubscriptionOrigin",
     "How a subscription came to be.",
-    {"CHECKOUT": "By `subscribe`."},
+    {
+        "CHECKOUT": "By `subscribe`.",
+        "MANUAL": "By `createManualSubscription`: paid by other ways than the gateway's.",
+        "IMPORTED": "Taken over from elsewhere.",
+        "API": "By `subscribe`, from the application's back end.",
+    },
+)
+_publish(
+    CollectionMethod,
+    "CollectionMethod",
+    "How invoices are paid.",
+    {
+        "CHARGE_AUTOMATICALLY": "By the customer's card.",
+        "SEND_INVOICE": "By other ways, when the customer has read them. Nothing is charged: see `recordManualPayment`.",
+    },
 )
 _publish(
     PaymentConfirmation,
@@ -311,6 +325,7 @@ _publish(
         "PAYMENT_METHOD_UPDATED": "Another card became the one to charge.",
         "CUSTOMER_RETRY": "The customer tried again.",
         "ADMIN_RETRY": "Staff or the application's back end tried again for the customer.",
+        "PLAN_CHANGE": "What is subscribed to was changed.",
     },
 )
 _publish(
@@ -363,7 +378,11 @@ _publish(
     GatewayPlatform,
     "GatewayPlatform",
     "Who keeps the cards and moves the money.",
-    {"STRIPE": "Stripe.", "SANDBOX": "The embedded sandbox: test cards, no money."},
+    {
+        "STRIPE": "Stripe.",
+        "SANDBOX": "The embedded sandbox: test cards, no money.",
+        "MANUAL": "Nobody: the money came another way and was recorded.",
+    },
 )
 _publish(
     CardFunding,
@@ -406,6 +425,20 @@ _publish(
         "NOW": "At once.",
         "PERIOD_END": "When the paid period ends; access is kept until then.",
         "AT_DATE": "At a date to come; access is kept until then.",
+    },
+)
+_publish(
+    ProrationBehavior,
+    "ProrationBehavior",
+    "What a change within a paid period does about money. Time counts by the microsecond.",
+    {
+        "PRORATE_NOW": "What is unused of the old is credited and the rest of the period charged, on an invoice at "
+        "once. What it comes to below zero goes to the customer's balance.",
+        "PRORATE_NEXT_INVOICE": "The same amounts wait for the next invoice.",
+        "NONE": "Nothing: the new price counts from the next period on.",
+        "FULL_PRICE_RESET": "A new period begins at its full price, invoiced at once. What is unused of the old one "
+        "is lost.",
+        "USAGE_AWARE": "As PRORATE_NOW, but what has been used of the old is not given back.",
     },
 )
 _publish(

@@ -51,6 +51,16 @@ async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is
         payment.collect_at = min(payment.collect_at or step.try_at, step.try_at)
 
 
+async def awaits_customer(session: AsyncSession, payment: Payment, why: Why) -> None:
+    """A change of the subscription is in place already: until the bank has its answer it is not paid for.
+
+    Else a customer who walks away from the question would keep what was changed to.
+    """
+    invoice = await session.get_one(Invoice, payment.invoice_id)
+    if invoice.reason is InvoiceReason.SUBSCRIPTION_UPDATE:
+        await not_collected(session, payment, why)
+
+
 async def after_success(session: AsyncSession, subscription: Subscription, why: Why) -> None:
     """With nothing left open the subscription has caught up; else its next oldest invoice is tried."""
     if subscription.status in _BEHIND and not await collect_soon(session, subscription, why.now):

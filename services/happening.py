@@ -16,6 +16,7 @@ from models.subscriptions import Subscription, on_timeline
 from services.app import WORKER, App
 from services.changes import Why
 from services.ending import end_when_over
+from services.planned import change_when_due
 from services.renewing import renew
 from services.witnessing import witnessed
 
@@ -30,6 +31,7 @@ Step = Callable[[App, str, int, Why], Awaitable[bool]]
 STEPS: Mapping[Happening, tuple[str, Step]] = {
     Happening.EXPIRE: ("incomplete_expired", end_when_over),
     Happening.END: ("period_over", end_when_over),
+    Happening.CHANGE: ("scheduled_change", change_when_due),
     Happening.RENEW: ("renewal", renew),
 }
 

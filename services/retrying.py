@@ -10,9 +10,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.dunning import may_try
 from billing.errors import ErrorCode, UserProblem
+from billing.invoicing import InvoiceReason
 from billing.lifecycle import PAYMENT, PaymentStatus, SubscriptionStatus
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.customers import Customer, PaymentMethod, locked_customer
+from models.invoices import Invoice
 from models.leases import LeaseLost, check_fence, claim, release
 from models.organization import dunning_policy
 from models.payments import ChargeAttempt, Payment, attempts_of, payment_by_id, payments_to_collect
@@ -79,7 +81,8 @@ async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try
             attempts = await attempts_of(session, [payment_id])
             # A card that has said no, or was tried as often as may be, has not become another one by being chosen.
             if may_try(await dunning_policy(session), tries_of(attempts), card_of(method), app.now()):
-                trigger = _trigger(subscription, method, attempts)
+                invoice = await session.get_one(Invoice, payment.invoice_id)
+                trigger = _trigger(subscription, invoice, method, attempts)
                 return customer, Try(method, trigger, off_session=True, return_url=None)
         if is_due:
             payment.collect_at = None
@@ -87,11 +90,13 @@ async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try
         return None
 
 
-def _trigger(subscription: Subscription, method: PaymentMethod, attempts: Sequence[ChargeAttempt]) -> str:
+def _trigger(
+    subscription: Subscription, invoice: Invoice, method: PaymentMethod, attempts: Sequence[ChargeAttempt]
+) -> str:
     if subscription.status is SubscriptionStatus.INCOMPLETE:
         return "payment_method_updated"
     if not attempts:
-        return "renewal"
+        return "plan_change" if invoice.reason is InvoiceReason.SUBSCRIPTION_UPDATE else "renewal"
     last = attempts[-1]
     is_same = last.payment_method_id == method.id and method.updated_at <= last.started_at
     return "dunning_retry" if is_same else "payment_method_updated"

@@ -42,7 +42,7 @@ from models.payments import (
 )
 from models.subscriptions import Subscription
 from services.app import Actor, App
-from services.arrears import after_success, not_collected
+from services.arrears import after_success, awaits_customer, not_collected
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription, remember
 from services.timelines import in_time_within
@@ -269,6 +269,8 @@ class _Settling:
         if verdict.payment is PaymentEvent.DECLINE and self.snapshot.last_problem:
             set_problem(payment, self.snapshot.last_problem)
             await not_collected(self.session, payment, self.why)
+        if verdict.payment is PaymentEvent.ASK_CUSTOMER:
+            await awaits_customer(self.session, payment, self.why)
         if PAYMENT.allows(payment.status, verdict.payment):
             move_payment(self.session, payment, verdict.payment, self.why)
 

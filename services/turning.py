@@ -103,7 +103,8 @@ async def propose_change(
         grid = _grid(row, start, target) if begins_anew else None
         is_first = grid is not None and row.status is SubscriptionStatus.SCHEDULED
         return replace(plain, grid=grid, span=grid.span_from(start).until(row.ends_at) if grid and is_first else None)
-    await _refuse_unpayable(session, row, target, begins_anew=begins_anew)
+    refuse_unpriced_period(row, target)
+    await _refuse_unpaid_period(session, row, target)
     if target.behavior is ProrationBehavior.NONE:
         return plain
     was = await present_period(
@@ -166,14 +167,19 @@ def _refuse_mixed_intervals(target: Target) -> None:
         )
 
 
-async def _refuse_unpayable(session: AsyncSession, row: Subscription, target: Target, *, begins_anew: bool) -> None:
-    """A period that nobody has paid gives nothing back, and would be charged for twice; a new one wants its money."""
+def refuse_unpriced_period(row: Subscription, target: Target) -> None:
+    """A new period wants its money at once. Raises INVALID."""
+    begins_anew = target.interval != (row.interval, row.interval_count)
     if begins_anew and target.behavior in (ProrationBehavior.NONE, ProrationBehavior.PRORATE_NEXT_INVOICE):
         raise UserProblem(
             ErrorCode.INVALID,
             "Another interval begins a new period, which is invoiced at once. Choose another proration, or PERIOD_END.",
             ["proration"],
         )
+
+
+async def _refuse_unpaid_period(session: AsyncSession, row: Subscription, target: Target) -> None:
+    """What nobody has paid gives nothing back, and would be charged for twice. Raises INVALID_STATE."""
     if target.behavior is not ProrationBehavior.NONE and await open_invoices_of(session, row.id):
         raise UserProblem(
             ErrorCode.INVALID_STATE,
