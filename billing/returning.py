@@ -6,6 +6,7 @@ Neither changes the status of the payment: that the money came stays true. How t
 from enum import StrEnum
 
 from billing.lifecycle import PaymentStatus, RefundEvent, RefundStatus
+from billing.money import Money
 
 
 class RefundReason(StrEnum):
@@ -61,6 +62,11 @@ class PaymentStanding(StrEnum):
     PARTIALLY_REFUNDED = "partially_refunded"
     REFUNDED = "refunded"
     DISPUTED = "disputed"
+
+
+def refundable(captured: Money, *, disputed: Money, given_back: Money) -> Money:
+    """What of a payment may still be given back. `given_back`: by refunds that succeeded or are under way."""
+    return max(captured - disputed - given_back, Money.zero(captured.currency))
 
 
 def standing(status: PaymentStatus, *, paid: int, refunded: int, disputed: int) -> PaymentStanding:

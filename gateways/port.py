@@ -35,8 +35,13 @@ class GatewayNotFound(GatewayRefused):
 class GatewayUnavailable(Exception):
     """No answer, or none that tells what happened: connection lost, time-out, 409, 429, 5xx.
 
-    Whether the request took effect is unknown.
+    Whether the request took effect is unknown. `is_fault`: the gateway has answered, with a fault of its own, and may
+    answer so again under the same idempotency key.
     """
+
+    def __init__(self, message: str, *, is_fault: bool = False) -> None:
+        super().__init__(message)
+        self.is_fault = is_fault
 
 
 class CardRefused(Exception):

@@ -383,4 +383,5 @@ def translated(error: stripe.StripeError) -> Exception:
         return GatewayRefused(message, code=code)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         log.error("gateway_credentials_refused", status=error.http_status)
-    return GatewayUnavailable(f"{type(error).__name__} (HTTP {error.http_status})")
+    message = f"{type(error).__name__} (HTTP {error.http_status})"
+    return GatewayUnavailable(message, is_fault=(error.http_status or 0) >= 500)

@@ -65,6 +65,12 @@ def new_id(kind: str) -> str:
     return f"{ID_PREFIXES[kind]}_{uuid_utils.uuid7().hex}"
 
 
+def is_id(kind: str, text: str) -> bool:
+    """Whether the text is written as an id of that kind."""
+    prefix, _, number = text.partition("_")
+    return prefix == ID_PREFIXES[kind] and len(number) == 32 and set(number) <= set("0123456789abcdef")
+
+
 def metadata() -> MetaData:
     """The tables of the product, for migrations; the sandbox keeps its own."""
     return SQLModel.metadata

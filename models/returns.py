@@ -7,10 +7,12 @@ from sqlalchemy import Column, ForeignKey, String, UniqueConstraint
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.charging import IntentStatus
 from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundOrigin, RefundReason
 from models.base import BIG, DOCUMENT, EnumText, Leased, UTCDateTime
+from models.payments import CollectionIntent
 
 
 class Refund(Leased, table=True):
@@ -19,6 +21,7 @@ class Refund(Leased, table=True):
     One of ours exists before the gateway is asked, its id in the refund's metadata: `due_at` (machine time) is when the
     worker looks for the answer that is missing.
 
+    `spoilt_keys` counts the idempotency keys that the gateway keeps a fault under: the next one is another.
     `line_ids` are the invoice lines that it is meant for, None: all of them. `ends_subscription_id` is the subscription
     that ends with it. `contradiction` says why what the gateway tells of it is not in our books, None when it is.
     """
@@ -38,6 +41,7 @@ class Refund(Leased, table=True):
     failure_reason: str | None = Field(default=None, max_length=100)
     contradiction: str | None = None
     requested_by: str | None = Field(default=None, max_length=300)
+    spoilt_keys: int = 0
     line_ids: list[str] | None = Field(default=None, sa_type=DOCUMENT)
     ends_subscription_id: str | None = Field(default=None, foreign_key="subscriptions.id", index=True)
     version: int = 1
@@ -103,6 +107,14 @@ async def refunds_of(session: AsyncSession, payment_ids: Sequence[str]) -> Seque
         .order_by(col(Refund.payment_id), col(Refund.created_at), col(Refund.id))
     )
     return (await session.exec(query)).all()
+
+
+async def paid_intent(session: AsyncSession, payment_id: str) -> CollectionIntent | None:
+    """The intent that the payment was paid by: only of its money something can go back."""
+    query = select(CollectionIntent).where(
+        CollectionIntent.payment_id == payment_id, CollectionIntent.status == IntentStatus.SUCCEEDED
+    )
+    return (await session.exec(query.order_by(col(CollectionIntent.n).desc()))).first()
 
 
 async def disputes_of(session: AsyncSession, payment_ids: Sequence[str]) -> Sequence[Dispute]:

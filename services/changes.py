@@ -70,10 +70,10 @@ def move_attempt(session: AsyncSession, row: ChargeAttempt, event: AttemptEvent,
     remember(session, ATTEMPT.name, row.id, before, after, why)
 
 
-def move_refund(session: AsyncSession, row: Refund, event: RefundEvent, why: Why) -> None:
+def move_refund(session: AsyncSession, row: Refund, event: RefundEvent, why: Why, *, customer_id: str) -> None:
     before, row.status = row.status, REFUND.after(row.status, event)
     row.touch(why.now)
-    remember(session, REFUND.name, row.id, before, row.status, why)
+    remember(session, REFUND.name, row.id, before, row.status, why, customer_id=customer_id)
 
 
 def remember(

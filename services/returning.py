@@ -18,13 +18,14 @@ from billing.lifecycle import PAYMENT, REFUND, PaymentStatus, RefundEvent, Refun
 from billing.money import Money
 from billing.returning import REFUND_NEWS, RefundOrigin
 from gateways.port import DisputeSnapshot, RefundSnapshot
-from models.base import new_id
-from models.customers import locked_customer
+from models.base import is_id, new_id
+from models.customers import Customer, locked_customer
 from models.ledger import book
 from models.payments import CollectionIntent, Payment, intent_of, payment_by_id
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from services.app import Actor, App
 from services.changes import Why, move_refund, remember
+from services.crediting import issue_credit_note, void_credit_note
 from services.settling import settle
 from services.timelines import in_time_within
 
@@ -69,13 +70,14 @@ async def settle_returns(app: App, intent_ref: str, told: Returns, *, cause: str
     async with app.database.write() as session:
         intent = await intent_of(session, app.gateway.platform, intent_ref)
         payment = intent and await payment_by_id(session, intent.payment_id)
-        if intent is None or payment is None or await locked_customer(session, payment.customer_id) is None:
+        customer = payment and await locked_customer(session, payment.customer_id)
+        if intent is None or payment is None or customer is None:
             return False
         # Read again under the lock: what was read before may be stale.
         await session.refresh(payment)
         await session.refresh(intent)
         present = await in_time_within(app, session, payment.test_clock_id)
-        step = _Returning(present, session, Why(cause, actor, present.now()), intent, payment)
+        step = _Returning(present, session, Why(cause, actor, present.now()), customer, intent, payment)
         await step.run(told)
         return step.has_changed
 
@@ -85,28 +87,43 @@ class _Returning:
     app: App
     session: AsyncSession
     why: Why
+    customer: Customer
     intent: CollectionIntent
     payment: Payment
     has_changed: bool = False
 
     async def run(self, told: Returns) -> None:
-        refunds = {row.gateway_ref: row for row in await refunds_of(self.session, [self.payment.id])}
+        known = await refunds_of(self.session, [self.payment.id])
+        refunds = {row.gateway_ref or row.id: row for row in known}
         disputes = {row.gateway_ref: row for row in await disputes_of(self.session, [self.payment.id])}
         # What has come back first: it makes room for what went out after it.
         for seen in sorted(told.refunds, key=lambda refund: refund.status is RefundStatus.SUCCEEDED):
-            row = refunds.get(seen.ref) or self._adopt_refund(seen)
+            row = refunds.get(seen.ref) or self._answered(refunds, seen) or await self._adopt_refund(seen)
             refunds[seen.ref] = row
-            self._follow_refund(row, seen, tuple(refunds.values()))
+            await self._follow_refund(row, seen, tuple(refunds.values()))
         for objection in told.disputes:
             row = disputes.get(objection.ref) or self._adopt_dispute(objection, told.asked_at)
             disputes[objection.ref] = row
             self._follow_dispute(row, objection, told.asked_at)
         self._count(tuple(refunds.values()), tuple(disputes.values()))
 
-    def _adopt_refund(self, seen: RefundSnapshot) -> Refund:
-        """One that no call of ours has made: somebody at the gateway's dashboard."""
+    def _answered(self, refunds: dict[str, Refund], seen: RefundSnapshot) -> Refund | None:
+        """Our own that waits for the gateway's answer: this is it."""
+        row = refunds.get(seen.refund_id) if seen.refund_id else None
+        if row is None or row.status is not RefundStatus.PENDING:
+            return None
+        del refunds[row.id]
+        row.gateway_ref = seen.ref
+        row.touch(self.why.now)
+        self.has_changed = True
+        return row
+
+    async def _adopt_refund(self, seen: RefundSnapshot) -> Refund:
+        """One without a row: made at the gateway's dashboard, or by us before a backup was restored."""
+        lost = seen.refund_id if seen.refund_id and is_id("refund", seen.refund_id) else None
+        is_ours = lost is not None and await self.session.get(Refund, lost) is None
         row = Refund(
-            id=new_id("refund"),
+            id=lost if lost is not None and is_ours else new_id("refund"),
             payment_id=self.payment.id,
             platform=self.app.gateway.platform,
             gateway_ref=seen.ref,
@@ -114,16 +131,16 @@ class _Returning:
             amount_minor=seen.amount.minor,
             reason=seen.reason,
             status=RefundStatus.PENDING,
-            origin=RefundOrigin.GATEWAY,
+            origin=RefundOrigin.API if is_ours else RefundOrigin.GATEWAY,
             created_at=seen.created_at,
             updated_at=self.why.now,
         )
         self.session.add(row)
-        remember(self.session, REFUND.name, row.id, None, row.status, self.why)
+        remember(self.session, REFUND.name, row.id, None, row.status, self.why, customer_id=self.customer.id)
         self.has_changed = True
         return row
 
-    def _follow_refund(self, row: Refund, seen: RefundSnapshot, refunds: Sequence[Refund]) -> None:
+    async def _follow_refund(self, row: Refund, seen: RefundSnapshot, refunds: Sequence[Refund]) -> None:
         """A refund only ever goes forward: a state that is behind ours is old news."""
         event, before = REFUND_NEWS[seen.status], row.status
         if event is None or before is seen.status or not REFUND.allows(before, event):
@@ -133,12 +150,14 @@ class _Returning:
         if contradiction is not None:
             return
         row.failure_reason = seen.failure_reason
-        move_refund(self.session, row, event, self.why)
+        move_refund(self.session, row, event, self.why, customer_id=self.customer.id)
         self.has_changed = True
         if row.status is RefundStatus.SUCCEEDED:
             self._book(PostingKind.REFUND_SUCCEEDED, row.amount, row.id)
+            await issue_credit_note(self.session, self.customer, self.payment, row, self.why)
         elif before is RefundStatus.SUCCEEDED:
             self._book(PostingKind.REFUND_FAILED, row.amount, row.id)
+            await void_credit_note(self.session, row, self.why)
 
     def _contradiction_of(self, row: Refund, seen: RefundSnapshot, refunds: Sequence[Refund]) -> str | None:
         if seen.amount != row.amount:

@@ -175,7 +175,7 @@ async def forget(house: House) -> None:
         await connection.execute(entries.delete().where(entries.c.account.in_([Account.REFUNDS, Account.DISPUTES])))
         kinds = ["refund_succeeded", "refund_failed", "dispute_withdrawn", "dispute_reinstated"]
         await connection.execute(entries.delete().where(entries.c.kind.in_(kinds)))
-        for name in ("refunds", "disputes"):
+        for name in ("credit_notes", "refunds", "disputes"):
             await connection.execute(tables[name].delete())
         await connection.execute(tables["payments"].update().values(amount_refunded_minor=0, amount_disputed_minor=0))
 
