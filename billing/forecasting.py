@@ -67,11 +67,18 @@ def _renew(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
     return begun.bill(span, reason=InvoiceReason.SUBSCRIPTION_CYCLE)
 
 
+def _start(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
+    begun = replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.ACTIVE))
+    span = outlook.grid.span_from(begun.schedule.period_start).until(begun.schedule.ends_at)
+    return begun.bill(span, reason=InvoiceReason.SUBSCRIPTION_CREATE)
+
+
 def _announce(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
     return replace(outlook, schedule=replace(outlook.schedule, is_trial_end_announced=True)), None
 
 
 _STEPS: Mapping[Happening, Callable[[Outlook], tuple[Outlook, InvoiceDraft | None]]] = {
+    Happening.START: _start,
     Happening.ANNOUNCE_TRIAL_END: _announce,
     Happening.RENEW: _renew,
 }

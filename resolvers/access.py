@@ -62,6 +62,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.plan": EVERYONE,
     "Query.products": EVERYONE,
     "Query.product": EVERYONE,
+    "Query.previewSubscribe": EVERYONE,
     "Query.node": EVERYONE,
     "Query.nodes": EVERYONE,
     "Query.me": CUSTOMERS,

@@ -20,6 +20,10 @@ from schema.scalars import URL, CurrencyCode
 from services.ordering import SubscribeWish
 
 LONGEST_SEARCH = 100
+QUOTED = (
+    "What a preview with the same input answered at most ten minutes ago: do exactly that, or be refused with "
+    "QUOTE_STALE and a fresh quote."
+)
 
 
 @strawberry.input(description="Which plans.")
@@ -103,6 +107,7 @@ class SubscribeInput:
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
     metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
+    quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(
         "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
     )
@@ -128,6 +133,7 @@ class SubscribeInput:
             return_url=self.return_url,
             metadata=self.metadata or {},
             idempotency_key=self.idempotency_key,
+            quote_token=self.quote_token,
             quantity=self.quantity,
         )
 

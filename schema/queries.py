@@ -43,6 +43,7 @@ from schema.invoices import Invoice
 from schema.lookups import CustomerLookup, SubscriptionStatusCheck
 from schema.payments import ChargeAttempt, Payment
 from schema.plan_terms import Feature
+from schema.preview_queries import PreviewQueries
 from schema.returns import Dispute, Refund
 from schema.server import GatewayConfig, ServerInfo, Viewer
 from schema.subscriptions import PlanSubscription, SubscriptionItem
@@ -59,7 +60,7 @@ OwnerId = Annotated[
 
 
 @strawberry.type(description="All that can be read.")
-class Query:
+class Query(PreviewQueries):
     @strawberry.field(description="Which server answers. Open to everybody.")
     def server_info(self, info: Info) -> ServerInfo:
         return ServerInfo.of(info.context, info.schema)

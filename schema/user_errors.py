@@ -10,7 +10,9 @@ from resolvers.standing import action_of_payment
 from schema.actions import NextAction
 from schema.fields import PaymentRef, described
 from schema.payments import Payment
+from schema.previews import MoneyPreview
 from services.problems import CardDeclined, PaymentActionRequired, TooManyAttempts
+from services.quoting import QuoteStale
 
 
 @strawberry.interface(description="Why something was not done, or not finished. The message says what to do next.")
@@ -48,12 +50,18 @@ class TooManyAttemptsError(UserError):
     retry_at: datetime = described("When it may be tried again.")
 
 
+@strawberry.type(description="What was quoted is no longer what would be done, or the quote is too old. Nothing was.")
+class QuoteStaleError(UserError):
+    fresh_quote: MoneyPreview = described("What would be done now, with a token of its own.")
+
+
 USER_ERRORS = (
     ValidationError,
     CardDeclinedError,
     PaymentActionRequiredError,
     VersionConflictError,
     TooManyAttemptsError,
+    QuoteStaleError,
 )
 
 
@@ -80,4 +88,6 @@ def _user_error(problem: UserProblem) -> UserError:
         return VersionConflictError(**said, current_version=problem.current_version)
     if isinstance(problem, TooManyAttempts):
         return TooManyAttemptsError(**said, retry_at=problem.retry_at)
+    if isinstance(problem, QuoteStale):
+        return QuoteStaleError(**said, fresh_quote=MoneyPreview.of(problem.fresh))
     return ValidationError(**said)

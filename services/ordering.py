@@ -38,6 +38,7 @@ class SubscribeWish:
     return_url: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     idempotency_key: str | None = None
+    quote_token: str | None = None
     quantity: int = 1
 
 

@@ -10,6 +10,9 @@ from services.problems import not_found
 from services.quoting import Quoted, quote_subscribe, sealed
 from services.timelines import in_time_within
 
+_NOBODY = Actor(ActorKind.CUSTOMER)
+"""Who may not be known: somebody who looks at prices before signing in."""
+
 
 async def preview_subscribe(app: App, actor: Actor | None, wish: SubscribeWish) -> Quoted:
     """What `subscribe` with this wish would do. `actor` None: nobody is signed in.
@@ -19,7 +22,7 @@ async def preview_subscribe(app: App, actor: Actor | None, wish: SubscribeWish) 
     async with app.database.read() as session:
         customer = await _shopper(app, session, actor, wish.customer_id)
         present = await in_time_within(app, session, customer.test_clock_id)
-        return sealed(app, await quote_subscribe(present, session, customer, wish))
+        return sealed(app, await quote_subscribe(actor or _NOBODY, customer, wish, present, session))
 
 
 async def _shopper(app: App, session: AsyncSession, actor: Actor | None, customer_id: str | None) -> Customer:

@@ -23,7 +23,7 @@ from billing.subscribing import Course
 from models.customers import Customer
 from models.invoices import Invoice, lines_of, open_invoices_of
 from models.subscriptions import Subscription
-from services.app import Actor, ActorKind, App
+from services.app import Actor, App
 from services.changes import Why
 from services.drafting import agreement_of
 from services.ordering import SubscribeWish, ordered
@@ -114,9 +114,11 @@ def _plain(value: Any) -> Any:
 # ── subscribe ──
 
 
-async def quote_subscribe(app: App, session: AsyncSession, customer: Customer, wish: SubscribeWish) -> Quote:
+async def quote_subscribe(
+    actor: Actor, customer: Customer, wish: SubscribeWish, app: App, session: AsyncSession
+) -> Quote:
     """Raises UserProblem for what cannot be subscribed to."""
-    why = Why("previewSubscribe", Actor(ActorKind.CUSTOMER), app.now())
+    why = Why("previewSubscribe", actor, app.now())
     wanted = await ordered(session, customer, wish, why)
     if wanted.existing is not None and wanted.course is Course.REFUSE:
         raise already_subscribed()
@@ -125,12 +127,15 @@ async def quote_subscribe(app: App, session: AsyncSession, customer: Customer, w
     proposal = await propose(app, session, customer, wanted.order, why)
     if wanted.existing is not None:
         proposal = _with_balance(proposal, await _balance_without(session, proposal.agreement.balance, wanted.existing))
+    row, agreement, draft = proposal.subscription, proposal.agreement, proposal.draft
+    is_billed_now = row.status is SubscriptionStatus.INCOMPLETE
+    after = _outlook(row, agreement.after_period(draft) if is_billed_now else agreement)
     return quote(
         asked("subscribe", customer, asdict(wish)),
         why.now,
-        proposal.agreement.balance,
-        proposal.draft,
-        foreseen=forecast(_outlook(proposal.subscription, proposal.agreement.after_period(proposal.draft)), FORESEEN),
+        agreement.balance,
+        draft if is_billed_now else None,
+        foreseen=forecast(after, FORESEEN),
     )
 
 

@@ -1,6 +1,7 @@
 """Subscribing: from a wish to a standing order, its first invoice and its first payment."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -15,10 +16,11 @@ from services.customers import acting_customer
 from services.ending import end_incomplete
 from services.idempotency import PAYMENT_OUTCOMES, once
 from services.on_session import Visit, collect_on_session
-from services.ordering import SubscribeWish, ordered
+from services.ordering import Ordered, SubscribeWish, ordered
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.placing import place
 from services.problems import not_found
+from services.quoting import already_subscribed, at_quote, hold_to_quote, quote_subscribe
 from services.shielding import within_budget
 from services.timelines import in_time_of
 
@@ -44,7 +46,7 @@ async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOut
 
 
 async def _subscribe(app: App, actor: Actor, customer: Customer, wish: SubscribeWish) -> SubscribeOutcome:
-    why = Why(_CAUSE, actor, app.now())
+    why = Why(_CAUSE, actor, at_quote(app, wish.quote_token).now())
     for _ in range(_ROUNDS):
         async with app.database.write() as session:
             decided = await _decide(app, session, customer.id, wish, why)
@@ -54,7 +56,7 @@ async def _subscribe(app: App, actor: Actor, customer: Customer, wish: Subscribe
     else:
         raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "Another request is subscribing; read the subscription.")
     if decided.course is Course.REFUSE:
-        return await payment_outcome(app, decided.subscription_id, problems=[_already_subscribed()])
+        return await payment_outcome(app, decided.subscription_id, problems=[already_subscribed()])
     if decided.payment_id is None:
         return await payment_outcome(app, decided.subscription_id)
     visit = Visit(
@@ -92,6 +94,8 @@ async def _decide(
         raise not_found("customer", "customerId")
     wanted = await ordered(session, customer, wish, why)
     existing, decision, method = wanted.existing, wanted.course, wanted.method
+    if decision is not Course.REFUSE and not _is_done_already(wanted, why):
+        await hold_to_quote(app, session, wish.quote_token, partial(quote_subscribe, why.actor, customer, wish))
     if existing is not None and decision is Course.REPLACE:
         return existing
     if existing is not None and decision is Course.REFUSE:
@@ -101,6 +105,12 @@ async def _decide(
         return _Decided(decision, existing.id, payment_id, method)
     placed = await place(app, session, customer, wanted.order, why)
     return _Decided(decision, placed.subscription_id, placed.payment_id, method, placed.fence)
+
+
+def _is_done_already(wanted: Ordered, why: Why) -> bool:
+    """Whether this is the second click on one quote: what is to be continued began at the quote's own instant."""
+    existing = wanted.existing
+    return wanted.course is Course.CONTINUE and existing is not None and existing.created_at == why.now
 
 
 async def _continue(session: AsyncSession, existing: Subscription, wish: SubscribeWish, why: Why) -> str:
@@ -115,10 +125,3 @@ async def _continue(session: AsyncSession, existing: Subscription, wish: Subscri
         existing.cancel_at_period_end = not wish.auto_renew
         existing.touch(why.now)
     return payment.id
-
-
-def _already_subscribed() -> UserProblem:
-    return UserProblem(
-        ErrorCode.ALREADY_SUBSCRIBED,
-        "There is a subscription to this product already; it is returned. Change or cancel that one.",
-    )

@@ -1,0 +1,45 @@
+"""Reading what acts would do, before they are done."""
+
+from collections.abc import Awaitable
+from typing import Annotated
+
+import strawberry
+
+from billing.errors import UserProblem
+from resolvers.identity import Role
+from schema.fields import Info, described
+from schema.inputs import SubscribeInput
+from schema.previews import MoneyPreview
+from schema.steps import INPUT
+from schema.user_errors import UserError, user_errors
+from services import previewing
+from services.quoting import Quoted
+
+
+@strawberry.type(description="The answer to a preview.")
+class PreviewPayload:
+    preview: MoneyPreview | None = described("What the act would do; null when it would be refused.")
+    user_errors: list[UserError] = described("Why the act would be refused; empty when it would not.")
+
+
+@strawberry.type(description="What acts would do.")
+class PreviewQueries:
+    @strawberry.field(
+        description="What `subscribe` with this input would cost, now and later. Open to everybody: whoever is not "
+        "signed in sees what a new customer pays."
+    )
+    async def preview_subscribe(self, info: Info, input: Annotated[SubscribeInput, INPUT]) -> PreviewPayload:
+        context = info.context
+        actor = None if context.identity.role is Role.PUBLIC else context.actor
+        try:
+            return await _preview(previewing.preview_subscribe(context.app, actor, input.wish()))
+        except UserProblem as problem:
+            return _refused(problem)
+
+
+async def _preview(asking: Awaitable[Quoted]) -> PreviewPayload:
+    return PreviewPayload(preview=MoneyPreview.of(await asking), user_errors=[])
+
+
+def _refused(problem: UserProblem) -> PreviewPayload:
+    return PreviewPayload(preview=None, user_errors=user_errors([problem]))
