@@ -102,6 +102,12 @@ class Grid:
         full = Period(self.boundary(n), self.boundary(n + 1))
         return Span(Period(start, full.end), full)
 
+    def end_after(self, start: datetime, periods: int) -> datetime:
+        """The end of so many full periods from `start`; a stub up to the first boundary comes on top."""
+        n = self._last_boundary_until(start)
+        first = n if self.boundary(n) == start else n + 1
+        return self.boundary(first + periods)
+
     def _last_boundary_until(self, instant: datetime) -> int:
         """The greatest n whose boundary is not after `instant`."""
         n = (instant - self.anchor) // (_LONGEST_DAYS[self.interval] * self.count)

@@ -201,6 +201,18 @@ async def payments_to_give_up(
     return (await session.exec(query)).all()
 
 
+async def unanswered_on_timeline(session: AsyncSession, timeline: str, *, limit: int) -> Sequence[str]:
+    """Ids of the payments of a test clock's customers that may have happened without our knowing."""
+    query = (
+        select(Payment.id)
+        .join(ChargeAttempt, col(ChargeAttempt.payment_id) == Payment.id)
+        .where(Payment.test_clock_id == timeline, col(ChargeAttempt.outcome).in_(UNANSWERED))
+        .order_by(col(Payment.number))
+        .limit(limit)
+    )
+    return (await session.exec(query)).all()
+
+
 async def newest_intent(session: AsyncSession, payment_id: str) -> CollectionIntent | None:
     query = (
         select(CollectionIntent)
@@ -233,3 +245,16 @@ async def latest_payment_of(session: AsyncSession, subscription_id: str) -> Paym
         select(Payment).where(Payment.subscription_id == subscription_id).order_by(col(Payment.number).desc()).limit(1)
     )
     return (await session.exec(query)).first()
+
+
+async def paid_for(session: AsyncSession, subscription_ids: Sequence[str]) -> dict[str, list[int]]:
+    """What was paid for each of these subscriptions, in minor units, the oldest payment first."""
+    query = (
+        select(Payment.subscription_id, Payment.amount_paid_minor)
+        .where(col(Payment.subscription_id).in_(subscription_ids), col(Payment.amount_paid_minor) > 0)
+        .order_by(col(Payment.number))
+    )
+    paid: dict[str, list[int]] = {each: [] for each in subscription_ids}
+    for subscription_id, amount in (await session.exec(query)).all():
+        paid[subscription_id].append(amount)
+    return paid

@@ -198,14 +198,15 @@ class Change(SQLModel, table=True):
     at: datetime = Field(sa_type=UTCDateTime)
 
 
-async def live_subscription(session: AsyncSession, customer_id: str, product_id: str) -> Subscription | None:
-    """The non-ended subscription of that customer to that product."""
-    query = (
-        select(Subscription)
-        .join(LivePlace, col(LivePlace.subscription_id) == Subscription.id)
-        .where(LivePlace.customer_id == customer_id, LivePlace.product_id == product_id)
+async def live_subscriptions(
+    session: AsyncSession, customer_id: str, product_ids: Sequence[str]
+) -> Sequence[Subscription]:
+    """The customer's non-ended subscriptions to any of these products, the oldest first."""
+    held = select(LivePlace.subscription_id).where(
+        LivePlace.customer_id == customer_id, col(LivePlace.product_id).in_(product_ids)
     )
-    return (await session.exec(query)).first()
+    query = select(Subscription).where(col(Subscription.id).in_(held)).order_by(col(Subscription.id))
+    return (await session.exec(query)).all()
 
 
 async def newest_live_subscription(
@@ -260,6 +261,17 @@ async def unpaid_subscriptions(session: AsyncSession, customer_id: str) -> Seque
     """The customer's subscriptions that a payment would bring back: PAST_DUE and UNPAID ones."""
     behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)
     query = select(Subscription).where(Subscription.customer_id == customer_id, col(Subscription.status).in_(behind))
+    return (await session.exec(query)).all()
+
+
+async def live_on_timeline(session: AsyncSession, timeline: str, *, limit: int) -> Sequence[Subscription]:
+    """Non-ended subscriptions of a test clock's customers, the oldest first."""
+    query = (
+        select(Subscription)
+        .where(Subscription.test_clock_id == timeline, col(Subscription.status).not_in(SUBSCRIPTION.final))
+        .order_by(col(Subscription.id))
+        .limit(limit)
+    )
     return (await session.exec(query)).all()
 
 

@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.lifecycle import SUBSCRIPTION
+from billing.money import Money
 from models.batches import (
     CHANGES,
     EVERYTHING,
@@ -38,12 +39,14 @@ from models.catalog import (
     entitlements_of,
     prices_of,
 )
+from models.clocks import TestClock
 from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.database import Database
 from models.invoices import Invoice, InvoiceLine, lines_of
 from models.lists import Page, by_ids
-from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of
+from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for
 from models.returns import Dispute, Refund, disputes_of, refunds_of
+from models.runs import totals_of_runs
 from models.subscriptions import Change, Subscription, SubscriptionItem, changes_of, items_of
 
 R = TypeVar("R", bound=SQLModel)
@@ -187,6 +190,36 @@ class Loaders:
     @cached_property
     def intents_of_payment(self) -> DataLoader[str, Sequence[CollectionIntent]]:
         return self._many(self._by("payment_id", CollectionIntent), "payment_id")
+
+    @cached_property
+    def paid_for_subscription(self) -> DataLoader[str, list[int]]:
+        """Minor units of its currency, the oldest payment first."""
+
+        async def batch(wanted: list[str]) -> list[list[int]]:
+            async with self._database.read() as session:
+                paid = await paid_for(session, wanted)
+            return [paid[each] for each in wanted]
+
+        return DataLoader(batch)
+
+    @cached_property
+    def test_clock(self) -> DataLoader[str, TestClock | None]:
+        return self._one(TestClock)
+
+    @cached_property
+    def totals_of_run(self) -> DataLoader[str, Sequence[Money]]:
+        """What each run charged, or would, by currency."""
+
+        async def batch(wanted: list[str]) -> list[Sequence[Money]]:
+            async with self._database.read() as session:
+                totals = await totals_of_runs(session, wanted)
+            return [totals[each] for each in wanted]
+
+        return DataLoader(batch)
+
+    async def listed(self, listing: Listing[R], parent: str, parent_id: str, span: Span) -> Page[R]:
+        """Part of the whole list below one parent."""
+        return await self._page(listing, parent, parent_id, EVERYTHING, span)
 
     async def newest_intent(self, payment_id: str) -> CollectionIntent | None:
         """The payment's intent with the highest number."""

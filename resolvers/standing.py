@@ -77,9 +77,7 @@ def ends_at(subscription: Subscription) -> datetime | None:
     """When it will end, or did; None while it goes on."""
     if subscription.ended_at is not None:
         return subscription.ended_at
-    if subscription.cancel_at_period_end:
-        return subscription.next_due()
-    return subscription.cancel_at
+    return subscription.schedule.end
 
 
 def action_of_payment(payment: Payment, redirect_url: str | None) -> NextAction:

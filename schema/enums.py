@@ -26,7 +26,7 @@ from settings import Environment
 E = TypeVar("E", bound=EnumMeta)
 
 
-def _publish(enum: E, name: str, description: str, values: Mapping[str, str]) -> E:
+def publish(enum: E, name: str, description: str, values: Mapping[str, str]) -> E:
     """`values` tells the meaning of each published member by its Python name, which is its GraphQL name."""
     strawberry.enum(enum, name=name, description=description)
     definition = enum.__strawberry_definition__  # pyright: ignore[reportAttributeAccessIssue]
@@ -94,7 +94,7 @@ class ChallengeOutcome(StrEnum):
     FAILED = "failed"
 
 
-_publish(
+publish(
     Role,
     "Role",
     "Who is calling.",
@@ -106,7 +106,7 @@ _publish(
         "SERVICE": "The application's own back end, by an API key; may what the key's scopes open.",
     },
 )
-_publish(
+publish(
     Environment,
     "Environment",
     "Where this server runs.",
@@ -117,7 +117,7 @@ _publish(
         "PRODUCTION": "Real customers and real money.",
     },
 )
-_publish(
+publish(
     Interval,
     "BillingInterval",
     "The unit in which periods are counted.",
@@ -128,7 +128,7 @@ _publish(
         "YEAR": "A calendar year.",
     },
 )
-_publish(
+publish(
     UsageType,
     "UsageType",
     "What a plan bills by.",
@@ -137,7 +137,7 @@ _publish(
         "METERED": "What was used, in arrears; see `recordUsage`.",
     },
 )
-_publish(
+publish(
     Aggregation,
     "AggregateUsage",
     "How the usage of a period becomes one number.",
@@ -149,13 +149,13 @@ _publish(
         "UNIQUE_COUNT": "How many different `uniqueValue`s there were.",
     },
 )
-_publish(
+publish(
     BillingScheme,
     "BillingScheme",
     "Whether every unit costs the same.",
     {"PER_UNIT": "Each unit at one price.", "TIERED": "What a unit costs depends on how many there are."},
 )
-_publish(
+publish(
     TiersMode,
     "TiersMode",
     "How tiers apply.",
@@ -164,19 +164,19 @@ _publish(
         "VOLUME": "All units at the price of the tier that the last one falls in.",
     },
 )
-_publish(
+publish(
     Rounding,
     "Rounding",
     "What becomes of a package that is not full.",
     {"UP": "It counts as a whole one.", "DOWN": "It does not count."},
 )
-_publish(
+publish(
     ProductType,
     "ProductType",
     "What kind of thing a product is.",
     {"SERVICE": "Something used, such as access.", "GOOD": "Something sent."},
 )
-_publish(
+publish(
     SubscriptionStatus,
     "SubscriptionStatus",
     "Where a subscription stands. Ask `isActive` whether it gives access.",
@@ -192,7 +192,7 @@ _publish(
         "CANCELED": "Ended.",
     },
 )
-_publish(
+publish(
     SubscriptionOrigin,
     "SubscriptionOrigin",
     "How a subscription came to be.",
@@ -203,16 +203,16 @@ _publish(
         "API": "By `subscribe`, from the application's back end.",
     },
 )
-_publish(
+publish(
     CollectionMethod,
     "CollectionMethod",
     "How invoices are paid.",
     {
         "CHARGE_AUTOMATICALLY": "By the customer's card.",
-        "SEND_INVOICE": "By other ways, when the customer has read them. Nothing is charged: see `recordManualPayment`.",
+        "SEND_INVOICE": "By other ways: they are sent and waited for, and nothing is charged. See `recordManualPayment`.",
     },
 )
-_publish(
+publish(
     PaymentConfirmation,
     "PaymentConfirmation",
     "Whether the money has come, in four words.",
@@ -223,7 +223,7 @@ _publish(
         "CANCELED": "Will not be paid.",
     },
 )
-_publish(
+publish(
     PaymentStanding,
     "PaymentStatus",
     "Where the collecting of one invoice stands, and what became of the money.",
@@ -241,7 +241,7 @@ _publish(
         "DISPUTED": "Paid, and the customer's bank has taken money back.",
     },
 )
-_publish(
+publish(
     RefundStatus,
     "RefundStatus",
     "Where a refund stands.",
@@ -252,7 +252,7 @@ _publish(
         "CANCELED": "Called back; the money is the merchant's again.",
     },
 )
-_publish(
+publish(
     RefundReason,
     "RefundReason",
     "Why money was given back.",
@@ -264,13 +264,13 @@ _publish(
         "OTHER": "None of these, or not told.",
     },
 )
-_publish(
+publish(
     RefundOrigin,
     "RefundOrigin",
     "Where a refund was made.",
     {"GATEWAY": "At the payment gateway, for example on its dashboard.", "API": "By this API."},
 )
-_publish(
+publish(
     DisputeStatus,
     "DisputeStatus",
     "Where a bank's objection stands.",
@@ -287,7 +287,7 @@ _publish(
         "PREVENTED": "Kept off before it began.",
     },
 )
-_publish(
+publish(
     IntentStatus,
     "IntentStatus",
     "Where an intent stands at the gateway.",
@@ -301,7 +301,7 @@ _publish(
         "CANCELED": "Given up.",
     },
 )
-_publish(
+publish(
     AttemptOutcome,
     "ChargeAttemptOutcome",
     "How one try at a charge ended.",
@@ -314,7 +314,7 @@ _publish(
         "ABANDONED": "Given up without an answer that counts.",
     },
 )
-_publish(
+publish(
     ChargeTrigger,
     "ChargeTrigger",
     "What set off a try.",
@@ -328,7 +328,7 @@ _publish(
         "PLAN_CHANGE": "What is subscribed to was changed.",
     },
 )
-_publish(
+publish(
     InvoiceStatus,
     "InvoiceStatus",
     "Where an invoice stands.",
@@ -340,7 +340,7 @@ _publish(
         "VOID": "Withdrawn; nothing is owed.",
     },
 )
-_publish(
+publish(
     InvoiceReason,
     "InvoiceReason",
     "Why an invoice exists.",
@@ -352,7 +352,7 @@ _publish(
         "MANUAL": "Recorded by the merchant.",
     },
 )
-_publish(
+publish(
     LineKind,
     "InvoiceLineKind",
     "What a line of an invoice is.",
@@ -365,7 +365,7 @@ _publish(
         "TAX": "Tax on the lines before it, each after discount.",
     },
 )
-_publish(
+publish(
     SetupFutureUsage,
     "SetupFutureUsage",
     "Whether a card is kept after it was used.",
@@ -374,7 +374,7 @@ _publish(
         "OFF_SESSION": "Kept for renewals too, when the customer is away.",
     },
 )
-_publish(
+publish(
     GatewayPlatform,
     "GatewayPlatform",
     "Who keeps the cards and moves the money.",
@@ -384,7 +384,7 @@ _publish(
         "MANUAL": "Nobody: the money came another way and was recorded.",
     },
 )
-_publish(
+publish(
     CardFunding,
     "CardFunding",
     "How a card is funded.",
@@ -395,7 +395,7 @@ _publish(
         "UNKNOWN": "The issuer does not tell.",
     },
 )
-_publish(
+publish(
     CheckResult,
     "CheckResult",
     "What the issuer said of a detail that was given with the card.",
@@ -406,7 +406,7 @@ _publish(
         "UNCHECKED": "It was given but not checked, or not given.",
     },
 )
-_publish(
+publish(
     NextActionType,
     "NextActionType",
     "What the customer must do next.",
@@ -417,7 +417,7 @@ _publish(
         "NONE": "Nothing.",
     },
 )
-_publish(
+publish(
     EffectiveAt,
     "EffectiveAt",
     "When a change takes place.",
@@ -427,7 +427,7 @@ _publish(
         "AT_DATE": "At a date to come; access is kept until then.",
     },
 )
-_publish(
+publish(
     ProrationBehavior,
     "ProrationBehavior",
     "What a change within a paid period does about money. Time counts by the microsecond.",
@@ -441,7 +441,7 @@ _publish(
         "USAGE_AWARE": "As PRORATE_NOW, but what has been used of the old is not given back.",
     },
 )
-_publish(
+publish(
     CancellationReason,
     "CancellationReason",
     "Why a subscription is canceled.",
@@ -459,13 +459,13 @@ _publish(
         "OTHER": "None of these; say more in `comment`.",
     },
 )
-_publish(
+publish(
     ChallengeOutcome,
     "ChallengeOutcome",
     "How the sandbox's bank shall judge a challenge.",
     {"SUCCEEDED": "The customer proved who they are.", "FAILED": "The customer did not."},
 )
-_publish(
+publish(
     GatewayEventStatus,
     "GatewayEventStatus",
     "How far a webhook's event has got.",
@@ -476,7 +476,7 @@ _publish(
         "FAILED": "The last try failed; it is tried again for some hours.",
     },
 )
-_publish(
+publish(
     ErrorCode,
     "ErrorCode",
     "What kind of refusal a user error is.",

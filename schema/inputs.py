@@ -1,6 +1,7 @@
 """What clients may ask for: filters of lists and inputs of mutations."""
 
 from datetime import datetime
+from decimal import Decimal
 
 import strawberry
 from strawberry.scalars import JSON
@@ -12,10 +13,12 @@ from billing.lifecycle import InvoiceStatus, SubscriptionStatus
 from billing.returning import PaymentStanding
 from gateways.customer_side import CardInput
 from models.batches import InvoicesWhere, PaymentsWhere, PlansWhere, SubscriptionsWhere
+from models.subscriptions import CollectionMethod
 from resolvers.standing import PaymentConfirmation, statuses
 from schema.arguments import refuse_arguments
 from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
 from schema.fields import Info, described, optional
+from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL, CurrencyCode
 from services.ordering import SubscribeWish
 
@@ -104,6 +107,33 @@ class SubscribeInput:
     name: str | None = optional("A name for the subscription, at most 250 characters.")
     auto_renew: bool | None = optional("Whether it renews when its period ends; as the plan says unless given.")
     quantity: int = strawberry.field(description="How many, 1 to 10000.", default=1)
+    items: list[SubscribeItemInput] | None = optional(
+        "Several things in one subscription, at most 20, instead of one plan: billed together, in one currency and "
+        "equally often."
+    )
+    billing_day: int | None = optional(
+        "The day of the month on which periods begin, 1 to 31 (in short months the last one). The first period is "
+        "prorated up to it. For months and years; the plan's own day, else the day of the start, unless given."
+    )
+    start_at: datetime | None = optional(
+        "When it starts, at most three years ago or ahead; at once unless given. Staff and API keys only."
+    )
+    ends_at: datetime | None = optional(
+        "When its term ends; the last period is prorated up to it. Staff and API keys only."
+    )
+    period_count: int | None = optional(
+        "After how many full periods its term ends, 1 to 120, instead of `endsAt`. A first stub comes on top."
+    )
+    collection_method: CollectionMethod | None = optional(
+        "Whether invoices are charged, which is so unless given, or sent and waited for. Staff and API keys only."
+    )
+    days_until_due: int | None = optional(
+        "With SEND_INVOICE: after how many days an invoice must be paid, 1 to 365; 30 unless given. Staff and API "
+        "keys only."
+    )
+    tax_percent: Decimal | None = optional(
+        "The tax on top of its prices, 0 to 100, instead of the plan's own. Staff and API keys only."
+    )
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
     metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
@@ -119,6 +149,10 @@ class SubscribeInput:
             raise UserProblem(ErrorCode.INVALID, "Give a quantity of 1 to 10000.", ["quantity"])
         if self.metadata is not None and not isinstance(self.metadata, dict):
             raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
+        within(1, 31, billing_day=self.billing_day)
+        within(1, 120, period_count=self.period_count)
+        within(1, 365, days_until_due=self.days_until_due)
+        within(0, 100, tax_percent=self.tax_percent)
         return SubscribeWish(
             plan_id=self.plan_id,
             plan_code=self.plan_code,
@@ -135,6 +169,14 @@ class SubscribeInput:
             idempotency_key=self.idempotency_key,
             quote_token=self.quote_token,
             quantity=self.quantity,
+            items=None if self.items is None else [item.wish() for item in self.items],
+            billing_day=self.billing_day,
+            start_at=self.start_at,
+            ends_at=self.ends_at,
+            period_count=self.period_count,
+            collection_method=self.collection_method,
+            days_until_due=self.days_until_due,
+            tax_percent=self.tax_percent,
         )
 
 
@@ -227,10 +269,22 @@ class SandboxAnswerChallengeInput:
     outcome: ChallengeOutcome = described("Whether the challenge is passed.")
 
 
+def within(least: int, most: int, **numbers: Decimal | int | None) -> None:
+    """Raises UserProblem INVALID for a number outside of these bounds, naming its field."""
+    for name, number in numbers.items():
+        if number is not None and not least <= number <= most:
+            field = _camel(name)
+            raise UserProblem(ErrorCode.INVALID, f"{field}: give {least} to {most}.", [field])
+
+
 def at_most(longest: int, **texts: str | None) -> None:
     """Raises UserProblem INVALID for a text beyond `longest` characters, naming its field."""
     for name, text in texts.items():
         if text is not None and len(text) > longest:
-            first, *others = name.split("_")
-            field = first + "".join(part.capitalize() for part in others)
+            field = _camel(name)
             raise UserProblem(ErrorCode.INVALID, f"{field}: at most {longest} characters are kept.", [field])
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(part.capitalize() for part in others)

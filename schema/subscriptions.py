@@ -1,6 +1,7 @@
 """Standing orders. The type is PlanSubscription: clients take one named Subscription for the root of live updates."""
 
 from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import strawberry
@@ -12,7 +13,7 @@ from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import Money as Amount
 from models.batches import CHANGES, INVOICES, PAYMENTS, ChangesWhere, InvoicesWhere, PaymentsWhere
 from models.payments import Payment as PaymentRow
-from models.subscriptions import Change
+from models.subscriptions import Change, CollectionMethod, SubscriptionOrigin
 from models.subscriptions import Subscription as SubscriptionRow
 from models.subscriptions import SubscriptionItem as ItemRow
 from resolvers.identity import Role
@@ -27,7 +28,7 @@ from schema import cards, customers, invoices, payments
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Connection, First, connection, span
-from schema.enums import CancellationReason, SubscriptionOrigin
+from schema.enums import CancellationReason
 from schema.fields import (
     CustomerRef,
     Info,
@@ -81,18 +82,22 @@ class Cancellation:
 @strawberry.type(description="One thing subscribed to.")
 class SubscriptionItem(Node):
     quantity: int = described("How many.")
+    metadata: JSON = described("The merchant's own notes.")
     created_at: datetime = described("Since when.")
     plan_id: strawberry.Private[str]
     price_id: strawberry.Private[str]
+    unit_amount_minor: strawberry.Private[int | None]
 
     @classmethod
     def of(cls, row: ItemRow) -> "SubscriptionItem":
         return cls(
             id=strawberry.ID(row.id),
             quantity=row.quantity,
+            metadata=JSON(row.meta),
             created_at=row.created_at,
             plan_id=row.plan_id,
             price_id=row.price_id,
+            unit_amount_minor=row.unit_amount_minor,
         )
 
     @strawberry.field(description="The plan.")
@@ -104,6 +109,14 @@ class SubscriptionItem(Node):
         row = await info.context.loaders.price.load(self.price_id)
         assert row is not None  # held by a foreign key
         return PlanPrice.of(row)
+
+    @strawberry.field(description="The price of one that was given instead of the plan's; null if none was.")
+    async def unit_amount_override(self, info: Info) -> Money | None:
+        if self.unit_amount_minor is None:
+            return None
+        row = await info.context.loaders.price.load(self.price_id)
+        assert row is not None  # held by a foreign key
+        return Money.of(Amount(self.unit_amount_minor, row.currency))
 
     @strawberry.field(description="The product.")
     async def product(self, info: Info) -> ProductRef:
@@ -126,11 +139,14 @@ class PlanSubscription(Node, Record):
     amount: Money = described("What a period costs: originalAmount − discountAmount.")
     original_amount: Money = described("What a period costs before discounts.")
     discount_amount: Money = described("What discounts take off.")
+    tax_percent: Decimal | None = described("The tax on top of its prices; null where the plans' own holds.")
+    collection_method: CollectionMethod = described("How its invoices are paid.")
+    days_until_due: int | None = described("After how many days a sent invoice must be paid; null if it is charged.")
     current_period: Period = described("The period under way, or the last one.")
-    billing_day: int = described("The day of the month of its anchor, in its own zone.")
+    billing_day: int = described("The day of the month on which its periods begin, in its own zone; else the last.")
     billing_cycle_anchor: datetime = described("The instant from which periods are counted.")
     next_billing_at: datetime | None = described("When it renews; null if it will not.")
-    started_at: datetime = described("When it was subscribed to.")
+    started_at: datetime = described("When its first period starts or started.")
     activated_at: datetime | None = described("When it was first paid; null if it never was.")
     cancel_at_period_end: bool = described("Whether it ends with its period instead of renewing.")
     cancel_at: datetime | None = described("The date at which it ends, if one was set.")
@@ -159,8 +175,11 @@ class PlanSubscription(Node, Record):
             amount=Money.of(original - discount),
             original_amount=Money.of(original),
             discount_amount=Money.of(discount),
+            tax_percent=row.tax_percent,
+            collection_method=row.collection_method,
+            days_until_due=row.days_until_due,
             current_period=Period(start=row.period_start, end=row.period_end),
-            billing_day=row.anchor.astimezone(ZoneInfo(row.timezone)).day,
+            billing_day=row.billing_day or row.anchor.astimezone(ZoneInfo(row.timezone)).day,
             billing_cycle_anchor=row.anchor,
             next_billing_at=row.period_end if will_renew(row) else None,
             started_at=row.started_at,
@@ -232,6 +251,16 @@ class PlanSubscription(Node, Record):
         intent = await info.context.loaders.newest_intent(latest.id) if latest is not None else None
         has_card = await self._card_id(info) is not None
         return NextAction.of(action_of_subscription(self.row, latest, intent, has_card=has_card))
+
+    @strawberry.field(description="What was paid last, whatever went back since; null if nothing ever was.")
+    async def price_paid(self, info: Info) -> Money | None:
+        paid = await info.context.loaders.paid_for_subscription.load(self.id)
+        return Money.of(Amount(paid[-1], self.row.currency)) if paid else None
+
+    @strawberry.field(description="What was paid for it in all, whatever went back since.")
+    async def total_paid(self, info: Info) -> Money:
+        paid = await info.context.loaders.paid_for_subscription.load(self.id)
+        return Money.of(Amount(sum(paid), self.row.currency))
 
     @strawberry.field(description="The newest payment; null if nothing ever had to be paid.")
     async def latest_payment(self, info: Info) -> PaymentRef | None:

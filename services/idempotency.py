@@ -167,7 +167,7 @@ async def _forget(app: App, scope: str) -> None:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
 
 
 def _kept(outcome: PaymentOutcome) -> Mapping[str, Any]:

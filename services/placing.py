@@ -42,7 +42,8 @@ class PlacedItem:
 class Order:
     """What is subscribed to and on which terms; the first item's plan names interval and product.
 
-    `start`: the first period's, which may lie in the past or to come. `trial`: how long nothing is charged.
+    `start`: the first period's, which may lie in the past or to come. `trial`: how long nothing is charged. It ends at
+    `ends_at`, or after `period_count` full periods.
     """
 
     items: Sequence[PlacedItem]
@@ -54,6 +55,7 @@ class Order:
     billing_day: int | None = None
     trial: timedelta = timedelta(0)
     ends_at: datetime | None = None
+    period_count: int | None = None
     collection_method: CollectionMethod = CollectionMethod.CHARGE_AUTOMATICALLY
     days_until_due: int | None = None
     tax_percent: Decimal | None = None
@@ -68,10 +70,29 @@ class Order:
     def currency(self) -> str:
         return self.items[0].price.currency
 
+    @property
+    def billed_from(self) -> datetime:
+        """Where the first period that costs something begins."""
+        return self.start + self.trial
+
+    def grid(self, zone: ZoneInfo) -> Grid:
+        """Where the periods begin: at the first one's start, or on the billing day after it."""
+        plan, day = self.plan, self.billing_day
+        if day is None:
+            return Grid(self.billed_from, plan.interval, plan.interval_count, zone)
+        return grid_on_day(self.billed_from, plan.interval, plan.interval_count, zone, day)
+
+    def end(self, zone: ZoneInfo) -> datetime | None:
+        """When its term is over; None when it has none."""
+        if self.period_count is None:
+            return self.ends_at
+        return self.grid(zone).end_after(self.billed_from, self.period_count)
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Ids of what was written. What costs nothing now is active at once and has no payment.
+    """Ids of what was written. What costs nothing now is active at once and has no payment,
+    neither has what waits for its start.
 
     `fence`: the new payment's lease is held by the caller.
     """
@@ -103,9 +124,12 @@ async def propose(app: App, session: AsyncSession, customer: Customer, order: Or
         [recurring_item(row, item, each.plan, each.price) for item, each in zip(items, order.items, strict=True)],
     )
     draft = agreement.draft_period(span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
-    _refuse_too_small(draft)
-    row.original_amount_minor = draft.subtotal.minor
-    row.discount_amount_minor = draft.discount_total.minor
+    # What it costs is a full period's price, whatever part of one the first invoice is for.
+    full = agreement.draft_period(Span(span.full, span.full), reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
+    if order.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY:
+        _refuse_too_small(full)
+    row.original_amount_minor = full.subtotal.minor
+    row.discount_amount_minor = full.discount_total.minor
     return Proposal(row, items, agreement, span, draft)
 
 
@@ -130,6 +154,8 @@ async def place(app: App, session: AsyncSession, customer: Customer, order: Orde
         for product_id in dict.fromkeys(item.product_id for item in proposal.items)
     )
     await session.flush()
+    if subscription.status is SubscriptionStatus.SCHEDULED:
+        return Placed(subscription.id, None, None)  # Its first invoice is issued when it starts.
     _, payment = await issue(
         app,
         session,
@@ -154,10 +180,10 @@ def _refuse_too_small(draft: InvoiceDraft) -> None:
 
 
 def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tuple[Subscription, Span]:
-    """The row, unpaid and due to be given up, and its first period."""
+    """The row, which waits for its start or its first payment, and its first period."""
     plan, zone = order.plan, ZoneInfo(customer.timezone)
-    grid = _grid(order, zone)
-    span = grid.span_from(order.start).until(order.ends_at)
+    grid, ends_at = order.grid(zone), order.end(zone)
+    span = grid.span_from(order.start).until(ends_at)
     row = Subscription(
         id=new_id("subscription"),
         customer_id=customer.id,
@@ -165,7 +191,7 @@ def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tu
         plan_id=plan.id,
         name=order.name,
         origin=order.origin,
-        status=SubscriptionStatus.INCOMPLETE,
+        status=SubscriptionStatus.SCHEDULED if order.start > why.now else SubscriptionStatus.INCOMPLETE,
         status_updated_at=why.now,
         currency=order.currency,
         original_amount_minor=0,
@@ -177,7 +203,7 @@ def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tu
         period_start=span.period.start,
         period_end=span.period.end,
         started_at=order.start,
-        ends_at=order.ends_at,
+        ends_at=ends_at,
         cancel_at_period_end=plan.cancel_at_period_end if order.auto_renew is None else not order.auto_renew,
         collection_method=order.collection_method,
         days_until_due=order.days_until_due,
@@ -189,14 +215,6 @@ def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tu
     )
     row.due_at = row.next_due()
     return row, span
-
-
-def _grid(order: Order, zone: ZoneInfo) -> Grid:
-    """Where the periods begin: at the start, or on the billing day after it."""
-    plan, day = order.plan, order.billing_day
-    if day is None:
-        return Grid(order.start, plan.interval, plan.interval_count, zone)
-    return grid_on_day(order.start, plan.interval, plan.interval_count, zone, day)
 
 
 def _items(row: Subscription, order: Order, why: Why) -> Sequence[SubscriptionItem]:

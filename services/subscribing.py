@@ -25,7 +25,7 @@ from services.shielding import within_budget
 from services.timelines import in_time_of
 
 _CAUSE = "subscribe"
-_ROUNDS = 4  # placing again after an old unpaid subscription has been given up; each round ends one
+_ROUNDS = 4  # placing again after an old unpaid subscription has been given up; each round ends one, of any product
 
 SubscribeOutcome = PaymentOutcome
 
@@ -47,7 +47,7 @@ async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOut
 
 async def _subscribe(app: App, actor: Actor, customer: Customer, wish: SubscribeWish) -> SubscribeOutcome:
     why = Why(_CAUSE, actor, at_quote(app, wish.quote_token).now())
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS + len(wish.items or ())):
         async with app.database.write() as session:
             decided = await _decide(app, session, customer.id, wish, why)
         if not isinstance(decided, Subscription):

@@ -316,3 +316,17 @@ def test_a_span_ends_with_a_fixed_term_that_comes_sooner() -> None:
     span, middle = grid.span_from(grid.anchor), datetime(2026, 1, 10, tzinfo=UTC)
     assert span.until(middle) == Span(Period(grid.anchor, middle), span.full)
     assert [span.until(end) for end in (None, span.period.end)] == [span, span]
+
+
+@pytest.mark.parametrize(
+    ("start", "periods", "end"),
+    [
+        ("2026-01-31", 1, "2026-02-28"),
+        ("2026-01-31", 12, "2027-01-31"),
+        ("2026-02-10", 1, "2026-03-31"),
+        ("2026-02-28", 2, "2026-04-30"),
+    ],
+)
+def test_a_term_counts_full_periods_and_a_stub_comes_on_top(start: str, periods: int, end: str) -> None:
+    grid = Grid(datetime(2026, 1, 31, 9, 30, tzinfo=UTC), Interval.MONTH, 1, ZoneInfo("UTC"), 31)
+    assert grid.end_after(datetime.fromisoformat(f"{start}T09:30Z"), periods) == datetime.fromisoformat(f"{end}T09:30Z")
