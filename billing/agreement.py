@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from billing.calendar import Period, Span
-from billing.discounting import Discount
+from billing.discounting import Discount, after_period
 from billing.invoicing import InvoiceDraft, InvoiceReason, compose
 from billing.lines import Line
 from billing.money import Money
@@ -36,9 +36,18 @@ class Agreement:
         return self.draft_lines(lines, period=span.period, reason=reason, occasion=occasion)
 
     def draft_lines(
-        self, lines: Sequence[Line], *, period: Period, reason: InvoiceReason, occasion: str
+        self,
+        lines: Sequence[Line],
+        *,
+        period: Period,
+        reason: InvoiceReason,
+        occasion: str,
+        begins_period: bool | None = None,
     ) -> InvoiceDraft:
-        """These lines and what waited for the next invoice, with the discounts, tax and the balance."""
+        """These lines and what waited for the next invoice, with the discounts, tax and the balance.
+
+        `begins_period`: for reasons that do not say it themselves.
+        """
         return compose(
             [*lines, *self.waiting],
             reason=reason,
@@ -48,8 +57,14 @@ class Agreement:
             balance=self.balance,
             currency=self.balance.currency,
             carries_small=self.carries_small,
+            begins_period=begins_period,
         )
 
     def after_period(self, draft: InvoiceDraft) -> "Agreement":
-        """The same once a period's invoice has been issued: nothing waits any more, the balance has moved."""
-        return replace(self, balance=self.balance - draft.credit_applied, waiting=())
+        """The same once a period's invoice is issued: nothing waits, the balance has moved, discounts were used."""
+        return replace(
+            self,
+            balance=self.balance - draft.credit_applied,
+            waiting=(),
+            discounts=after_period(self.discounts, draft.used_discounts),
+        )

@@ -28,6 +28,10 @@ class InvoiceReason(StrEnum):
     MANUAL = "manual"
 
 
+BEGINS_PERIOD = frozenset((InvoiceReason.SUBSCRIPTION_CREATE, InvoiceReason.SUBSCRIPTION_CYCLE))
+"""What is billed for these reasons begins a period."""
+
+
 def invoice_uuid(subscription_id: str, reason: InvoiceReason, occasion: str) -> UUID:
     """An invoice's identity: whoever bills the same occasion again meets the same invoice."""
     return uuid5(_INVOICES, f"{subscription_id}/{reason}/{occasion}")
@@ -39,6 +43,7 @@ class InvoiceDraft:
 
     `subtotal` sums the lines before discount and tax, credits included. `credit_applied` is what the customer's balance
     takes over: it may be negative, when an old debt is asked for with this invoice or a credit goes to the balance.
+    `used_discounts` are the ids of the discounts of which this invoice uses up a period.
     """
 
     reason: InvoiceReason
@@ -51,6 +56,7 @@ class InvoiceDraft:
     total: Money
     credit_applied: Money
     amount_due: Money
+    used_discounts: Sequence[str] = ()
 
 
 def compose(
@@ -63,15 +69,19 @@ def compose(
     balance: Money | None = None,
     currency: str | None = None,
     carries_small: bool = True,
+    begins_period: bool | None = None,
 ) -> InvoiceDraft:
     """An invoice of these lines.
 
     `balance` is what the customer has left (negative: owes). Without lines `currency` must be given.
-    `carries_small`: a due below what the gateway charges goes to the balance instead.
+    `carries_small`: a due below what the gateway charges goes to the balance instead. `begins_period`: as the reason
+    says unless given; it decides which discounts count, and whether they use up a period.
     """
     money = currency or lines[0].amount.currency
-    discounted, coupons = apply_discounts(lines, discounts, period)
-    taxed, taxes = apply_tax(discounted, period)
+    begins = reason in BEGINS_PERIOD if begins_period is None else begins_period
+    result = apply_discounts(lines, [each for each in discounts if each.counts(begins_period=begins)], period)
+    coupons = result.told
+    taxed, taxes = apply_tax(result.lines, period)
     subtotal = total([line.amount for line in taxed], money)
     discount = -total([line.amount for line in coupons], money)
     tax = total([line.amount for line in taxes], money)
@@ -88,6 +98,7 @@ def compose(
         total=whole,
         credit_applied=applied,
         amount_due=whole - applied,
+        used_discounts=tuple(discount.id for discount in result.used) if begins else (),
     )
 
 
