@@ -11,17 +11,38 @@ from billing.agreement import Agreement
 from billing.calendar import Grid, Span
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
+from billing.lines import Line
+from billing.recurring import RecurringItem
 from billing.schedule import Happening, Schedule, next_happening
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """What a subscription turns into at its schedule's `change_at`.
+
+    `items` are billed from then on. `grid` and `span` are the new ones where another interval begins; `draft` is the
+    invoice that the change brings at once, `waiting` what waits for the next one after it (None: as before).
+    """
+
+    items: Sequence[RecurringItem]
+    grid: Grid | None = None
+    span: Span | None = None
+    draft: InvoiceDraft | None = None
+    waiting: Sequence[Line] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
-    """A subscription as far as its bills follow from it. `period_number` is that of the period under way."""
+    """A subscription as far as its bills follow from it. `period_number` is that of the period under way.
+
+    `planned` is None where nothing is planned, or where that follows from periods which are not billed yet.
+    """
 
     schedule: Schedule
     grid: Grid
     period_number: int
     agreement: Agreement
+    planned: Planned | None = None
 
     def bill(self, span: Span, *, reason: InvoiceReason) -> tuple["Outlook", InvoiceDraft]:
         """The invoice of the period with this outlook's number, and what is left then."""
@@ -42,6 +63,10 @@ def next_span(grid: Grid, schedule: Schedule) -> Span:
     return grid.span_from(schedule.period_end).until(schedule.ends_at)
 
 
+Happened = tuple[Outlook, InvoiceDraft | None] | None
+"""The outlook afterwards and the invoice that it brought; None: what comes of it cannot be told yet."""
+
+
 def forecast(outlook: Outlook, count: int) -> Sequence[Foreseen]:
     """The next `count` invoices; fewer when the subscription ends before, or rests until somebody resumes it."""
     found: list[Foreseen] = []
@@ -49,13 +74,16 @@ def forecast(outlook: Outlook, count: int) -> Sequence[Foreseen]:
         upcoming = next_happening(outlook.schedule)
         if upcoming is None or upcoming[1] not in _STEPS:
             break
-        outlook, draft = _STEPS[upcoming[1]](outlook)
+        happened = _STEPS[upcoming[1]](outlook)
+        if happened is None:
+            break
+        outlook, draft = happened
         if draft is not None:
             found.append(Foreseen(upcoming[0], draft))
     return found
 
 
-def _renew(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
+def _renew(outlook: Outlook) -> Happened:
     span = next_span(outlook.grid, outlook.schedule)
     schedule = replace(
         outlook.schedule,
@@ -67,19 +95,40 @@ def _renew(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
     return begun.bill(span, reason=InvoiceReason.SUBSCRIPTION_CYCLE)
 
 
-def _start(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
+def _start(outlook: Outlook) -> Happened:
     begun = replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.ACTIVE))
     span = outlook.grid.span_from(begun.schedule.period_start).until(begun.schedule.ends_at)
     return begun.bill(span, reason=InvoiceReason.SUBSCRIPTION_CREATE)
 
 
-def _announce(outlook: Outlook) -> tuple[Outlook, InvoiceDraft | None]:
+def _announce(outlook: Outlook) -> Happened:
     return replace(outlook, schedule=replace(outlook.schedule, is_trial_end_announced=True)), None
 
 
-_STEPS: Mapping[Happening, Callable[[Outlook], tuple[Outlook, InvoiceDraft | None]]] = {
+def _change(outlook: Outlook) -> Happened:
+    planned = outlook.planned
+    if planned is None:
+        return None
+    agreement = replace(outlook.agreement, items=planned.items)
+    schedule, number = replace(outlook.schedule, change_at=None), outlook.period_number
+    if planned.waiting is not None:
+        agreement = replace(agreement, waiting=planned.waiting)
+    if planned.draft is not None and planned.span is not None:
+        agreement = agreement.after_period(planned.draft)
+    elif planned.draft is not None:
+        agreement = replace(agreement, balance=agreement.balance - planned.draft.credit_applied, waiting=())
+    if planned.span is not None:
+        period = planned.span.period
+        schedule = replace(schedule, period_start=period.start, period_end=period.end)
+        number += schedule.status is not SubscriptionStatus.SCHEDULED
+    changed = Outlook(schedule, planned.grid or outlook.grid, number, agreement)
+    return changed, planned.draft
+
+
+_STEPS: Mapping[Happening, Callable[[Outlook], Happened]] = {
     Happening.START: _start,
     Happening.ANNOUNCE_TRIAL_END: _announce,
+    Happening.CHANGE: _change,
     Happening.RENEW: _renew,
 }
 """What each happening does to the outlook, and the invoice that it brings; any other ends what can be foreseen."""

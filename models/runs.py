@@ -1,11 +1,13 @@
 """What a run of the billing did, or would do: one row each, and one per subscription that it touched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlmodel import Field, SQLModel, and_, col, or_, select
+from sqlmodel import Field, SQLModel, and_, col, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.money import Money
+from billing.running import RunOutcome
 from models.base import BIG, UTCDateTime
 from models.invoices import Invoice
 from models.payments import MANUAL, ChargeAttempt, Payment
@@ -43,6 +45,34 @@ class BillingRunItem(SQLModel, table=True):
     currency: str | None = Field(default=None, max_length=3)
     amount_minor: int | None = Field(default=None, sa_type=BIG)
     at: datetime = Field(sa_type=UTCDateTime)
+
+
+async def newest_run_of_clock(session: AsyncSession, clock_id: str) -> BillingRun | None:
+    query = select(BillingRun).where(BillingRun.test_clock_id == clock_id).order_by(col(BillingRun.id).desc()).limit(1)
+    return (await session.exec(query)).first()
+
+
+async def runs_of_clock(session: AsyncSession, clock_id: str, *, after: str | None, limit: int) -> Sequence[BillingRun]:
+    """The clock's runs since the one called `after`, in their order."""
+    query = select(BillingRun).where(BillingRun.test_clock_id == clock_id)
+    if after is not None:
+        query = query.where(col(BillingRun.id) > after)
+    return (await session.exec(query.order_by(col(BillingRun.id)).limit(limit))).all()
+
+
+async def totals_of_runs(session: AsyncSession, run_ids: Sequence[str]) -> Mapping[str, Sequence[Money]]:
+    """What each run charged, or would, by currency."""
+    query = (
+        select(BillingRunItem.run_id, BillingRunItem.currency, func.sum(BillingRunItem.amount_minor))
+        .where(col(BillingRunItem.run_id).in_(run_ids), BillingRunItem.outcome == RunOutcome.CHARGED.value)
+        .group_by(col(BillingRunItem.run_id), col(BillingRunItem.currency))
+        .order_by(col(BillingRunItem.currency))
+    )
+    totals: dict[str, list[Money]] = {run_id: [] for run_id in run_ids}
+    for run_id, currency, minor in (await session.exec(query)).all():
+        if currency is not None and minor is not None:
+            totals[run_id].append(Money(int(minor), currency))
+    return totals
 
 
 async def items_of_runs(session: AsyncSession, run_ids: Sequence[str]) -> Sequence[BillingRunItem]:

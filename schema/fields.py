@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from schema.catalog import Plan, PlanPrice, Product
     from schema.customers import Customer
     from schema.intents import PaymentIntent
-    from schema.invoices import Invoice
+    from schema.invoices import Invoice, InvoiceLine
     from schema.payments import Payment
+    from schema.previews import UpcomingInvoice
     from schema.subscriptions import PlanSubscription
 
 Info = strawberry.Info[RequestContext, None]
@@ -27,6 +28,8 @@ PaymentMethodRef = Annotated["PaymentMethod", strawberry.lazy("schema.cards")]
 PaymentIntentRef = Annotated["PaymentIntent", strawberry.lazy("schema.intents")]
 PlanSubscriptionRef = Annotated["PlanSubscription", strawberry.lazy("schema.subscriptions")]
 InvoiceRef = Annotated["Invoice", strawberry.lazy("schema.invoices")]
+InvoiceLineRef = Annotated["InvoiceLine", strawberry.lazy("schema.invoices")]
+UpcomingInvoiceRef = Annotated["UpcomingInvoice", strawberry.lazy("schema.previews")]
 PaymentRef = Annotated["Payment", strawberry.lazy("schema.payments")]
 
 

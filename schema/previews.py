@@ -9,13 +9,17 @@ from billing.lines import Line
 from billing.quotes import EntitlementChange as ChangeValue
 from billing.quotes import ScheduledCharge as ChargeValue
 from models.invoices import InvoiceLine as LineRow
-from schema.fields import Info, described
-from schema.invoices import InvoiceLine
+from schema import invoices
+from schema.arguments import refuse_arguments
+from schema.fields import Info, InvoiceLineRef, described
 from schema.money import Money
 from schema.periods import Period
 from schema.plan_terms import Feature, feature_of
 from schema.scalars import BigInt
+from services.forecasting import upcoming_invoices
 from services.quoting import Quoted
+
+MOST_UPCOMING = 36
 
 
 @strawberry.type(description="An amount that will be collected.")
@@ -63,7 +67,7 @@ class MoneyPreview:
     refund_now: Money = described("What is given back at once.")
     due_next: Money | None = described("What is collected next after that; null if nothing will be.")
     due_next_at: datetime | None = described("When that is.")
-    lines: list[InvoiceLine] = described("The lines of the invoice that it makes, each with its reason.")
+    lines: list[InvoiceLineRef] = described("The lines of the invoice that it makes, each with its reason.")
     subtotal: Money = described("The lines' sum.")
     discount_total: Money = described("What discounts take off.")
     tax_total: Money = described("The tax on it.")
@@ -101,7 +105,7 @@ class MoneyPreview:
 class UpcomingInvoice:
     at: datetime = described("When it will be issued.")
     period: Period = described("The time that it bills.")
-    lines: list[InvoiceLine] = described("Its lines, each with its reason.")
+    lines: list[InvoiceLineRef] = described("Its lines, each with its reason.")
     subtotal: Money = described("The lines' sum.")
     discount_total: Money = described("What discounts take off.")
     tax_total: Money = described("The tax on it.")
@@ -125,6 +129,13 @@ class UpcomingInvoice:
         )
 
 
-def _line(position: int, line: Line) -> InvoiceLine:
+def _line(position: int, line: Line) -> "invoices.InvoiceLine":
     """A line that is no row; its id is of this answer alone."""
-    return InvoiceLine.of(LineRow.of("", position, line))
+    return invoices.InvoiceLine.of(LineRow.of("", position, line))
+
+
+async def upcoming_of(info: Info, subscription_id: str, first: int) -> list[UpcomingInvoice]:
+    if not 1 <= first <= MOST_UPCOMING:
+        raise refuse_arguments(info, f"first: expected 1 to {MOST_UPCOMING}.", "first")
+    foreseen = await upcoming_invoices(info.context.app, subscription_id, first)
+    return [UpcomingInvoice.of(each) for each in foreseen]

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import strawberry
@@ -24,7 +25,7 @@ from resolvers.standing import (
     ends_at,
     will_renew,
 )
-from schema import cards, customers, invoices, payments
+from schema import cards, customers, invoices, payments, previews
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Connection, First, connection, span
@@ -38,6 +39,8 @@ from schema.fields import (
     PlanPriceRef,
     PlanRef,
     ProductRef,
+    UpcomingInvoiceRef,
+    argument,
     described,
 )
 from schema.interfaces import Node, Record, record_fields
@@ -278,6 +281,15 @@ class PlanSubscription(Node, Record):
         return await invoices.invoices_of(
             info, "subscription_id", self.id, InvoicesWhere(), span(info, INVOICES, first=first, after=after)
         )
+
+    @strawberry.field(
+        description="Its next invoices as they will be issued if nothing is changed before, the soonest first; fewer "
+        "when it ends, or where what comes of it cannot be told yet."
+    )
+    async def upcoming_invoices(
+        self, info: Info, first: Annotated[int, argument("How many: 1 to 36.")] = 1
+    ) -> list[UpcomingInvoiceRef]:
+        return await previews.upcoming_of(info, self.id, first)
 
     async def _latest(self, info: Info) -> PaymentRow | None:
         return await info.context.loaders.latest_payment(self.id)

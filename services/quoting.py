@@ -11,10 +11,9 @@ from typing import Any
 import orjson
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.agreement import Agreement
 from billing.calendar import Period
 from billing.errors import ErrorCode, UserProblem
-from billing.forecasting import Outlook, forecast
+from billing.forecasting import forecast
 from billing.invoicing import InvoiceDraft
 from billing.lifecycle import SubscriptionStatus
 from billing.money import Money
@@ -26,6 +25,7 @@ from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.changes import Why
 from services.drafting import agreement_of
+from services.forecasting import outlook_with
 from services.ordering import SubscribeWish, ordered
 from services.placing import Proposal, propose
 
@@ -129,7 +129,7 @@ async def quote_subscribe(
         proposal = _with_balance(proposal, await _balance_without(session, proposal.agreement.balance, wanted.existing))
     row, agreement, draft = proposal.subscription, proposal.agreement, proposal.draft
     is_billed_now = row.status is SubscriptionStatus.INCOMPLETE
-    after = _outlook(row, agreement.after_period(draft) if is_billed_now else agreement)
+    after = outlook_with(row, agreement.after_period(draft) if is_billed_now else agreement)
     return quote(
         asked("subscribe", customer, asdict(wish)),
         why.now,
@@ -150,7 +150,7 @@ async def _quote_first_payment(
         why.now,
         agreement.balance,
         await issued_draft(session, invoice),
-        foreseen=forecast(_outlook(row, agreement), FORESEEN),
+        foreseen=forecast(outlook_with(row, agreement), FORESEEN),
     )
 
 
@@ -184,14 +184,6 @@ async def issued_draft(session: AsyncSession, invoice: Invoice) -> InvoiceDraft:
         credit_applied=money(invoice.credit_applied_minor),
         amount_due=invoice.amount_due,
     )
-
-
-def _outlook(row: Subscription, agreement: Agreement) -> Outlook:
-    """What follows, an unpaid first invoice taken to be paid."""
-    schedule = row.schedule
-    if schedule.status is SubscriptionStatus.INCOMPLETE:
-        schedule = replace(schedule, status=SubscriptionStatus.ACTIVE)
-    return Outlook(schedule, row.grid, row.period_number, agreement)
 
 
 def already_subscribed() -> UserProblem:
