@@ -10,6 +10,7 @@ import structlog
 
 from services.app import App
 from services.due_work import BILLING_STEPS
+from services.moving_time import work_on_test_clocks
 from services.reconciling import reconcile_when_due
 from services.resolving import resolve_due_payments
 from services.webhooks import drain_inbox
@@ -22,6 +23,7 @@ PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "inbox": drain_inbox,
     "reconciled": reconcile_when_due,
     **{name: step.run for name, step in BILLING_STEPS.items()},
+    "advanced": work_on_test_clocks,
 }
 _IDLE_SECONDS = 1.0
 _MAX_ROUNDS = 1000

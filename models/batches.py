@@ -22,6 +22,7 @@ from models.inbox import GatewayEvent, GatewayEventStatus
 from models.invoices import Invoice
 from models.lists import Page
 from models.payments import CollectionIntent, Payment
+from models.runs import BillingRun, BillingRunItem
 from models.subscriptions import Change, Subscription
 
 R = TypeVar("R", bound=SQLModel)
@@ -62,6 +63,9 @@ INVOICES = Listing(
     descending=True,
 )
 GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descending=True)
+CUSTOMERS = Listing("customer", Customer, (Key("id", str),), descending=False)
+RUNS = Listing("billingRun", BillingRun, (Key("id", str),), descending=True)
+RUN_ITEMS = Listing("billingRunItem", BillingRunItem, (Key("id", str),), descending=False)
 CHANGES = Listing("change", Change, (Key("id", str),), descending=False)
 PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
 

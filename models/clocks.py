@@ -1,6 +1,5 @@
 """Test clocks: a time of their own for customers of the sandbox, moved by hand."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -11,8 +10,12 @@ from models.base import EnumText, Leased, Record, UTCDateTime
 
 
 class TestClockStatus(StrEnum):
+    """ADVANCING and DELETING ones are work to be gone on with; a DELETED one stands still for ever."""
+
     READY = "ready"
     ADVANCING = "advancing"
+    DELETING = "deleting"
+    DELETED = "deleted"
 
 
 class TestClock(Record, Leased, table=True):
@@ -31,8 +34,3 @@ async def locked_clock(session: AsyncSession, clock_id: str) -> TestClock | None
     """The clock, held until the transaction ends; None when there is none any more."""
     query = select(TestClock).where(TestClock.id == clock_id, col(TestClock.archived_at).is_(None)).with_for_update()
     return (await session.exec(query.execution_options(populate_existing=True))).first()
-
-
-async def advancing_clocks(session: AsyncSession) -> Sequence[TestClock]:
-    query = select(TestClock).where(TestClock.status == TestClockStatus.ADVANCING).order_by(col(TestClock.id))
-    return (await session.exec(query)).all()

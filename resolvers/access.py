@@ -53,6 +53,8 @@ BUYERS = _to(Role.CUSTOMER, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 CLERKS = _to(Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 # What is for sale.
 SELLERS = _to(Role.ADMIN, key=Scope.MANAGE_CATALOG)
+# Letting what is due happen, and in the sandbox time pass.
+RUNNERS = _to(Role.ADMIN, key=Scope.RUN_BILLING)
 
 ACCESS: Mapping[str, Allowed] = {
     "Query.serverInfo": EVERYONE,
@@ -80,6 +82,8 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.gatewayEvents": ADMINS,
     "Query.reconciliationReport": ADMINS,
     "Query.doubleChargeProof": ADMINS,
+    "Query.billingRun": RUNNERS,
+    "Query.testClock": RUNNERS,
     "Mutation.subscribe": BUYERS,
     "Mutation.createCustomer": CLERKS,
     "Mutation.createProduct": SELLERS,
@@ -96,6 +100,9 @@ ACCESS: Mapping[str, Allowed] = {
     "Mutation.uncancelSubscription": ACTORS,
     "Mutation.cancelSubscription": ACTORS,
     "Mutation.refreshSubscriptionPayment": ACTORS,
+    "Mutation.createTestClock": RUNNERS,
+    "Mutation.advanceTestClock": RUNNERS,
+    "Mutation.deleteTestClock": RUNNERS,
     "Mutation.createApiKey": ADMINS,
     "Mutation.revokeApiKey": ADMINS,
     "Mutation.reconcilePayments": ADMINS,
@@ -107,10 +114,24 @@ ACCESS: Mapping[str, Allowed] = {
     "PaymentIntent.clientSecret": ACTORS,
     "SetupIntent.clientSecret": ACTORS,
     "NextAction.clientSecret": ACTORS,
+    "Customer.testClock": RUNNERS,
     "ApiKeyPayload.secret": ADMINS,
     "Plan.subscriptionsCount": STAFF,
     "ChargeAttempt.idempotencyKey": STAFF,
 }
+
+SANDBOX_ONLY = frozenset(
+    (
+        "Query.testClock",
+        "Mutation.createTestClock",
+        "Mutation.advanceTestClock",
+        "Mutation.deleteTestClock",
+        "Mutation.sandboxConfirmPaymentIntent",
+        "Mutation.sandboxConfirmSetupIntent",
+        "Mutation.sandboxAnswerChallenge",
+    )
+)
+"""Root fields that the schema of a real gateway does not have."""
 
 
 def require(identity: Identity, coordinate: str) -> None:
@@ -134,7 +155,7 @@ def permissions(identity: Identity, *, sandbox: bool) -> list[str]:
         for coordinate, allowed in ACCESS.items()
         if allowed.admits(identity)
         and coordinate.startswith(("Query.", "Mutation."))
-        and (sandbox or not coordinate.startswith("Mutation.sandbox"))
+        and (sandbox or coordinate not in SANDBOX_ONLY)
     )
 
 

@@ -21,12 +21,14 @@ from models.batches import (
     Where,
     page_of,
 )
+from models.clocks import TestClock
 from models.customers import Customer, PaymentMethod, customer_of_account
 from models.inbox import GatewayEvent
 from models.invoices import Invoice
 from models.lists import Page, count
 from models.payments import ChargeAttempt, Payment
 from models.returns import Dispute, Refund
+from models.runs import BillingRun, BillingRunItem
 from models.subscriptions import Subscription, SubscriptionItem
 from resolvers.access import permits, refuse_foreign_owner
 from resolvers.context import RequestContext
@@ -129,6 +131,24 @@ async def api_key(context: RequestContext, api_key_id: str) -> ApiKey | None:
         return None
     async with context.app.database.read() as session:
         return await session.get(ApiKey, api_key_id)
+
+
+async def test_clock(context: RequestContext, clock_id: str) -> TestClock | None:
+    return await context.loaders.test_clock.load(clock_id) if permits(context.identity, "Query.testClock") else None
+
+
+async def billing_run(context: RequestContext, run_id: str) -> BillingRun | None:
+    if not permits(context.identity, "Query.billingRun"):
+        return None
+    async with context.app.database.read() as session:
+        return await session.get(BillingRun, run_id)
+
+
+async def billing_run_item(context: RequestContext, item_id: str) -> BillingRunItem | None:
+    if not permits(context.identity, "Query.billingRun"):
+        return None
+    async with context.app.database.read() as session:
+        return await session.get(BillingRunItem, item_id)
 
 
 async def gateway_event(context: RequestContext, event_id: str) -> GatewayEvent | None:

@@ -12,7 +12,7 @@ from resolvers.access import ACCESS, require
 from schema.arguments import refuse_arguments
 from schema.documents import GuardedSchema
 from schema.mutations import Mutation, SandboxMutation
-from schema.queries import Query
+from schema.queries import Query, SandboxQuery
 from schema.scalars import SCALARS
 from schema.user_errors import USER_ERRORS
 
@@ -27,9 +27,9 @@ class Names(NameConverter):
 
 
 def build_schema(*, sandbox: bool, introspection: bool = True, require_user_errors: bool = True) -> GuardedSchema:
-    """The GraphQL schema; `sandbox` adds the mutations that play the browser. Build it once per process."""
+    """The GraphQL schema; `sandbox` adds what plays the browser and moves time. Build it once per process."""
     schema = GuardedSchema(
-        query=Query,
+        query=SandboxQuery if sandbox else Query,
         mutation=SandboxMutation if sandbox else Mutation,
         types=USER_ERRORS,
         config=StrawberryConfig(auto_camel_case=True, name_converter=Names(), scalar_map=SCALARS),

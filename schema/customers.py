@@ -19,7 +19,7 @@ from models.batches import (
 from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
-from schema import cards, invoices, payments, subscriptions
+from schema import cards, invoices, payments, runs, subscriptions
 from schema.connections import After, Connection, First, connection, span
 from schema.enums import GatewayPlatform
 from schema.fields import (
@@ -29,6 +29,7 @@ from schema.fields import (
     PaymentMethodRef,
     PaymentRef,
     PlanSubscriptionRef,
+    TestClockRef,
     argument,
     described,
 )
@@ -66,6 +67,7 @@ class Customer(Node, Record):
     timezone: str = described("The IANA zone by which new subscriptions count their days.")
     metadata: JSON = described("The merchant's own notes.")
     default_payment_method_id: strawberry.Private[str | None]
+    test_clock_id: strawberry.Private[str | None]
 
     @classmethod
     def of(cls, row: CustomerRow) -> "Customer":
@@ -79,7 +81,13 @@ class Customer(Node, Record):
             timezone=row.timezone,
             metadata=JSON(row.meta),
             default_payment_method_id=row.default_payment_method_id,
+            test_clock_id=row.test_clock_id,
         )
+
+    @strawberry.field(description="Sandbox only: the test clock by which the customer lives; null for the real time.")
+    async def test_clock(self, info: Info) -> TestClockRef | None:
+        row = await info.context.loaders.test_clock.load(self.test_clock_id) if self.test_clock_id else None
+        return runs.TestClock.of(row) if row is not None else None
 
     @strawberry.field(description="The card that pays for what has no card of its own; null if none is saved.")
     async def default_payment_method(self, info: Info) -> PaymentMethodRef | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from schema.invoices import Invoice, InvoiceLine
     from schema.payments import Payment
     from schema.previews import UpcomingInvoice
+    from schema.runs import TestClock
     from schema.subscriptions import PlanSubscription
 
 Info = strawberry.Info[RequestContext, None]
@@ -31,6 +32,7 @@ InvoiceRef = Annotated["Invoice", strawberry.lazy("schema.invoices")]
 InvoiceLineRef = Annotated["InvoiceLine", strawberry.lazy("schema.invoices")]
 UpcomingInvoiceRef = Annotated["UpcomingInvoice", strawberry.lazy("schema.previews")]
 PaymentRef = Annotated["Payment", strawberry.lazy("schema.payments")]
+TestClockRef = Annotated["TestClock", strawberry.lazy("schema.runs")]
 
 
 def described(text: str, *, name: str | None = None) -> Any:

@@ -10,6 +10,7 @@ from billing.errors import UserProblem
 from schema.api_keys import ApiKey, ApiKeyPayload, CreateApiKeyInput
 from schema.card_mutations import CardMutations
 from schema.catalog_mutations import CatalogMutations
+from schema.clock_mutations import ClockMutations
 from schema.customer_mutations import CustomerMutations
 from schema.enums import ChallengeOutcome, EffectiveAt
 from schema.fields import Info, argument
@@ -159,8 +160,8 @@ class Mutation(CardMutations, CatalogMutations, CustomerMutations, SubscriptionM
 
 
 @strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)  # pyright: ignore[reportAttributeAccessIssue]
-class SandboxMutation(Mutation):
-    """With the sandbox: the browser's half too, so that everything can be done in the explorer."""
+class SandboxMutation(ClockMutations, Mutation):
+    """With the sandbox: the browser's half and time too, so that everything can be done in the explorer."""
 
     @strawberry.mutation(
         description="Sandbox only: type a test card into the payment form. What follows reaches the subscription by "

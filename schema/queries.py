@@ -45,6 +45,8 @@ from schema.payments import ChargeAttempt, Payment
 from schema.plan_terms import Feature
 from schema.preview_queries import PreviewQueries
 from schema.returns import Dispute, Refund
+from schema.run_queries import ClockQueries, RunQueries
+from schema.runs import BillingRun, BillingRunItem, TestClock
 from schema.server import GatewayConfig, ServerInfo, Viewer
 from schema.subscriptions import PlanSubscription, SubscriptionItem
 from schema.upkeep import DoubleChargeProof, GatewayEvent, ReconciliationReport, prove
@@ -60,7 +62,7 @@ OwnerId = Annotated[
 
 
 @strawberry.type(description="All that can be read.")
-class Query(PreviewQueries):
+class Query(PreviewQueries, RunQueries):
     @strawberry.field(description="Which server answers. Open to everybody.")
     def server_info(self, info: Info) -> ServerInfo:
         return ServerInfo.of(info.context, info.schema)
@@ -284,6 +286,11 @@ class Query(PreviewQueries):
         return list(await asyncio.gather(*(_node(info.context, id) for id in ids)))
 
 
+@strawberry.type(name="Query", description=Query.__strawberry_definition__.description)  # pyright: ignore[reportAttributeAccessIssue]
+class SandboxQuery(ClockQueries, Query):
+    """With the sandbox: time that can be moved too."""
+
+
 async def _listed(rows: owned.OwnedList, listing: Listing[Any], part: Span, of: Any) -> Connection[Any]:
     return connection(listing, await rows.page(part), of, rows.count)
 
@@ -330,6 +337,9 @@ _FINDERS: dict[str, _Finder] = {
     "refund": _shown(owned.refund, Refund.of),
     "dispute": _shown(owned.dispute, Dispute.of),
     "api_key": _shown(owned.api_key, ApiKey.of),
+    "test_clock": _shown(owned.test_clock, TestClock.of),
+    "billing_run": _shown(owned.billing_run, BillingRun.of),
+    "billing_run_item": _shown(owned.billing_run_item, BillingRunItem.of),
     "gateway_event": _shown(owned.gateway_event, GatewayEvent.of),
     "reconciliation_report": _shown(owned.reconciliation_report, ReconciliationReport.of),
 }

@@ -35,11 +35,11 @@ async def resolve_due_payments(app: App) -> int:
         async with app.database.write() as session:
             fence = await claim_due(session, Payment, key, now=now, machine_now=now)
         if fence is not None:
-            await _resolve_quietly(app, key, fence)
+            await resolve_quietly(app, key, fence)
     return len(keys)
 
 
-async def _resolve_quietly(app: App, payment_id: str, fence: int) -> None:
+async def resolve_quietly(app: App, payment_id: str, fence: int) -> None:
     """One payment's trouble must not keep the others waiting."""
     why = Why("sweep", WORKER, app.now())
     try:

@@ -10,6 +10,7 @@ class Scope(StrEnum):
     READ = "read"
     ACT_FOR_CUSTOMER = "act_for_customer"
     MANAGE_CATALOG = "manage_catalog"
+    RUN_BILLING = "run_billing"
 
 
 SCOPE_MEANINGS: Mapping[Scope, str] = {
@@ -18,4 +19,5 @@ SCOPE_MEANINGS: Mapping[Scope, str] = {
         "make customers; subscribe, save cards, cancel and the like for the customer that customerId names"
     ),
     Scope.MANAGE_CATALOG: "make products and plans",
+    Scope.RUN_BILLING: "run the billing and read its runs; in the sandbox, move test clocks",
 }

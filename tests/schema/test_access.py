@@ -227,6 +227,8 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "reconciliationReport.isClean",
         (LOGIN, NO, NO, NO, None),
     ),
+    "billingRun": ('{ billingRun(id: "run_none") { id } }', "billingRun.id", (LOGIN, NO, NO, NO, None)),
+    "testClock": ('{ testClock(id: "clk_none") { id } }', "testClock.id", (LOGIN, NO, NO, NO, None)),
     "doubleChargeProof": (
         "{ doubleChargeProof { checkedPeriods violations } }",
         "doubleChargeProof.checkedPeriods",
@@ -327,9 +329,15 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
     found = dict(_nodes(await world.house.ask(query, user=OWNER)))
     node: Any = graphql_schema.type_map["Node"]
     # An API key is nobody's but the administrators': tests/schema/test_api_keys.py.
-    assert set(found.values()) | {"ApiKey", "Feature", "GatewayEvent", "ReconciliationReport"} == {
-        kind.name for kind in graphql_schema.get_possible_types(node)
-    }
+    assert set(found.values()) | {
+        "ApiKey",
+        "BillingRun",
+        "BillingRunItem",
+        "Feature",
+        "GatewayEvent",
+        "ReconciliationReport",
+        "TestClock",
+    } == {kind.name for kind in graphql_schema.get_possible_types(node)}
     look_up = "query($ids: [ID!]!) { nodes(ids: $ids) { id __typename } }"
     for user in (OWNER, SUPPORT):
         data = await world.house.ask(look_up, {"ids": list(found)}, user=user)
@@ -445,6 +453,9 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     "createCustomer": ("CustomerInput!", '{"userId": "somebody"}', (LOGIN, NO, NO)),
     "createProduct": ("ProductInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
     "createPlan": ("PlanInput!", '{"name": "Tea", "productCode": "free", "interval": "MONTH"}', (LOGIN, NO, NO)),
+    "createTestClock": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
+    "advanceTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
+    "deleteTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "createApiKey": ("CreateApiKeyInput!", '{"name": "a key", "scopes": ["read"]}', (LOGIN, NO, NO)),
     "revokeApiKey": ("ID!", '"apk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "reconcilePayments": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
@@ -467,9 +478,13 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
 }
 
 
+# What the one argument is called where it is not `input`, `id` or `since`, with any other that must be there.
+NAMES = {"createTestClock": "now", "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id'}
+
+
 def mutation(name: str, kind: str) -> str:
     """The document of one mutation whose only argument is `$input`: an object, an id, or an instant."""
-    argument = {"ID!": "id", "DateTime!": "since"}.get(kind, "input")
+    argument = NAMES.get(name) or {"ID!": "id", "DateTime!": "since"}.get(kind, "input")
     return f"mutation($input: {kind}) {{ {name}({argument}: $input) {{ userErrors {{ code }} }} }}"
 
 
