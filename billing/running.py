@@ -20,6 +20,7 @@ class RunOutcome(StrEnum):
     TRIAL_END_ANNOUNCED = "trial_end_announced"
     CHANGED = "changed"
     PAUSED = "paused"
+    FELL_BEHIND = "fell_behind"
     RENEWED = "renewed"
     GIVEN_UP = "given_up"
     CHARGED = "charged"
@@ -38,6 +39,7 @@ OUTCOME_MEANINGS: Mapping[RunOutcome, str] = {
     RunOutcome.TRIAL_END_ANNOUNCED: "The customer was told that a trial is about to end.",
     RunOutcome.CHANGED: "A scheduled change took effect.",
     RunOutcome.PAUSED: "A planned pause began.",
+    RunOutcome.FELL_BEHIND: "An invoice that was sent was not paid in time.",
     RunOutcome.RENEWED: "The next period was billed.",
     RunOutcome.GIVEN_UP: "Collecting an invoice was given up.",
     RunOutcome.CHARGED: "A payment came.",
@@ -56,6 +58,7 @@ OUTCOME_OF_HAPPENING: Mapping[Happening, RunOutcome] = {
     Happening.ANNOUNCE_TRIAL_END: RunOutcome.TRIAL_END_ANNOUNCED,
     Happening.CHANGE: RunOutcome.CHANGED,
     Happening.PAUSE: RunOutcome.PAUSED,
+    Happening.OVERDUE: RunOutcome.FELL_BEHIND,
     Happening.RENEW: RunOutcome.RENEWED,
 }
 

@@ -25,6 +25,7 @@ class Happening(StrEnum):
     ANNOUNCE_TRIAL_END = "announce_trial_end"
     CHANGE = "change"
     PAUSE = "pause"
+    OVERDUE = "overdue"
     RENEW = "renew"
 
 
@@ -33,7 +34,8 @@ class Schedule:
     """The dates that a subscription carries. `since`: when it came to its status.
 
     `cancel_at` is when somebody wants it to end, `ends_at` its fixed term. `change_at`, `pause_at` and `resume_at` are
-    None when nothing of the kind is planned. `is_given_up`: its dunning is over, nothing more is billed.
+    None when nothing of the kind is planned. `invoice_due_at` is when the oldest unpaid invoice that was sent must be
+    paid. `is_given_up`: its dunning is over, nothing more is billed.
     """
 
     status: SubscriptionStatus
@@ -48,6 +50,7 @@ class Schedule:
     change_at: datetime | None = None
     pause_at: datetime | None = None
     resume_at: datetime | None = None
+    invoice_due_at: datetime | None = None
     is_given_up: bool = False
 
     @property
@@ -87,5 +90,6 @@ def _possible(s: Schedule) -> list[tuple[Happening, datetime | None]]:
         (_H.ANNOUNCE_TRIAL_END, s.trial_end - TRIAL_NOTICE if announces and s.trial_end is not None else None),
         (_H.CHANGE, s.change_at if runs else None),
         (_H.PAUSE, s.pause_at if runs else None),
+        (_H.OVERDUE, s.invoice_due_at if s.status is _S.ACTIVE else None),
         (_H.RENEW, s.period_end if bills else None),
     ]

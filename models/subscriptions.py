@@ -15,7 +15,7 @@ from billing.calendar import Grid, Interval
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.schedule import Schedule, next_happening
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime
-from models.catalog import Product
+from models.catalog import Plan, Price, Product
 
 
 class CollectionMethod(StrEnum):
@@ -37,6 +37,7 @@ class Subscription(Record, Leased, table=True):
 
     Periods lie on the grid of `anchor` and `billing_day`. `period_number` counts what was begun and never restarts.
     `change_at`, `pause_at`, `resume_at`: planned. `given_up_at`: when its dunning ended without money.
+    `invoice_due_at`: when the oldest unpaid invoice that was sent must be paid.
     """
 
     __tablename__ = "subscriptions"
@@ -86,6 +87,7 @@ class Subscription(Record, Leased, table=True):
     paused_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     resume_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     given_up_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    invoice_due_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
 
     @property
     def is_last_period(self) -> bool:
@@ -109,6 +111,7 @@ class Subscription(Record, Leased, table=True):
             change_at=self.change_at,
             pause_at=self.pause_at,
             resume_at=self.resume_at,
+            invoice_due_at=self.invoice_due_at,
             is_given_up=self.given_up_at is not None,
         )
 
@@ -233,6 +236,18 @@ async def items_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Se
     return (await session.exec(query)).all()
 
 
+async def priced_items(session: AsyncSession, subscription_id: str) -> Sequence[tuple[SubscriptionItem, Plan, Price]]:
+    """All that it ever contained, ended items too, in the order in which it was added."""
+    query = (
+        select(SubscriptionItem, Plan, Price)
+        .join(Plan, col(Plan.id) == SubscriptionItem.plan_id)
+        .join(Price, col(Price.id) == SubscriptionItem.price_id)
+        .where(SubscriptionItem.subscription_id == subscription_id)
+        .order_by(col(SubscriptionItem.id))
+    )
+    return (await session.exec(query)).all()
+
+
 async def live_places(session: AsyncSession, subscription_id: str) -> Sequence[LivePlace]:
     return (await session.exec(select(LivePlace).where(LivePlace.subscription_id == subscription_id))).all()
 
@@ -258,9 +273,17 @@ async def pinned_subscriptions(session: AsyncSession, customer_id: str) -> Seque
 
 
 async def unpaid_subscriptions(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:
-    """The customer's subscriptions that a payment would bring back: PAST_DUE and UNPAID ones."""
+    """The customer's subscriptions that a payment would bring back: PAST_DUE and UNPAID ones.
+
+    Also those that came to their start without one that went through: nobody is at the page to pay them.
+    """
     behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)
-    query = select(Subscription).where(Subscription.customer_id == customer_id, col(Subscription.status).in_(behind))
+    started = (col(Subscription.status) == SubscriptionStatus.INCOMPLETE) & (
+        col(Subscription.started_at) > col(Subscription.created_at)
+    )
+    query = select(Subscription).where(
+        Subscription.customer_id == customer_id, col(Subscription.status).in_(behind) | started
+    )
     return (await session.exec(query)).all()
 
 

@@ -97,6 +97,7 @@ class Invoice(Node, Record):
     amount_paid: Money = described("What has been collected.")
     amount_due: Money = described("What is still to be collected: total − creditApplied − amountPaid.")
     issued_at: datetime = described("When it was issued.")
+    due_at: datetime | None = described("When one that is sent must be paid; null for one that is charged.")
     paid_at: datetime | None = described("When it was paid; null if it is not.")
     voided_at: datetime | None = described("When it was withdrawn; null if it was not.")
     metadata: JSON = described("The merchant's own notes.")
@@ -123,6 +124,7 @@ class Invoice(Node, Record):
             amount_paid=money(row.amount_paid_minor),
             amount_due=Money.of(row.amount_due),
             issued_at=row.issued_at,
+            due_at=row.due_at,
             paid_at=row.paid_at,
             voided_at=row.voided_at,
             metadata=JSON(row.meta),

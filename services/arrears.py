@@ -63,8 +63,20 @@ async def awaits_customer(session: AsyncSession, payment: Payment, why: Why) -> 
 
 async def after_success(session: AsyncSession, subscription: Subscription, why: Why) -> None:
     """With nothing left open the subscription has caught up; else its next oldest invoice is tried."""
-    if subscription.status in _BEHIND and not await collect_soon(session, subscription, why.now):
-        _recover(session, subscription, why)
+    is_overdue = subscription.invoice_due_at is not None and await await_sent_invoices(session, subscription, why.now)
+    if subscription.status not in _BEHIND or await collect_soon(session, subscription, why.now) or is_overdue:
+        return
+    _recover(session, subscription, why)
+
+
+async def await_sent_invoices(session: AsyncSession, subscription: Subscription, now: datetime) -> bool:
+    """Note when the oldest unpaid invoice that was sent must be paid; whether that is over."""
+    dues = [invoice.due_at for invoice in await open_invoices_of(session, subscription.id)]
+    due_at = min((each for each in dues if each is not None), default=None)
+    if due_at != subscription.invoice_due_at:
+        subscription.invoice_due_at = due_at
+        subscription.due_at = subscription.next_due()
+    return due_at is not None and due_at <= now
 
 
 def _recover(session: AsyncSession, subscription: Subscription, why: Why) -> None:

@@ -3,16 +3,25 @@
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.ledger import PostingKind
-from billing.lifecycle import SubscriptionEvent
+from billing.lifecycle import SubscriptionEvent, SubscriptionStatus
 from models.customers import balances_of, change_balance
 from models.leases import release
 from models.ledger import book
 from models.subscriptions import Subscription, live_places, newest_live_subscription
 from services.changes import Why, move_subscription
+from services.redeeming import end_discounts
+
+TERM_ENDED = "term_ended"
+"""The reason of an end that was agreed on from the beginning."""
+
+_NOT_BEGUN = (SubscriptionStatus.SCHEDULED, SubscriptionStatus.INCOMPLETE)
 
 
 async def close(session: AsyncSession, row: Subscription, event: SubscriptionEvent, why: Why) -> None:
     """It is over: nothing is due any more, and the product may be subscribed to again."""
+    if row.ends_at is not None and row.ends_at <= why.now and row.schedule.end == row.ends_at:
+        row.cancellation_reason = row.cancellation_reason or TERM_ENDED
+    await end_discounts(session, row, why, was_begun=row.status not in _NOT_BEGUN)
     move_subscription(session, row, event, why)
     row.ended_at = why.now
     release(row, due_at=None)

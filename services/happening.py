@@ -16,8 +16,10 @@ from models.subscriptions import Subscription, on_timeline
 from services.app import WORKER, App
 from services.changes import Why
 from services.ending import end_when_over
+from services.overdue import fall_behind_when_overdue
 from services.planned import change_when_due
 from services.renewing import renew
+from services.starting import start_when_due
 from services.witnessing import witnessed
 
 log = structlog.get_logger(__name__)
@@ -30,8 +32,10 @@ Step = Callable[[App, str, int, Why], Awaitable[bool]]
 # What carries each happening out, and the cause that is noted for it.
 STEPS: Mapping[Happening, tuple[str, Step]] = {
     Happening.EXPIRE: ("incomplete_expired", end_when_over),
+    Happening.START: ("start", start_when_due),
     Happening.END: ("period_over", end_when_over),
     Happening.CHANGE: ("scheduled_change", change_when_due),
+    Happening.OVERDUE: ("invoice_overdue", fall_behind_when_overdue),
     Happening.RENEW: ("renewal", renew),
 }
 

@@ -13,6 +13,7 @@ from billing.ledger import PostingKind, signed_posting
 from billing.lifecycle import INVOICE, PAYMENT, InvoiceEvent, InvoiceStatus, PaymentStatus
 from billing.money import Money
 from models.base import ID_PREFIXES, new_id
+from models.coupons import forget_uses
 from models.customers import Customer, change_balance
 from models.invoices import Invoice, InvoiceLine, pending_lines_on, waiting_lines_of
 from models.leases import LEASE
@@ -22,6 +23,7 @@ from models.subscriptions import CollectionMethod, Subscription
 from services.app import App
 from services.asking import next_question
 from services.changes import Why, move_invoice, remember
+from services.discounting import use_up
 
 
 async def issue(
@@ -47,7 +49,10 @@ async def issue(
         settle_without_money(session, invoice, why)
         return invoice, None
     if subscription.collection_method is CollectionMethod.SEND_INVOICE:
-        invoice.due_at = why.now + timedelta(days=subscription.days_until_due or 0)
+        if subscription.days_until_due is not None:
+            invoice.due_at = why.now + timedelta(days=subscription.days_until_due)
+            subscription.invoice_due_at = min(subscription.invoice_due_at or invoice.due_at, invoice.due_at)
+            subscription.due_at = subscription.next_due()
         return invoice, None
     payment = await _expect_payment(
         app, session, invoice, why, setup_future_usage=setup_future_usage, return_url=return_url
@@ -93,6 +98,7 @@ async def _write(
     session.add_all(InvoiceLine.of(invoice.id, position, line) for position, line in enumerate(draft.lines))
     for pending in await waiting_lines_of(session, subscription.id):
         pending.invoice_id = invoice.id
+    use_up(session, invoice, subscription, draft)
     kind, amount = signed_posting(draft.total, PostingKind.INVOICE_ISSUED, PostingKind.CREDIT_ISSUED)
     book(session, kind, amount, subject_id=invoice.id, customer_id=customer.id, at=why.now)
     return invoice
@@ -110,12 +116,13 @@ async def _apply_balance(session: AsyncSession, invoice: Invoice, applied: Money
 async def void_invoice(session: AsyncSession, invoice: Invoice, why: Why) -> None:
     """Nothing is asked for any more: booked back, and what the balance took over or was given is undone.
 
-    What had waited for this invoice waits for the next one.
+    What had waited for this invoice waits for the next one, and the discounts' periods that it used up are left again.
     """
     move_invoice(session, invoice, InvoiceEvent.VOID, why)
     invoice.voided_at = why.now
     for pending in await pending_lines_on(session, invoice.id):
         pending.invoice_id = None
+    await forget_uses(session, invoice.id)
     unpaid = Money(invoice.total_minor - invoice.amount_paid_minor, invoice.currency)
     applied = Money(invoice.credit_applied_minor, invoice.currency)
     book(

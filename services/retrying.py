@@ -94,7 +94,8 @@ def _trigger(
     subscription: Subscription, invoice: Invoice, method: PaymentMethod, attempts: Sequence[ChargeAttempt]
 ) -> str:
     if subscription.status is SubscriptionStatus.INCOMPLETE:
-        return "payment_method_updated"
+        has_just_started = not attempts and subscription.started_at > subscription.created_at
+        return "purchase" if has_just_started else "payment_method_updated"
     if not attempts:
         return "plan_change" if invoice.reason is InvoiceReason.SUBSCRIPTION_UPDATE else "renewal"
     last = attempts[-1]
