@@ -136,9 +136,8 @@ def _credits(billed: Sequence[Billed], end: datetime, now: datetime, zone: ZoneI
 def _credit(billed: Billed, end: datetime, now: datetime, zone: ZoneInfo) -> Line:
     """What the line's unused time gives back: never more than is left of what was paid for it."""
     line, cost = billed.line, billed.line.cost
-    whole = microseconds(line.period.length)
-    remaining = min(microseconds(end - now), whole)
-    unused = cost.times(Fraction(remaining, whole))
+    remaining, whole = _remaining(line, end, now)
+    unused = unused_credit(line, end, now)
     nothing = Money.zero(cost.currency)
     kept = cost - billed.returned - billed.used
     back = max(min(unused - billed.returned, kept), nothing)
@@ -161,6 +160,20 @@ def _credit(billed: Billed, end: datetime, now: datetime, zone: ZoneInfo) -> Lin
         item_id=line.item_id,
         is_proration=True,
     )
+
+
+def unused_credit(line: Line, end: datetime, now: datetime) -> Money:
+    """What of a line's cost (after discount, with its tax) is for the time from `now` to `end`, its period's end.
+
+    A pause moves the end and not the line: what remains counts from the end.
+    """
+    return line.cost.times(Fraction(*_remaining(line, end, now)))
+
+
+def _remaining(line: Line, end: datetime, now: datetime) -> tuple[int, int]:
+    """Microseconds: how many of the line's are left, and how many it has."""
+    whole = microseconds(line.period.length)
+    return min(max(microseconds(end - now), 0), whole), whole
 
 
 def _told_cost(line: Line) -> str:

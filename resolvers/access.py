@@ -96,6 +96,8 @@ ACCESS: Mapping[str, Allowed] = {
     "Mutation.startSubscriptionPayment": BUYERS,
     "Mutation.retryPayment": ACTORS,
     "Mutation.updateSubscription": BUYERS,
+    "Mutation.changePlan": BUYERS,
+    "Mutation.cancelScheduledChange": BUYERS,
     "Mutation.updateSubscriptionPaymentMethod": BUYERS,
     "Mutation.uncancelSubscription": ACTORS,
     "Mutation.cancelSubscription": ACTORS,

@@ -47,7 +47,7 @@ from models.lists import Page, by_ids
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
-from models.subscriptions import Change, Subscription, SubscriptionItem, changes_of, items_of
+from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem, changes_of, items_of
 
 R = TypeVar("R", bound=SQLModel)
 K = TypeVar("K", bound=Hashable)
@@ -118,6 +118,11 @@ class Loaders:
     @cached_property
     def subscription_item(self) -> DataLoader[str, SubscriptionItem | None]:
         return self._one(SubscriptionItem)
+
+    @cached_property
+    def scheduled_change(self) -> DataLoader[str, ScheduledChange | None]:
+        """By the subscription that changes."""
+        return self._one(ScheduledChange, key="subscription_id")
 
     @cached_property
     def payment_intent(self) -> DataLoader[str, CollectionIntent | None]:

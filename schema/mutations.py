@@ -10,6 +10,7 @@ from billing.errors import UserProblem
 from schema.api_keys import ApiKey, ApiKeyPayload, CreateApiKeyInput
 from schema.card_mutations import CardMutations
 from schema.catalog_mutations import CatalogMutations
+from schema.change_mutations import ChangeMutations
 from schema.clock_mutations import ClockMutations
 from schema.customer_mutations import CustomerMutations
 from schema.enums import ChallengeOutcome, EffectiveAt
@@ -46,7 +47,7 @@ from services.webhooks import replay
 
 
 @strawberry.type(description="All that can be changed. Mutations of one document are carried out one after another.")
-class Mutation(CardMutations, CatalogMutations, CustomerMutations, SubscriptionMutations):
+class Mutation(CardMutations, CatalogMutations, ChangeMutations, CustomerMutations, SubscriptionMutations):
     @strawberry.mutation(
         description="Subscribe to a plan. With a saved card the first period is charged at once; without one the "
         "answer carries a client secret that the browser confirms a card with. Repeating it continues what was begun "

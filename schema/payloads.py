@@ -10,12 +10,13 @@ from resolvers.standing import NextActionType, action_of_payment, action_of_subs
 from schema.actions import NextAction
 from schema.cards import PaymentMethod
 from schema.customers import Customer
-from schema.fields import Info, described
+from schema.fields import Info, described, optional
 from schema.intents import PaymentIntent, SetupIntent, action_of_view
 from schema.invoices import Invoice
 from schema.payments import Payment
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError, user_errors
+from services.changing import ChangeOutcome
 from services.outcomes import PaymentOutcome
 
 ERRORS = "What stood in the way; empty when all went well. Always select it: success and refusal can come together."
@@ -83,8 +84,25 @@ class SubscriptionPaymentPayload:
 @strawberry.type(description="The answer to a mutation about a subscription.")
 class SubscriptionPayload:
     subscription: PlanSubscription | None = described("The subscription as it is now; null when refused.")
-    invoice: Invoice | None = described("The invoice that the step withdrew, or that it made due now; null if none.")
+    invoice: Invoice | None = described("The invoice that the step made, withdrew or made due now; null if none.")
+    payment: Payment | None = optional("The payment of the invoice that the step made; null if none.")
+    next_action: NextAction | None = optional("What the customer must do about that payment; null if there is none.")
     user_errors: list[UserError] = described(ERRORS)
+
+    @classmethod
+    async def of_change(cls, info: Info, outcome: ChangeOutcome) -> "SubscriptionPayload":
+        paid = outcome.payment
+        return cls(
+            subscription=PlanSubscription.of(outcome.subscription),
+            invoice=Invoice.of(outcome.invoice) if outcome.invoice is not None else None,
+            payment=_payment(paid) if paid is not None else None,
+            next_action=await _next_action(info, paid, started=True) if paid is not None else None,
+            user_errors=user_errors(outcome.problems),
+        )
+
+    @classmethod
+    def refused(cls, problem: UserProblem) -> "SubscriptionPayload":
+        return cls(subscription=None, invoice=None, user_errors=user_errors([problem]))
 
 
 @strawberry.type(description="The answer to a mutation about a setup intent.")

@@ -1,15 +1,19 @@
 """What clients may ask for about a subscription that exists."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
 
 from billing.errors import ErrorCode, UserProblem
+from billing.proration import ProrationBehavior
 from schema.fields import described, optional
-from schema.inputs import at_most
+from schema.inputs import at_most, within
+from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL
+from services.amending import UpdateWish
 
 _KEY = "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
 
@@ -22,12 +26,52 @@ class UpdateSubscriptionInput:
     auto_renew: bool | None = optional(
         "Whether it renews when its period ends; false lets it end then, as `cancelSubscription` at PERIOD_END does."
     )
+    billing_day: int | None = optional(
+        "The day of the month on which periods begin from now on, 1 to 31 (in short months the last one). The next "
+        "period is a stub up to it, prorated."
+    )
+    ends_at: datetime | None = optional(
+        "When its term ends; the last period is prorated up to it. Staff and API keys only."
+    )
+    trial_end: datetime | None = optional(
+        "When its trial ends and the first period begins; what is past means now. Staff and API keys only."
+    )
+    days_until_due: int | None = optional(
+        "With SEND_INVOICE: after how many days an invoice must be paid, 1 to 365. Staff and API keys only."
+    )
+    items: list[SubscribeItemInput] | None = optional(
+        "All that it shall consist of from now on, at most 20 items, the one of its own plan first. A plan that it "
+        "has already stays at the price that it has; what is not named is taken out."
+    )
+    proration: ProrationBehavior | None = optional(
+        "With items: what is done about money within the period; PRORATE_NOW unless given."
+    )
+    return_url: URL | None = optional("With items: where the bank sends the customer after a challenge.")
     expected_version: int | None = optional("Only if the subscription is still at this version.")
+    idempotency_key: str | None = optional(_KEY)
 
-    def check(self) -> None:
+    def wish(self) -> UpdateWish:
         at_most(250, name=self.name)
+        at_most(255, idempotency_key=self.idempotency_key)
+        within(1, 31, billing_day=self.billing_day)
+        within(1, 365, days_until_due=self.days_until_due)
+        return UpdateWish(
+            subscription_id=self.subscription_id,
+            name=self.name,
+            metadata=self._notes(),
+            auto_renew=self.auto_renew,
+            billing_day=self.billing_day,
+            ends_at=self.ends_at,
+            trial_end=self.trial_end,
+            days_until_due=self.days_until_due,
+            items=None if self.items is None else [item.wish() for item in self.items],
+            proration=self.proration,
+            return_url=self.return_url,
+            expected_version=self.expected_version,
+            idempotency_key=self.idempotency_key,
+        )
 
-    def notes(self) -> Mapping[str, Any] | None:
+    def _notes(self) -> Mapping[str, Any] | None:
         if self.metadata is not None and not isinstance(self.metadata, dict):
             raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         return self.metadata

@@ -90,25 +90,19 @@ class SubscriptionMutations:
             user_errors=[],
         )
 
-    @strawberry.mutation(description="Change a subscription's name or notes, or whether it renews.")
+    @strawberry.mutation(
+        description="Change a subscription: its name and notes, whether it renews, its dates, what it consists of. All "
+        "of it or nothing. A change of items is at once, and what it costs is collected as by `changePlan`."
+    )
     async def update_subscription(
         self, info: Info, input: Annotated[UpdateSubscriptionInput, INPUT]
     ) -> SubscriptionPayload:
         try:
-            input.check()
-            step = amending.update_subscription(
-                info.context.app,
-                info.context.actor,
-                subscription_id=input.subscription_id,
-                name=input.name,
-                metadata=input.notes(),
-                auto_renew=input.auto_renew,
-                expected_version=input.expected_version,
-            )
-            row = await done(info, step)
+            step = amending.update_subscription(info.context.app, info.context.actor, input.wish())
+            outcome = await done(info, step)
         except UserProblem as problem:
-            return SubscriptionPayload(subscription=None, invoice=None, user_errors=refusals([problem]))
-        return SubscriptionPayload(subscription=PlanSubscription.of(row), invoice=None, user_errors=[])
+            return SubscriptionPayload.refused(problem)
+        return await SubscriptionPayload.of_change(info, outcome)
 
     @strawberry.mutation(
         description="Let a subscription go on that would end with its period or at a date. Repeating it changes "

@@ -47,6 +47,7 @@ from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 from schema.periods import Period
 from schema.scalars import CurrencyCode
+from schema.scheduled import ScheduledChange
 
 _OF_SUBSCRIPTIONS = ChangesWhere(SUBSCRIPTION.name)
 
@@ -236,6 +237,14 @@ class PlanSubscription(Node, Record):
     async def items(self, info: Info) -> list[SubscriptionItem]:
         return [SubscriptionItem.of(row) for row in await info.context.loaders.items_of_subscription.load(self.id)]
 
+    @strawberry.field(description="What it will change to, and when; null if nothing is planned.")
+    async def scheduled_change(self, info: Info) -> ScheduledChange | None:
+        at = self.row.change_at
+        planned = await info.context.loaders.scheduled_change.load(self.id) if at is not None else None
+        if at is None or planned is None or self.row.status in SUBSCRIPTION.final:
+            return None
+        return ScheduledChange.of(planned, at, self.row.currency)
+
     @strawberry.field(description="A card of its own; null if the customer's default one pays.")
     async def payment_method(self, info: Info) -> PaymentMethodRef | None:
         return await cards.payment_method_of(info, self.row.payment_method_id)
@@ -316,7 +325,7 @@ _REQUESTERS = {role.value: role for role in (Role.CUSTOMER, Role.SUPPORT, Role.A
 
 
 def _cancellation(row: SubscriptionRow) -> Cancellation | None:
-    if row.canceled_at is None:
+    if row.canceled_at is None and row.cancellation_reason is None:
         return None
     return Cancellation(
         reason=CancellationReason(row.cancellation_reason) if row.cancellation_reason is not None else None,

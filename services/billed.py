@@ -26,7 +26,7 @@ async def present_period(
     session: AsyncSession, row: Subscription, items: Sequence[SubscriptionItem], *, counts_use: bool
 ) -> Present:
     """The period under way with what these items were billed. `counts_use`: also what has been used of it."""
-    lines = await _present_lines(session, row, items)
+    lines = await present_lines(session, row, items)
     invoices = {line.invoice_id for line in lines}
     rows = (await session.exec(select(Invoice).where(col(Invoice.id).in_(invoices)))).all()
     paid = {invoice.id for invoice in rows if invoice.status is InvoiceStatus.PAID}
@@ -46,7 +46,7 @@ async def present_period(
     )
 
 
-async def _present_lines(
+async def present_lines(
     session: AsyncSession, row: Subscription, items: Sequence[SubscriptionItem]
 ) -> Sequence[InvoiceLine]:
     """The newest line of each item for the present period, of invoices that were not withdrawn."""

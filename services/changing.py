@@ -36,7 +36,7 @@ from services.turning import ChangeProposal, Target, carry_out, propose_change
 Choose = Callable[[AsyncSession, Subscription], Awaitable[Sequence[PlacedItem]]]
 """(session, subscription) → all that it shall consist of. Raises UserProblem."""
 
-Amend = Callable[[AsyncSession, Subscription], Awaitable[None]]
+Amend = Callable[[Subscription], None]
 """What else of the subscription changes in the same transaction."""
 
 _CHANGES = uuid5(NAMESPACE_URL, "perennial:change")
@@ -117,7 +117,7 @@ async def _write(app: App, session: AsyncSession, act: Act, why: Why) -> _Writte
     refuse_if_over(app, row)
     items = await act.choose(session, row)
     if act.amend is not None:
-        await act.amend(session, row)
+        act.amend(row)
     target = Target(items, act.behavior, why.now)
     proposal = await propose_change(session, customer, row, target, occasion=act.change_id)
     await drop_planned_change(session, row, why)

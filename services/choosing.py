@@ -4,7 +4,6 @@ A plan that is subscribed to already stays at the price that it was subscribed t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -13,24 +12,11 @@ from billing.money import Money
 from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
 from models.subscriptions import Subscription, SubscriptionItem, items_of
 from services.app import Actor, ActorKind
+from services.ordering import MOST_ITEMS, WishedItem
 from services.placing import PlacedItem
 
-_MOST_ITEMS = 20
 _MOST = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class ItemWish:
-    """One plan, named by id, by code or by its product's code, so many times.
-
-    `unit_amount`: instead of the plan's own price; staff and the application's back end alone may give it.
-    """
-
-    plan_id: str | None = None
-    plan_code: str | None = None
-    product_code: str | None = None
-    quantity: int = 1
-    unit_amount: Money | None = None
+"""Of one item."""
 
 
 async def present_items(session: AsyncSession, row: Subscription) -> Sequence[tuple[SubscriptionItem, PlacedItem]]:
@@ -45,7 +31,7 @@ async def placed_as(session: AsyncSession, item: SubscriptionItem) -> PlacedItem
 
 
 async def with_another_plan(
-    session: AsyncSession, actor: Actor, row: Subscription, wish: ItemWish
+    session: AsyncSession, actor: Actor, row: Subscription, wish: WishedItem
 ) -> Sequence[PlacedItem]:
     """The same items with another plan in the place of the subscription's own, as many times. Raises UserProblem."""
     (_, own), *others = await present_items(session, row)
@@ -55,11 +41,11 @@ async def with_another_plan(
 
 
 async def wished_items(
-    session: AsyncSession, actor: Actor, row: Subscription, wishes: Sequence[ItemWish]
+    session: AsyncSession, actor: Actor, row: Subscription, wishes: Sequence[WishedItem]
 ) -> Sequence[PlacedItem]:
     """All that it shall consist of; the first one's plan becomes the subscription's own. Raises UserProblem."""
-    if not 1 <= len(wishes) <= _MOST_ITEMS:
-        raise UserProblem(ErrorCode.INVALID, f"A subscription has 1 to {_MOST_ITEMS} items.", ["items"])
+    if not 1 <= len(wishes) <= MOST_ITEMS:
+        raise UserProblem(ErrorCode.INVALID, f"A subscription has 1 to {MOST_ITEMS} items.", ["items"])
     present = [placed for _, placed in await present_items(session, row)]
     chosen: list[PlacedItem] = []
     for at, wish in enumerate(wishes):
@@ -75,7 +61,7 @@ async def _chosen(
     session: AsyncSession,
     actor: Actor,
     row: Subscription,
-    wish: ItemWish,
+    wish: WishedItem,
     present: Sequence[PlacedItem],
     *field: str,
 ) -> PlacedItem:
@@ -93,7 +79,7 @@ async def _chosen(
     return PlacedItem(plan, price, wish.quantity, unit, own.metadata if own is not None else {})
 
 
-async def _plan(session: AsyncSession, row: Subscription, wish: ItemWish) -> Plan | None:
+async def _plan(session: AsyncSession, row: Subscription, wish: WishedItem) -> Plan | None:
     if wish.plan_id is not None:
         return await plan_by(session, id=wish.plan_id)
     if wish.plan_code is not None:

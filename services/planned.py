@@ -20,7 +20,6 @@ from models.subscriptions import ScheduledChange, Subscription, items_of
 from services.app import App
 from services.arrears import effective_method, not_collected
 from services.changes import Why
-from services.owned import locked_subscription
 from services.places import hold_places
 from services.placing import PlacedItem
 from services.retrying import collect
@@ -105,16 +104,6 @@ async def drop_planned_change(session: AsyncSession, row: Subscription, why: Why
     row.due_at = row.next_due()
     row.touch(why.now)
     await hold_places(session, row, await _products(session, row, ()))
-
-
-async def cancel_scheduled_change(app: App, seen: Subscription, expected_version: int | None, why: Why) -> Subscription:
-    """Take back what is planned. Repeating it changes nothing. Raises INVALID_STATE, VERSION_CONFLICT."""
-    async with app.database.write() as session:
-        row, _ = await locked_subscription(session, seen, expected_version)
-        if row.change_at is not None:
-            refuse_if_over(app, row)
-            await drop_planned_change(session, row, why)
-        return row
 
 
 def refuse_if_over(app: App, row: Subscription) -> None:

@@ -435,6 +435,16 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         '{"subscriptionId": "%(owner_subscription)s", "name": "Mine now", "autoRenew": false}',
         (LOGIN, REFUSED_FOREIGN, NO),
     ),
+    "changePlan": (
+        "ChangePlanInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "planCode": "reader-pro", "effectiveAt": "NOW"}',
+        (LOGIN, REFUSED_FOREIGN, NO),
+    ),
+    "cancelScheduledChange": (
+        "CancelScheduledChangeInput!",
+        '{"subscriptionId": "%(owner_subscription)s"}',
+        (LOGIN, REFUSED_FOREIGN, NO),
+    ),
     "uncancelSubscription": (
         "UncancelSubscriptionInput!",
         '{"subscriptionId": "%(owner_subscription)s"}',
