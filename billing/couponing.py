@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -123,6 +123,10 @@ class Offer:
     product_ids: frozenset[str] | None = None
     amounts_off: Mapping[str, int] = field(default_factory=dict[str, int])
     first_purchase_only: bool = False
+
+    def less(self, given_back: int) -> "Offer":
+        """The same once so many redemptions have been given back."""
+        return replace(self, redeemed=self.redeemed - given_back)
 
     def status(self, now: datetime) -> CouponStatus:
         """How it stands; one whose time has not begun yet is active."""

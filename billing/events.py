@@ -7,6 +7,8 @@ from billing.lifecycle import INVOICE, PAYMENT, REFUND, SUBSCRIPTION
 TRIAL_WILL_END = "subscription.trial_will_end"
 PLAN_CHANGED = "subscription.plan_changed"
 RENEWED = "subscription.renewed"
+COUPON_APPLIED = "subscription.coupon_applied"
+COUPON_REMOVED = "subscription.coupon_removed"
 
 _TOLD: Mapping[str, Mapping[str, str]] = {
     SUBSCRIPTION.name: {

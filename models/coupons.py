@@ -1,29 +1,27 @@
 """What takes something off: coupons, the codes that stand for them, and discounts, which are coupons applied."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, delete, func, text, update
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Interval
+from billing.couponing import CouponDuration, Offer
+from billing.money import Money
 from models.base import DOCUMENT, DecimalText, EnumText, Record, UTCDateTime
-
-
-class CouponDuration(StrEnum):
-    ONCE = "once"
-    REPEATING = "repeating"
-    FOREVER = "forever"
+from models.subscriptions import Subscription
 
 
 class Coupon(Record, table=True):
     """An offer. `amounts_off` are minor units per currency; `product_ids` None: for everything.
 
     `times_redeemed` counts what is reserved and used; it is only changed by a conditional UPDATE, so that the cap is
-    exact. `duration_in_periods` counts invoices of whole periods.
+    exact. `duration_in_periods` counts periods that were billed with it.
     """
 
     __tablename__ = "coupons"
@@ -44,6 +42,31 @@ class Coupon(Record, table=True):
     is_active: bool = True
     platform: str = Field(default="manual", max_length=20)
     gateway_ref: str | None = Field(default=None, max_length=255)
+
+    @property
+    def offer(self) -> Offer:
+        """What decides whether it may be redeemed."""
+        return Offer(
+            is_active=self.is_active and self.archived_at is None,
+            starts_at=self.starts_at,
+            expires_at=self.expires_at,
+            max_redemptions=self.max_redemptions,
+            redeemed=self.times_redeemed,
+            max_per_customer=self.max_redemptions_per_customer,
+            interval=self.interval,
+            product_ids=frozenset(self.product_ids) if self.product_ids is not None else None,
+            amounts_off=self.amounts_off,
+        )
+
+    @property
+    def periods(self) -> int | None:
+        """For how many periods it takes something off; None: for ever."""
+        return {CouponDuration.ONCE: 1, CouponDuration.REPEATING: self.duration_in_periods}.get(self.duration)
+
+    def amount_in(self, currency: str) -> Money | None:
+        """What it takes off in that currency; None for a percentage, and for a currency that it does not know."""
+        minor = self.amounts_off.get(currency)
+        return Money(minor, currency) if minor is not None else None
 
 
 class PromotionCode(Record, table=True):
@@ -69,20 +92,43 @@ class PromotionCode(Record, table=True):
     first_purchase_only: bool = False
     is_active: bool = True
 
+    @property
+    def offer(self) -> Offer:
+        """What decides whether it may be redeemed, beside its coupon's own offer."""
+        return Offer(
+            is_active=self.is_active and self.archived_at is None,
+            expires_at=self.expires_at,
+            max_redemptions=self.max_redemptions,
+            redeemed=self.times_redeemed,
+            first_purchase_only=self.first_purchase_only,
+        )
+
 
 class DiscountStatus(StrEnum):
-    """RESERVED until the first payment succeeds; FREED if it never does, and then counts for nothing."""
+    """ACTIVE from its application on, ENDED when it was taken away or its subscription is over.
 
-    RESERVED = "reserved"
+    FREED when the subscription was never begun: then it counts for nothing, as if it had not been redeemed.
+    """
+
     ACTIVE = "active"
     ENDED = "ended"
     FREED = "freed"
 
 
 class Discount(SQLModel, table=True):
-    """A coupon applied to a subscription. `periods_used` counts the invoices of periods that it took something off."""
+    """A coupon applied to a subscription. It is on a subscription once at a time."""
 
     __tablename__ = "discounts"
+    __table_args__ = (
+        Index(
+            "uq_discounts_active_coupon",
+            "subscription_id",
+            "coupon_id",
+            unique=True,
+            sqlite_where=text("status = 'active'"),
+            postgresql_where=text("status = 'active'"),
+        ),
+    )
 
     id: str = Field(primary_key=True, max_length=40)
     subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
@@ -90,20 +136,120 @@ class Discount(SQLModel, table=True):
     coupon_id: str = Field(foreign_key="coupons.id", index=True)
     promotion_code_id: str | None = Field(default=None, foreign_key="promotion_codes.id")
     status: DiscountStatus = Field(sa_type=EnumText(DiscountStatus))
-    periods_used: int = 0
     started_at: datetime = Field(sa_type=UTCDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
 
 
-COUNTS = (DiscountStatus.RESERVED, DiscountStatus.ACTIVE)
+class DiscountUse(SQLModel, table=True):
+    """A period of a discount, used up by the invoice that began that period; the row goes when the invoice is voided.
+
+    `period_number` is the subscription's.
+    """
+
+    __tablename__ = "discount_uses"
+
+    discount_id: str = Field(primary_key=True, foreign_key="discounts.id")
+    invoice_id: str = Field(primary_key=True, foreign_key="invoices.id", index=True)
+    period_number: int
 
 
-async def discounts_of(session: AsyncSession, subscription_id: str) -> Sequence[tuple[Discount, Coupon]]:
-    """Those that take something off now, in the order of their application."""
+async def coupon_of_code(session: AsyncSession, code: str) -> Coupon | None:
+    return (await session.exec(select(Coupon).where(Coupon.code == code))).first()
+
+
+async def promotion_of_code(session: AsyncSession, folded: str) -> tuple[PromotionCode, Coupon] | None:
+    """The active one, else the newest that there was, with its coupon."""
     query = (
-        select(Discount, Coupon)
+        select(PromotionCode, Coupon)
+        .join(Coupon, col(Coupon.id) == PromotionCode.coupon_id)
+        .where(PromotionCode.folded == folded)
+        .order_by(col(PromotionCode.is_active).desc(), col(PromotionCode.id).desc())
+    )
+    return (await session.exec(query)).first()
+
+
+async def promotion_codes_of(session: AsyncSession, coupon_ids: Sequence[str]) -> Sequence[PromotionCode]:
+    """Those coupons' codes, oldest first."""
+    query = select(PromotionCode).where(col(PromotionCode.coupon_id).in_(coupon_ids)).order_by(col(PromotionCode.id))
+    return (await session.exec(query)).all()
+
+
+class Applied(NamedTuple):
+    """A discount with its coupon, and the promotion code if it was redeemed by one."""
+
+    discount: Discount
+    coupon: Coupon
+    promotion: PromotionCode | None
+
+
+async def discounts_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Sequence[Applied]:
+    """Those on these subscriptions now, in the order of their application; also those that have no period left."""
+    query = (
+        select(Discount, Coupon, PromotionCode)
         .join(Coupon, col(Coupon.id) == Discount.coupon_id)
-        .where(Discount.subscription_id == subscription_id, col(Discount.status).in_(COUNTS))
+        .join(PromotionCode, col(PromotionCode.id) == Discount.promotion_code_id, isouter=True)
+        .where(col(Discount.subscription_id).in_(subscription_ids), Discount.status == DiscountStatus.ACTIVE)
         .order_by(col(Discount.id))
     )
-    return (await session.exec(query)).all()
+    return [Applied(*found) for found in (await session.exec(query)).all()]
+
+
+async def uses_of(session: AsyncSession, discount_ids: Sequence[str]) -> Mapping[str, Sequence[int]]:
+    """Discount id → the numbers of the periods that it was used for; without those that were never used."""
+    found: dict[str, list[int]] = {}
+    if discount_ids:
+        query = select(DiscountUse).where(col(DiscountUse.discount_id).in_(discount_ids))
+        for use in (await session.exec(query.order_by(col(DiscountUse.period_number)))).all():
+            found.setdefault(use.discount_id, []).append(use.period_number)
+    return found
+
+
+async def redemptions_of(session: AsyncSession, customer_id: str, coupon_id: str) -> int:
+    """How often that customer has redeemed it, reserved ones included."""
+    query = select(func.count()).where(
+        col(Discount.customer_id) == customer_id,
+        col(Discount.coupon_id) == coupon_id,
+        col(Discount.status) != DiscountStatus.FREED,
+    )
+    return (await session.exec(query)).one()
+
+
+async def has_bought(session: AsyncSession, customer_id: str) -> bool:
+    """Whether any subscription of that customer ever began."""
+    query = select(Subscription.id).where(
+        Subscription.customer_id == customer_id, col(Subscription.activated_at).is_not(None)
+    )
+    return (await session.exec(query.limit(1))).first() is not None
+
+
+async def count_redemption(session: AsyncSession, coupon_id: str, promotion_code_id: str | None) -> bool:
+    """Count one more of both, unless one of them has been redeemed as often as it may be: whether it was counted."""
+    counted: list[tuple[type[Coupon | PromotionCode], str | None]] = [
+        (Coupon, coupon_id),
+        (PromotionCode, promotion_code_id),
+    ]
+    for row, id in counted:
+        if id is None:
+            continue
+        most = col(row.max_redemptions)
+        statement = (
+            update(row)
+            .where(col(row.id) == id, most.is_(None) | (col(row.times_redeemed) < most))
+            .values(times_redeemed=col(row.times_redeemed) + 1)
+        )
+        if (await session.exec(statement)).rowcount == 0:
+            return False
+    return True
+
+
+async def uncount_redemption(session: AsyncSession, coupon_id: str, promotion_code_id: str | None) -> None:
+    """Take one back of both."""
+    for row, id in ((Coupon, coupon_id), (PromotionCode, promotion_code_id)):
+        if id is not None:
+            one_less = col(row.times_redeemed) - 1
+            await session.exec(update(row).where(col(row.id) == id).values(times_redeemed=one_less))
+
+
+async def forget_uses(session: AsyncSession, invoice_id: str) -> None:
+    """That invoice uses nothing up any more."""
+    await session.exec(delete(DiscountUse).where(col(DiscountUse.invoice_id) == invoice_id))

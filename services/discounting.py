@@ -1,0 +1,45 @@
+"""Discounts of a subscription as the engine's values; and how many periods of each are used up, or given back."""
+
+from collections.abc import Sequence
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.discounting import Discount as Value
+from billing.invoicing import InvoiceDraft
+from models.coupons import Applied, DiscountUse, discounts_of, uses_of
+from models.invoices import Invoice
+from models.subscriptions import Subscription
+
+
+def as_value(applied: Applied, row: Subscription, used: Sequence[int] = ()) -> Value:
+    """`used` are the numbers of the periods of the subscription `row` that have used it."""
+    discount, coupon, promotion = applied
+    periods = coupon.periods
+    return Value(
+        id=discount.id,
+        code=promotion.code if promotion is not None else coupon.code,
+        percent_off=coupon.percent_off,
+        amount_off=coupon.amount_in(row.currency),
+        product_ids=frozenset(coupon.product_ids) if coupon.product_ids is not None else None,
+        periods_left=None if periods is None else max(periods - len(set(used)), 0),
+        is_on_period=row.period_number in used,
+    )
+
+
+async def discount_values(session: AsyncSession, row: Subscription) -> Sequence[Value]:
+    """In the order of their application. A coupon for another interval than the subscription's rests."""
+    found = await discounts_of(session, [row.id])
+    uses = await uses_of(session, [applied.discount.id for applied in found])
+    return [
+        as_value(applied, row, uses.get(applied.discount.id, ()))
+        for applied in found
+        if applied.coupon.interval in (None, row.interval)
+    ]
+
+
+def use_up(session: AsyncSession, invoice: Invoice, row: Subscription, draft: InvoiceDraft) -> None:
+    """The invoice that has begun the subscription's present period uses up one of each discount that is on it."""
+    session.add_all(
+        DiscountUse(discount_id=discount_id, invoice_id=invoice.id, period_number=row.period_number)
+        for discount_id in draft.used_discounts
+    )
