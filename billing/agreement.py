@@ -19,8 +19,9 @@ from billing.recurring import RecurringItem, recurring_lines
 class Agreement:
     """All that a subscription's next invoice follows from, its period aside.
 
-    `items` are billed in advance; `waiting` are lines for the next invoice of a period. `discounts` are in the order of
-    their application. `balance` is what the customer has left in the subscription's currency, negative: owes.
+    `items` are billed in advance; `waiting` are lines for the next invoice, `usage` those of metered items for the next
+    period's. `discounts` are in the order of their application. `balance` is what the customer has left in the
+    subscription's currency, negative: owes.
     """
 
     zone: ZoneInfo
@@ -28,11 +29,12 @@ class Agreement:
     balance: Money
     discounts: Sequence[Discount] = ()
     waiting: Sequence[Line] = ()
+    usage: Sequence[Line] = ()
     carries_small: bool = True
 
     def draft_period(self, span: Span, *, reason: InvoiceReason, occasion: str) -> InvoiceDraft:
-        """The invoice of a period: its items in advance, and what waited for the next invoice."""
-        lines = recurring_lines(self.items, span, self.zone)
+        """The invoice of a period: its items in advance, the usage before it, and what waited for the next invoice."""
+        lines = [*recurring_lines(self.items, span, self.zone), *self.usage]
         return self.draft_lines(lines, period=span.period, reason=reason, occasion=occasion)
 
     def draft_lines(
@@ -66,5 +68,6 @@ class Agreement:
             self,
             balance=self.balance - draft.credit_applied,
             waiting=(),
+            usage=(),
             discounts=after_period(self.discounts, draft.used_discounts),
         )

@@ -1,12 +1,19 @@
-"""What was used: one row per event that the application reported, never changed."""
+"""What was used: one row per event that the application reported, never changed but for the invoice that counts it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlalchemy import Index, UniqueConstraint, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.calendar import Period
+from billing.lines import LineKind
 from models.base import DecimalText, UTCDateTime
+from models.invoices import Invoice, InvoiceLine
 
 
 class UsageRecord(SQLModel, table=True):
@@ -29,3 +36,92 @@ class UsageRecord(SQLModel, table=True):
     input_hash: str = Field(max_length=64)
     invoice_id: str | None = Field(default=None, foreign_key="invoices.id")
     recorded_at: datetime = Field(sa_type=UTCDateTime)
+
+
+async def usage_between(
+    session: AsyncSession, subscription_id: str, feature_ids: Sequence[str], start: datetime, end: datetime
+) -> Sequence[UsageRecord]:
+    """What occurred in `[start, end)`, in the order in which it was recorded."""
+    query = (
+        select(UsageRecord)
+        .where(
+            UsageRecord.subscription_id == subscription_id,
+            col(UsageRecord.feature_id).in_(feature_ids),
+            col(UsageRecord.occurred_at) >= start,
+            col(UsageRecord.occurred_at) < end,
+        )
+        .order_by(col(UsageRecord.id))
+    )
+    return (await session.exec(query)).all()
+
+
+async def uncounted_usage(
+    session: AsyncSession, subscription_id: str, feature_ids: Sequence[str], before: datetime
+) -> Sequence[tuple[str, datetime]]:
+    """Feature and instant of what occurred before then and is on no invoice."""
+    query = select(UsageRecord.feature_id, UsageRecord.occurred_at).where(
+        UsageRecord.subscription_id == subscription_id,
+        col(UsageRecord.feature_id).in_(feature_ids),
+        col(UsageRecord.invoice_id).is_(None),
+        col(UsageRecord.occurred_at) < before,
+    )
+    return (await session.exec(query)).all()
+
+
+async def billed_usage_of(session: AsyncSession, subscription_id: str) -> Sequence[tuple[InvoiceLine, Invoice]]:
+    """Every line of usage that the subscription was ever billed with, and its invoice, whatever became of that."""
+    query = (
+        select(InvoiceLine, Invoice)
+        .join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id)
+        .where(Invoice.subscription_id == subscription_id, InvoiceLine.kind == LineKind.USAGE)
+    )
+    return (await session.exec(query)).all()
+
+
+async def count_on_invoice(
+    session: AsyncSession, subscription_id: str, feature_id: str, period: Period, invoice_id: str
+) -> None:
+    """What occurred in the period and is on no invoice yet is on this one."""
+    await session.exec(
+        update(UsageRecord)
+        .where(
+            col(UsageRecord.subscription_id) == subscription_id,
+            col(UsageRecord.feature_id) == feature_id,
+            col(UsageRecord.invoice_id).is_(None),
+            col(UsageRecord.occurred_at) >= period.start,
+            col(UsageRecord.occurred_at) < period.end,
+        )
+        .values(invoice_id=invoice_id)
+    )
+
+
+async def take_off_invoice(session: AsyncSession, subscription_id: str, invoice_id: str) -> None:
+    """What the invoice had counted is on none again."""
+    await session.exec(
+        update(UsageRecord)
+        .where(col(UsageRecord.subscription_id) == subscription_id, col(UsageRecord.invoice_id) == invoice_id)
+        .values(invoice_id=None)
+    )
+
+
+async def recorded_hashes(session: AsyncSession, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The hash of what was recorded under each of these (subscription, idempotency key), where something was."""
+    place = tuple_(col(UsageRecord.subscription_id), col(UsageRecord.idempotency_key))
+    query = select(UsageRecord.subscription_id, UsageRecord.idempotency_key, UsageRecord.input_hash).where(
+        place.in_(keys)
+    )
+    return {(subscription, key): known for subscription, key, known in (await session.exec(query)).all()}
+
+
+async def insert_missing(session: AsyncSession, rows: Sequence[UsageRecord]) -> set[str]:
+    """Write these in one statement, leaving out what another request wrote under the same key: the ids written."""
+    if not rows:
+        return set()
+    dialect: Any = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = (
+        dialect.insert(UsageRecord)
+        .values([row.model_dump() for row in rows])
+        .on_conflict_do_nothing(index_elements=["subscription_id", "idempotency_key"])
+        .returning(UsageRecord.id)
+    )
+    return set((await session.exec(statement)).scalars())

@@ -4,6 +4,7 @@ The same functions serve the act and its preview.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,46 +13,28 @@ from billing.calendar import Span
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lines import Line
 from billing.metering import UsageType
-from billing.money import Money
-from billing.pricing import PriceTerms
 from billing.recurring import RecurringItem
-from models.catalog import Plan, Price
 from models.customers import Customer, balance_of
 from models.invoices import waiting_lines_of
-from models.subscriptions import CollectionMethod, Subscription, SubscriptionItem, items_of
+from models.subscriptions import CollectionMethod, Subscription, priced_items
+from services.agreed_items import PricedItem, recurring_item
+from services.metering import usage_lines
 
 
-def recurring_item(row: Subscription, item: SubscriptionItem, plan: Plan, price: Price) -> RecurringItem:
-    """An item as the engine sees it. A price of its own and the subscription's tax rate go before the plan's."""
-    terms = price.terms(plan)
-    if item.unit_amount_minor is not None:
-        terms = PriceTerms(price.id, row.currency, Money(item.unit_amount_minor, row.currency).major)
-    return RecurringItem(
-        plan_id=plan.id,
-        plan_name=plan.name,
-        price=terms,
-        quantity=item.quantity,
-        interval=row.interval,
-        interval_count=row.interval_count,
-        item_id=item.id,
-        product_id=plan.product_id,
-        tax_percent=row.tax_percent if row.tax_percent is not None else plan.tax_percent,
-    )
-
-
-async def recurring_items(session: AsyncSession, row: Subscription) -> Sequence[RecurringItem]:
+def recurring_items(row: Subscription, items: Sequence[PricedItem]) -> Sequence[RecurringItem]:
     """What the subscription bills in advance; metered items are billed by their usage."""
-    found: list[RecurringItem] = []
-    for item in await items_of(session, [row.id]):
-        plan, price = await session.get_one(Plan, item.plan_id), await session.get_one(Price, item.price_id)
-        if plan.usage_type is UsageType.LICENSED:
-            found.append(recurring_item(row, item, plan, price))
-    return found
+    return [
+        recurring_item(row, item, plan, price)
+        for item, plan, price in items
+        if item.ended_at is None and plan.usage_type is UsageType.LICENSED
+    ]
 
 
 async def agreement_of(session: AsyncSession, customer: Customer, row: Subscription) -> Agreement:
-    """What the subscription bills from now on, gathered from its rows."""
-    return await agreement_with(session, customer, row, await recurring_items(session, row))
+    """What the subscription bills from now on, gathered from its rows; the next period's invoice has its usage."""
+    items = await priced_items(session, row.id)
+    agreement = await agreement_with(session, customer, row, recurring_items(row, items))
+    return replace(agreement, usage=await usage_lines(session, row, row.period_end, items=items))
 
 
 async def agreement_with(

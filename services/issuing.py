@@ -20,10 +20,12 @@ from models.leases import LEASE
 from models.ledger import book
 from models.payments import CollectionIntent, Payment
 from models.subscriptions import CollectionMethod, Subscription
+from models.usage import take_off_invoice
 from services.app import App
 from services.asking import next_question
 from services.changes import Why, move_invoice, remember
 from services.discounting import use_up
+from services.metering import count_usage
 
 
 async def issue(
@@ -98,6 +100,7 @@ async def _write(
     session.add_all(InvoiceLine.of(invoice.id, position, line) for position, line in enumerate(draft.lines))
     for pending in await waiting_lines_of(session, subscription.id):
         pending.invoice_id = invoice.id
+    await count_usage(session, invoice, draft.lines)
     use_up(session, invoice, subscription, draft)
     kind, amount = signed_posting(draft.total, PostingKind.INVOICE_ISSUED, PostingKind.CREDIT_ISSUED)
     book(session, kind, amount, subject_id=invoice.id, customer_id=customer.id, at=why.now)
@@ -116,12 +119,14 @@ async def _apply_balance(session: AsyncSession, invoice: Invoice, applied: Money
 async def void_invoice(session: AsyncSession, invoice: Invoice, why: Why) -> None:
     """Nothing is asked for any more: booked back, and what the balance took over or was given is undone.
 
-    What had waited for this invoice waits for the next one, and the discounts' periods that it used up are left again.
+    What had waited for this invoice, and what was used, waits for the next one; the discounts' periods that it used up
+    are left again.
     """
     move_invoice(session, invoice, InvoiceEvent.VOID, why)
     invoice.voided_at = why.now
     for pending in await pending_lines_on(session, invoice.id):
         pending.invoice_id = None
+    await take_off_invoice(session, invoice.subscription_id, invoice.id)
     await forget_uses(session, invoice.id)
     unpaid = Money(invoice.total_minor - invoice.amount_paid_minor, invoice.currency)
     applied = Money(invoice.credit_applied_minor, invoice.currency)

@@ -20,9 +20,10 @@ from models.base import new_id
 from models.catalog import Plan, Price
 from models.customers import Customer
 from models.subscriptions import CollectionMethod, LivePlace, Subscription, SubscriptionItem, SubscriptionOrigin
+from services.agreed_items import recurring_item
 from services.app import App
 from services.changes import Why, remember
-from services.drafting import agreement_with, recurring_item
+from services.drafting import agreement_with
 from services.issuing import issue
 from services.settling import activate
 

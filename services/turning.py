@@ -25,11 +25,12 @@ from models.customers import Customer
 from models.invoices import Invoice, PendingLine, open_invoices_of, waiting_lines_of
 from models.payments import Payment
 from models.subscriptions import Change, Subscription, SubscriptionItem
+from services.agreed_items import recurring_item
 from services.app import App
 from services.billed import present_period
 from services.changes import Why, announce
 from services.choosing import present_items
-from services.drafting import agreement_with, recurring_item
+from services.drafting import agreement_with
 from services.issuing import issue
 from services.places import hold_places
 from services.placing import PlacedItem

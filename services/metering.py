@@ -1,0 +1,180 @@
+"""Usage to be billed, gathered from the rows: what metered items cost for the time that is over. Writes nothing.
+
+A line of usage says which span of its item has been billed, also when nothing was used. From there the next one goes
+on, and what is told late of a billed span is billed as what it adds to that span.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.calendar import Period
+from billing.lifecycle import InvoiceStatus
+from billing.lines import Line, LineKind
+from billing.metering import BilledSpan, Measured, Meter, UsageEvent, UsageType, late_line, measure, usage_line
+from billing.money import Money
+from models.catalog import Feature, Plan
+from models.invoices import Invoice, InvoiceLine
+from models.subscriptions import Subscription, SubscriptionItem, priced_items
+from models.usage import (
+    UsageRecord,
+    billed_usage_of,
+    count_on_invoice,
+    uncounted_usage,
+    usage_between,
+)
+from services.agreed_items import PricedItem, recurring_item
+
+
+@dataclass(frozen=True, slots=True)
+class _MeteredItem:
+    """An item with its meter. `spans` have been billed; `open_from` is where the next line begins."""
+
+    meter: Meter
+    feature_id: str
+    spans: Sequence[BilledSpan]
+    open_from: datetime
+    ended_at: datetime | None
+
+    def open_until(self, until: datetime) -> Period | None:
+        """What is still to be billed of the time before `until`; None if that is no time."""
+        end = until if self.ended_at is None else min(until, self.ended_at)
+        return Period(self.open_from, end) if self.open_from < end else None
+
+
+async def usage_lines(
+    session: AsyncSession,
+    row: Subscription,
+    until: datetime,
+    *,
+    items: Sequence[PricedItem] | None = None,
+    only: Collection[str] | None = None,
+) -> Sequence[Line]:
+    """A line for each metered item's time before `until` that was not billed yet, and for what was told late.
+
+    Ended items are among them, a trial is free. `only`: of these items, by id. `items`: all that the subscription
+    ever contained, where the caller has read it. To be called under the customer's lock when they are issued.
+    """
+    metered = await _metered_items(session, row, items if items is not None else await priced_items(session, row.id))
+    metered = [each for each in metered if only is None or each.meter.item.item_id in only]
+    if not metered:
+        return []
+    features = sorted({each.feature_id for each in metered})
+    late = await uncounted_usage(session, row.id, features, until)
+    touched = {id(span): span for each in metered for span in _touched(each, late)}
+    begin = min([each.open_from for each in metered] + [span.period.start for span in touched.values()])
+    records = await usage_between(session, row.id, features, begin, until)
+    lines: list[Line] = []
+    for each in metered:
+        lines += [
+            late_line(each.meter, span, _events(records, each.feature_id, span.period), row.grid.zone)
+            for span in each.spans
+            if id(span) in touched
+        ]
+        period = each.open_until(until)
+        if period is not None:
+            lines.append(usage_line(each.meter, period, _events(records, each.feature_id, period), row.grid.zone))
+    return lines
+
+
+def _touched(each: _MeteredItem, late: Sequence[tuple[str, datetime]]) -> Sequence[BilledSpan]:
+    """The billed spans of which something was told that no invoice has counted."""
+    return [
+        span
+        for span in each.spans
+        if any(feature == each.feature_id and span.period.start <= at < span.period.end for feature, at in late)
+    ]
+
+
+async def _metered_items(
+    session: AsyncSession, row: Subscription, items: Sequence[PricedItem]
+) -> Sequence[_MeteredItem]:
+    metered = [each for each in items if each[1].usage_type is UsageType.METERED]
+    if not metered:
+        return []
+    spans = _spans(await billed_usage_of(session, row.id))
+    found: list[_MeteredItem] = []
+    for item, plan, price in metered:
+        feature_id, aggregation = plan.meter_feature_id, plan.aggregate_usage
+        if feature_id is None or aggregation is None:
+            raise LookupError(f"plan {plan.id} is metered and measures nothing")
+        feature = await session.get_one(Feature, feature_id)
+        billed = spans.get(item.id, [])
+        found.append(
+            _MeteredItem(
+                meter=Meter(recurring_item(row, item, plan, price), feature.unit or feature.code, aggregation),
+                feature_id=feature_id,
+                spans=billed,
+                open_from=max((span.period.end for span in billed), default=_begin(row, item)),
+                ended_at=item.ended_at,
+            )
+        )
+    return found
+
+
+def _begin(row: Subscription, item: SubscriptionItem) -> datetime:
+    """An item that was there from the beginning counts from the subscription's start; a trial is free."""
+    begin = row.started_at if item.created_at <= row.created_at else max(row.started_at, item.created_at)
+    return begin if row.trial_end is None else max(begin, row.trial_end)
+
+
+def _spans(rows: Sequence[tuple[InvoiceLine, Invoice]]) -> Mapping[str, Sequence[BilledSpan]]:
+    """What was billed of each item, span by span. A withdrawn invoice has asked for nothing."""
+    sums: dict[tuple[str, Period], BilledSpan] = {}
+    for line, invoice in rows:
+        if line.item_id is None:
+            continue
+        period = Period(line.period_start, line.period_end)
+        known = sums.get((line.item_id, period)) or BilledSpan(period, Money.zero(line.currency), line.quantity * 0)
+        if invoice.status is not InvoiceStatus.VOID:
+            known = BilledSpan(
+                period, known.amount + Money(line.amount_minor, line.currency), known.quantity + line.quantity
+            )
+        sums[line.item_id, period] = known
+    found: dict[str, list[BilledSpan]] = {}
+    for (item_id, _), span in sorted(sums.items(), key=lambda each: each[0][1].start):
+        found.setdefault(item_id, []).append(span)
+    return found
+
+
+def _events(records: Sequence[UsageRecord], feature_id: str, period: Period) -> Sequence[UsageEvent]:
+    return [
+        UsageEvent(record.id, record.occurred_at, record.quantity, record.unique_value)
+        for record in records
+        if record.feature_id == feature_id and period.start <= record.occurred_at < period.end
+    ]
+
+
+async def count_usage(session: AsyncSession, invoice: Invoice, lines: Sequence[Line]) -> None:
+    """The invoice counts what its lines of usage speak of, and no later one will."""
+    for line in lines:
+        if line.kind is LineKind.USAGE and line.plan_id is not None:
+            plan = await session.get_one(Plan, line.plan_id)
+            if plan.meter_feature_id is not None:
+                await count_on_invoice(session, invoice.subscription_id, plan.meter_feature_id, line.period, invoice.id)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterReading:
+    """What a metered item shows for a period, billed or not."""
+
+    feature: Feature
+    measured: Measured
+    period: Period
+
+
+async def meter_readings(session: AsyncSession, row: Subscription, period: Period) -> Sequence[MeterReading]:
+    """Each live metered item's usage in a period of whatever length, priced as if it were billed so."""
+    items = await priced_items(session, row.id)
+    live = [each for each in await _metered_items(session, row, items) if each.ended_at is None]
+    records = await usage_between(session, row.id, [each.feature_id for each in live], period.start, period.end)
+    return [
+        MeterReading(
+            feature=await session.get_one(Feature, each.feature_id),
+            measured=measure(each.meter, _events(records, each.feature_id, period)),
+            period=period,
+        )
+        for each in live
+    ]
