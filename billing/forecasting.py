@@ -12,6 +12,7 @@ from billing.calendar import Grid, Span
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
 from billing.lines import Line
+from billing.pausing import Course, resumed
 from billing.recurring import RecurringItem
 from billing.schedule import Happening, Schedule, next_happening
 
@@ -35,7 +36,8 @@ class Planned:
 class Outlook:
     """A subscription as far as its bills follow from it. `period_number` is that of the period under way.
 
-    `planned` is None where nothing is planned, or where that follows from periods which are not billed yet.
+    `planned` is None where nothing is planned, or where that follows from periods which are not billed yet. A paused
+    one rests since `paused_at`; `pauses_trial`: it was on trial then.
     """
 
     schedule: Schedule
@@ -43,6 +45,8 @@ class Outlook:
     period_number: int
     agreement: Agreement
     planned: Planned | None = None
+    paused_at: datetime | None = None
+    pauses_trial: bool = False
 
     def bill(self, span: Span, *, reason: InvoiceReason) -> tuple["Outlook", InvoiceDraft]:
         """The invoice of the period with this outlook's number, and what is left then."""
@@ -107,8 +111,11 @@ def _announce(outlook: Outlook) -> Happened:
 
 def _change(outlook: Outlook) -> Happened:
     planned = outlook.planned
-    if planned is None:
-        return None
+    return None if planned is None else (changed(outlook, planned), planned.draft)
+
+
+def changed(outlook: Outlook, planned: Planned) -> Outlook:
+    """What is left once the change has been made and its invoice, if it brings one, is issued."""
     agreement = replace(outlook.agreement, items=planned.items)
     schedule, number = replace(outlook.schedule, change_at=None), outlook.period_number
     if planned.waiting is not None:
@@ -121,14 +128,56 @@ def _change(outlook: Outlook) -> Happened:
         period = planned.span.period
         schedule = replace(schedule, period_start=period.start, period_end=period.end)
         number += schedule.status is not SubscriptionStatus.SCHEDULED
-    changed = Outlook(schedule, planned.grid or outlook.grid, number, agreement)
-    return changed, planned.draft
+    return replace(
+        outlook,
+        schedule=schedule,
+        grid=planned.grid or outlook.grid,
+        period_number=number,
+        agreement=agreement,
+        planned=None,
+    )
+
+
+def _pause(outlook: Outlook) -> Happened:
+    return paused(outlook, outlook.schedule.pause_at), None
+
+
+def paused(outlook: Outlook, at: datetime | None) -> Outlook:
+    """What is left of it when it rests as of `at`, until its schedule's `resume_at`."""
+    schedule = replace(outlook.schedule, status=SubscriptionStatus.PAUSED, pause_at=None)
+    on_trial = outlook.schedule.status is SubscriptionStatus.TRIALING
+    return replace(outlook, schedule=schedule, paused_at=at, pauses_trial=on_trial)
+
+
+def _resume(outlook: Outlook) -> Happened:
+    at = outlook.schedule.resume_at
+    return None if at is None else (gone_on(outlook, at), None)
+
+
+def gone_on(outlook: Outlook, at: datetime) -> Outlook:
+    """What is left of a paused one when it goes on `at`: its dates have moved by the pause."""
+    schedule, grid = outlook.schedule, outlook.grid
+    trial_end = schedule.trial_end if outlook.pauses_trial else None
+    course = Course(grid.anchor, schedule.period_end, trial_end, schedule.change_at)
+    course = resumed(course, outlook.paused_at or schedule.since, at, keeps_anchor=grid.day is not None)
+    schedule = replace(
+        schedule,
+        status=SubscriptionStatus.TRIALING if outlook.pauses_trial else SubscriptionStatus.ACTIVE,
+        period_end=course.period_end,
+        trial_end=course.trial_end or schedule.trial_end,
+        change_at=course.change_at,
+        resume_at=None,
+    )
+    grid = replace(grid, anchor=course.anchor)
+    return replace(outlook, schedule=schedule, grid=grid, paused_at=None, pauses_trial=False)
 
 
 _STEPS: Mapping[Happening, Callable[[Outlook], Happened]] = {
     Happening.START: _start,
     Happening.ANNOUNCE_TRIAL_END: _announce,
+    Happening.RESUME: _resume,
     Happening.CHANGE: _change,
+    Happening.PAUSE: _pause,
     Happening.RENEW: _renew,
 }
 """What each happening does to the outlook, and the invoice that it brings; any other ends what can be foreseen."""

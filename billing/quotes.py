@@ -162,7 +162,7 @@ def _seal(quote: Quote, key: bytes) -> str:
 
 
 def _plain(quote: Quote) -> Any:
-    """Everything that was told, without the ids of rows that do not exist yet."""
+    """Everything that was told about money, without the ids of rows that do not exist yet."""
     asked = quote.asked
     return [
         [asked.act, asked.customer, asked.version, dict(asked.wish)],
@@ -174,7 +174,6 @@ def _plain(quote: Quote) -> Any:
             [c.feature_id, c.at.isoformat(), c.before, c.after, c.unlimited_before, c.unlimited_after]
             for c in quote.entitlement_changes
         ],
-        list(quote.warnings),
     ]
 
 

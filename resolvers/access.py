@@ -65,6 +65,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.products": EVERYONE,
     "Query.product": EVERYONE,
     "Query.previewSubscribe": EVERYONE,
+    "Query.previewChangePlan": BUYERS,
     "Query.node": EVERYONE,
     "Query.nodes": EVERYONE,
     "Query.me": CUSTOMERS,

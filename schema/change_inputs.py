@@ -8,7 +8,7 @@ from billing.errors import ErrorCode, UserProblem
 from billing.proration import ProrationBehavior
 from schema.enums import EffectiveAt
 from schema.fields import described, optional
-from schema.inputs import at_most
+from schema.inputs import QUOTED, at_most
 from schema.scalars import URL, CurrencyCode
 from services.plan_changes import ChangePlanWish
 
@@ -31,6 +31,7 @@ class ChangePlanInput:
     )
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
     expected_version: int | None = optional("Only if the subscription is still at this version.")
+    quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(
         "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
     )
@@ -53,6 +54,7 @@ class ChangePlanInput:
             proration=self.proration,
             return_url=self.return_url,
             expected_version=self.expected_version,
+            quote_token=self.quote_token,
             idempotency_key=self.idempotency_key,
         )
 

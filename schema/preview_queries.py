@@ -7,6 +7,7 @@ import strawberry
 
 from billing.errors import UserProblem
 from resolvers.identity import Role
+from schema.change_inputs import ChangePlanInput
 from schema.fields import Info, described
 from schema.inputs import SubscribeInput
 from schema.previews import MoneyPreview
@@ -33,6 +34,13 @@ class PreviewQueries:
         actor = None if context.identity.role is Role.PUBLIC else context.actor
         try:
             return await _preview(previewing.preview_subscribe(context.app, actor, input.wish()))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.field(description="What `changePlan` with this input would do to money, now and later.")
+    async def preview_change_plan(self, info: Info, input: Annotated[ChangePlanInput, INPUT]) -> PreviewPayload:
+        try:
+            return await _preview(previewing.preview_change_plan(info.context.app, info.context.actor, input.wish()))
         except UserProblem as problem:
             return _refused(problem)
 

@@ -39,6 +39,9 @@ Choose = Callable[[AsyncSession, Subscription], Awaitable[Sequence[PlacedItem]]]
 Amend = Callable[[Subscription], None]
 """What else of the subscription changes in the same transaction."""
 
+Hold = Callable[[AsyncSession], Awaitable[None]]
+"""(session) → that the change is still what was quoted, under the customer's lock. Raises QUOTE_STALE."""
+
 _CHANGES = uuid5(NAMESPACE_URL, "perennial:change")
 
 
@@ -66,6 +69,7 @@ class Act:
     expected_version: int | None = None
     return_url: str | None = None
     amend: Amend | None = None
+    hold: Hold | None = None
 
 
 def change_id_of(actor: Actor, seen: Subscription, mutation: str, key: str | None) -> str:
@@ -115,6 +119,8 @@ async def _write(app: App, session: AsyncSession, act: Act, why: Why) -> _Writte
         raise VersionConflict(row.version)
     refuse_status(row)
     refuse_if_over(app, row)
+    if act.hold is not None:
+        await act.hold(session)
     items = await act.choose(session, row)
     if act.amend is not None:
         act.amend(row)

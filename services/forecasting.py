@@ -7,14 +7,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.agreement import Agreement
 from billing.forecasting import Foreseen, Outlook, Planned, forecast
-from billing.lifecycle import SubscriptionStatus
+from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.proration import ProrationBehavior
 from models.customers import Customer
-from models.subscriptions import ScheduledChange, Subscription
+from models.subscriptions import ScheduledChange, Subscription, changes_of
 from services.app import App
 from services.drafting import agreement_of
 from services.planned import planned_items
-from services.turning import Target, propose_change
+from services.turning import ChangeProposal, Target, propose_change
 
 PLANNED = "planned"
 """The occasion of an invoice that is only foreseen; the real one's is known when the change is made."""
@@ -36,7 +36,8 @@ async def outlook_of(session: AsyncSession, customer: Customer, row: Subscriptio
     if planned is not None and row.change_at is not None:
         target = Target(await planned_items(session, planned), ProrationBehavior(planned.proration), row.change_at)
         change = await planned_change(session, customer, row, target)
-    return outlook_with(row, agreement, change)
+    outlook = outlook_with(row, agreement, change)
+    return replace(outlook, pauses_trial=await _was_on_trial(session, row))
 
 
 def outlook_with(row: Subscription, agreement: Agreement, change: Planned | None = None) -> Outlook:
@@ -44,7 +45,16 @@ def outlook_with(row: Subscription, agreement: Agreement, change: Planned | None
     schedule = row.schedule
     if schedule.status is SubscriptionStatus.INCOMPLETE:
         schedule = replace(schedule, status=SubscriptionStatus.ACTIVE)
-    return Outlook(schedule, row.grid, row.period_number, agreement, change)
+    return Outlook(schedule, row.grid, row.period_number, agreement, change, paused_at=row.paused_at)
+
+
+async def _was_on_trial(session: AsyncSession, row: Subscription) -> bool:
+    """Whether a paused one was on trial before."""
+    if row.status is not SubscriptionStatus.PAUSED:
+        return False
+    changes = await changes_of(session, SUBSCRIPTION.name, [row.id])
+    before = next((change.from_status for change in reversed(changes) if change.to_status == row.status), None)
+    return before == SubscriptionStatus.TRIALING
 
 
 async def planned_change(
@@ -56,6 +66,11 @@ async def planned_change(
     proposal = await propose_change(session, customer, row, target, occasion=PLANNED)
     if proposal is None:
         return Planned((await agreement_of(session, customer, row)).items)
+    return as_planned(proposal)
+
+
+def as_planned(proposal: ChangeProposal) -> Planned:
+    """A change as it would be written, as the forecast's value."""
     return Planned(
         items=proposal.agreement.items,
         grid=proposal.grid,

@@ -18,13 +18,19 @@ async def hold_places(session: AsyncSession, row: Subscription, product_ids: Ite
     for product_id, place in held.items():
         if product_id not in wanted:
             await session.delete(place)
+    await refuse_taken_places(session, row, wanted)
     for product_id in wanted:
-        if product_id in held:
-            continue
-        if await session.get(LivePlace, (row.customer_id, product_id)) is not None:
+        if product_id not in held:
+            session.add(LivePlace(customer_id=row.customer_id, product_id=product_id, subscription_id=row.id))
+
+
+async def refuse_taken_places(session: AsyncSession, row: Subscription, product_ids: Iterable[str]) -> None:
+    """Raises ALREADY_SUBSCRIBED when another subscription of the customer stands for one of these products."""
+    for product_id in product_ids:
+        place = await session.get(LivePlace, (row.customer_id, product_id))
+        if place is not None and place.subscription_id != row.id:
             raise UserProblem(
                 ErrorCode.ALREADY_SUBSCRIBED,
                 "Another subscription is to this product already. Change or cancel that one.",
                 ["items"],
             )
-        session.add(LivePlace(customer_id=row.customer_id, product_id=product_id, subscription_id=row.id))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -11,13 +12,15 @@ from billing.proration import ProrationBehavior
 from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.changes import Why
-from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now, refuse_status
+from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, Hold, change_id_of, change_now, refuse_status
 from services.choosing import with_another_plan
 from services.idempotency import once
 from services.ordering import WishedItem
 from services.owned import locked_subscription, own_subscription
 from services.placing import PlacedItem
 from services.planned import drop_planned_change, plan_change, refuse_if_over
+from services.quoting import at_quote, hold_to_quote
+from services.quoting_changes import ChangeAsked, quote_change
 from services.timelines import in_time_of
 
 _CAUSE = "changePlan"
@@ -39,6 +42,7 @@ class ChangePlanWish:
     proration: ProrationBehavior | None = None
     return_url: str | None = None
     expected_version: int | None = None
+    quote_token: str | None = None
     idempotency_key: str | None = None
 
 
@@ -49,26 +53,45 @@ async def change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> ChangeOut
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     present = await in_time_of(app, seen.test_clock_id)
-    why = Why(_CAUSE, actor, present.now())
+    why = Why(_CAUSE, actor, at_quote(present, wish.quote_token).now())
+    change = change_asked(actor, wish)
 
-    async def choose(session: AsyncSession, row: Subscription) -> Sequence[PlacedItem]:
-        return await chosen_items(session, actor, row, wish)
+    async def hold(session: AsyncSession) -> None:
+        await hold_to_quote(present, session, wish.quote_token, partial(quote_change, change))
 
     async def run() -> ChangeOutcome:
         if not wish.is_now:
-            return await _plan(present, actor, seen, wish, why)
+            return await _plan(present, actor, seen, wish, hold, why)
         act = Act(
             seen=seen,
-            choose=choose,
+            choose=change.choose,
             behavior=wish.proration or ProrationBehavior.PRORATE_NOW,
             change_id=change_id_of(actor, seen, _CAUSE, wish.idempotency_key),
             expected_version=wish.expected_version,
             return_url=wish.return_url,
+            hold=hold,
         )
         return await change_now(present, act, why)
 
     return await once(
         present, actor, seen.customer_id, _CAUSE, wish.idempotency_key, asdict(wish), CHANGE_OUTCOMES, run
+    )
+
+
+def change_asked(actor: Actor, wish: ChangePlanWish) -> ChangeAsked:
+    """The wish as what is quoted."""
+
+    async def choose(session: AsyncSession, row: Subscription) -> Sequence[PlacedItem]:
+        return await chosen_items(session, actor, row, wish)
+
+    return ChangeAsked(
+        act=_CAUSE,
+        subscription_id=wish.subscription_id,
+        wish=asdict(wish),
+        choose=choose,
+        behavior=wish.proration,
+        is_now=wish.is_now,
+        date=wish.date,
     )
 
 
@@ -85,10 +108,13 @@ async def chosen_items(
     return await with_another_plan(session, actor, row, WishedItem(plan_id=wish.plan_id, plan_code=wish.plan_code))
 
 
-async def _plan(app: App, actor: Actor, seen: Subscription, wish: ChangePlanWish, why: Why) -> ChangeOutcome:
+async def _plan(
+    app: App, actor: Actor, seen: Subscription, wish: ChangePlanWish, hold: Hold, why: Why
+) -> ChangeOutcome:
     async with app.database.write() as session:
         row, customer = await locked_subscription(session, seen, wish.expected_version)
         refuse_status(row)
+        await hold(session)
         items = await chosen_items(session, actor, row, wish)
         await plan_change(app, session, customer, row, items, wish.proration, wish.date, why)
         return ChangeOutcome(row)

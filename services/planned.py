@@ -43,21 +43,8 @@ async def plan_change(
 
     To what it is already, nothing is planned. Raises INVALID, INVALID_STATE, ALREADY_SUBSCRIBED.
     """
-    refuse_if_over(app, row)
-    if row.status not in _GOES_ON:
-        raise UserProblem(ErrorCode.INVALID_STATE, f"It is {row.status}. Change it at once.", ["effectiveAt"])
-    when = row.period_end if at is None else at
-    if when <= why.now:
-        raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or change now.", ["date"])
-    end = row.schedule.end
-    if end is not None and end <= when:
-        raise UserProblem(
-            ErrorCode.INVALID_STATE, "It ends before that. Let it go on first, or change now.", ["effectiveAt"]
-        )
-    chosen = _behavior(row, behavior, when)
-    target = Target(items, chosen, when)
-    if when != row.period_end:
-        refuse_unpriced_period(row, target)
+    target = target_to_come(app, row, items, behavior, at, why.now)
+    when, chosen = target.at, target.behavior
     at_the_end = Target(items, ProrationBehavior.NONE, row.period_end)
     if await propose_change(session, customer, row, at_the_end, occasion="") is None:
         await drop_planned_change(session, row, why)
@@ -82,6 +69,32 @@ async def plan_change(
     row.change_at = when
     row.due_at = row.next_due()
     row.touch(why.now)
+
+
+def target_to_come(
+    app: App,
+    row: Subscription,
+    items: Sequence[PlacedItem],
+    behavior: ProrationBehavior | None,
+    at: datetime | None,
+    now: datetime,
+) -> Target:
+    """What is planned, for the act and its preview. Raises INVALID, INVALID_STATE."""
+    refuse_if_over(app, row)
+    if row.status not in _GOES_ON:
+        raise UserProblem(ErrorCode.INVALID_STATE, f"It is {row.status}. Change it at once.", ["effectiveAt"])
+    when = row.period_end if at is None else at
+    if when <= now:
+        raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or change now.", ["date"])
+    end = row.schedule.end
+    if end is not None and end <= when:
+        raise UserProblem(
+            ErrorCode.INVALID_STATE, "It ends before that. Let it go on first, or change now.", ["effectiveAt"]
+        )
+    target = Target(items, _behavior(row, behavior, when), when)
+    if when != row.period_end:
+        refuse_unpriced_period(row, target)
+    return target
 
 
 def _behavior(row: Subscription, given: ProrationBehavior | None, when: datetime) -> ProrationBehavior:

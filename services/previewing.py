@@ -1,13 +1,19 @@
 """Previews: what an act would do to money, for whoever might act. Nothing is written, not even a first customer."""
 
+from functools import partial
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
 from models.customers import Customer, customer_of_user
+from models.subscriptions import Subscription
 from services.app import Actor, ActorKind, App
 from services.ordering import SubscribeWish
+from services.plan_changes import ChangePlanWish, change_asked
 from services.problems import not_found
-from services.quoting import Quoted, quote_subscribe, sealed
+from services.quoting import Quoted, Quoting, sealed
+from services.quoting_changes import quote_change
+from services.quoting_orders import quote_subscribe
 from services.timelines import in_time_within
 
 _NOBODY = Actor(ActorKind.CUSTOMER)
@@ -23,6 +29,29 @@ async def preview_subscribe(app: App, actor: Actor | None, wish: SubscribeWish) 
         customer = await _shopper(app, session, actor, wish.customer_id)
         present = await in_time_within(app, session, customer.test_clock_id)
         return sealed(app, await quote_subscribe(actor or _NOBODY, customer, wish, present, session))
+
+
+async def preview_change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> Quoted:
+    """What `changePlan` with this wish would do. Raises UserProblem as it would."""
+    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_change, change_asked(actor, wish)))
+
+
+async def _of_subscription(app: App, actor: Actor, subscription_id: str, quoting: Quoting) -> Quoted:
+    """The quote of an act on a subscription that exists. Raises NOT_FOUND for one that is not the actor's."""
+    async with app.database.read() as session:
+        row = await session.get(Subscription, subscription_id)
+        if row is None or not await _may_act(session, actor, row.customer_id):
+            raise not_found("subscription", "subscriptionId")
+        present = await in_time_within(app, session, row.test_clock_id)
+        return sealed(app, await quoting(present, session))
+
+
+async def _may_act(session: AsyncSession, actor: Actor, customer_id: str) -> bool:
+    """As in the act; but nobody becomes a customer by looking."""
+    if actor.acts_for_customers:
+        return True
+    own = await customer_of_user(session, actor.user_id) if actor.user_id is not None else None
+    return own is not None and own.id == customer_id
 
 
 async def _shopper(app: App, session: AsyncSession, actor: Actor | None, customer_id: str | None) -> Customer:

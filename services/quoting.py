@@ -5,7 +5,7 @@ quote of a few minutes ago.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,21 +13,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Period
 from billing.errors import ErrorCode, UserProblem
-from billing.forecasting import forecast
 from billing.invoicing import InvoiceDraft
-from billing.lifecycle import SubscriptionStatus
 from billing.money import Money
-from billing.quotes import Asked, Quote, instant_of, is_token_of, quote, token_of
-from billing.subscribing import Course
+from billing.quotes import Asked, Quote, instant_of, is_token_of, token_of
 from models.customers import Customer
-from models.invoices import Invoice, lines_of, open_invoices_of
-from models.subscriptions import Subscription
-from services.app import Actor, App
-from services.changes import Why
-from services.drafting import agreement_of
-from services.forecasting import outlook_with
-from services.ordering import SubscribeWish, ordered
-from services.placing import Proposal, propose
+from models.invoices import Invoice, lines_of
+from services.app import App
 
 FORESEEN = 12
 """How many charges to come a quote tells of."""
@@ -111,61 +102,6 @@ def _plain(value: Any) -> Any:
     return orjson.loads(orjson.dumps(value, default=str))
 
 
-# ── subscribe ──
-
-
-async def quote_subscribe(
-    actor: Actor, customer: Customer, wish: SubscribeWish, app: App, session: AsyncSession
-) -> Quote:
-    """Raises UserProblem for what cannot be subscribed to."""
-    why = Why("previewSubscribe", actor, app.now())
-    wanted = await ordered(session, customer, wish, why)
-    if wanted.existing is not None and wanted.course is Course.REFUSE:
-        raise already_subscribed()
-    if wanted.existing is not None and wanted.course is Course.CONTINUE:
-        return await _quote_first_payment(session, customer, wanted.existing, wish, why)
-    proposal = await propose(app, session, customer, wanted.order, why)
-    if wanted.existing is not None:
-        proposal = _with_balance(proposal, await _balance_without(session, proposal.agreement.balance, wanted.existing))
-    row, agreement, draft = proposal.subscription, proposal.agreement, proposal.draft
-    is_billed_now = row.status is SubscriptionStatus.INCOMPLETE
-    after = outlook_with(row, agreement.after_period(draft) if is_billed_now else agreement)
-    return quote(
-        asked("subscribe", customer, asdict(wish)),
-        why.now,
-        agreement.balance,
-        draft if is_billed_now else None,
-        foreseen=forecast(after, FORESEEN),
-    )
-
-
-async def _quote_first_payment(
-    session: AsyncSession, customer: Customer, row: Subscription, wish: SubscribeWish, why: Why
-) -> Quote:
-    """The same wish again: what was invoiced then is what is paid now."""
-    (invoice,) = await open_invoices_of(session, row.id)
-    agreement = await agreement_of(session, customer, row)
-    return quote(
-        asked("subscribe", customer, asdict(wish), row.version),
-        why.now,
-        agreement.balance,
-        await issued_draft(session, invoice),
-        foreseen=forecast(outlook_with(row, agreement), FORESEEN),
-    )
-
-
-async def _balance_without(session: AsyncSession, balance: Money, old: Subscription) -> Money:
-    """What is left once an unpaid first subscription has been given up, with what its invoice had taken over."""
-    applied = [invoice.credit_applied_minor for invoice in await open_invoices_of(session, old.id)]
-    return balance + Money(sum(applied), balance.currency) if old.currency == balance.currency else balance
-
-
-def _with_balance(proposal: Proposal, balance: Money) -> Proposal:
-    agreement, draft = replace(proposal.agreement, balance=balance), proposal.draft
-    draft = agreement.draft_period(proposal.span, reason=draft.reason, occasion=draft.occasion)
-    return replace(proposal, agreement=agreement, draft=draft)
-
-
 async def issued_draft(session: AsyncSession, invoice: Invoice) -> InvoiceDraft:
     """An invoice that was issued, as the engine's value; what is due is what has not been paid yet."""
 
@@ -183,11 +119,4 @@ async def issued_draft(session: AsyncSession, invoice: Invoice) -> InvoiceDraft:
         total=money(invoice.total_minor),
         credit_applied=money(invoice.credit_applied_minor),
         amount_due=invoice.amount_due,
-    )
-
-
-def already_subscribed() -> UserProblem:
-    return UserProblem(
-        ErrorCode.ALREADY_SUBSCRIBED,
-        "There is a subscription to this product already. Change or cancel that one.",
     )

@@ -20,7 +20,8 @@ from services.ordering import Ordered, SubscribeWish, ordered
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.placing import place
 from services.problems import not_found
-from services.quoting import already_subscribed, at_quote, hold_to_quote, quote_subscribe
+from services.quoting import at_quote, hold_to_quote
+from services.quoting_orders import already_subscribed, quote_subscribe
 from services.shielding import within_budget
 from services.timelines import in_time_of
 

@@ -50,7 +50,7 @@ async def give_balance(house: House, minor: int, currency: str = "USD", user: st
         await change_balance(session, me["me"]["id"], Money(minor, currency))
 
 
-def _same(preview: Mapping[str, Any], invoice: Mapping[str, Any]) -> None:
+def same(preview: Mapping[str, Any], invoice: Mapping[str, Any]) -> None:
     for name in ("lines", "subtotal", "discountTotal", "taxTotal", "total", "creditApplied"):
         assert preview[name] == invoice[name], name
 
@@ -75,7 +75,7 @@ async def test_subscribing_does_what_was_quoted(house: House) -> None:
     assert done["subscription"]["status"] == "ACTIVE"
     assert done["subscription"]["startedAt"] == "2026-01-31T09:30:00Z"
     assert done["payment"]["amount"] == preview["dueNow"]
-    _same(preview, done["payment"]["invoice"])
+    same(preview, done["payment"]["invoice"])
 
 
 # ── stale ──
@@ -93,7 +93,7 @@ async def _is_stale(house: House, preview: Mapping[str, Any], user: str = USER, 
     done = await subscribed(house, user, quoteToken=fresh["quoteToken"], **wish)
     assert done["userErrors"] == []
     assert done["payment"]["amount"] == fresh["dueNow"]
-    _same(fresh, done["payment"]["invoice"])
+    same(fresh, done["payment"]["invoice"])
     return fresh
 
 
@@ -172,7 +172,7 @@ async def test_what_is_open_of_the_same_wish_is_quoted_as_it_was_invoiced(house:
     house.pass_time(timedelta(hours=1))
     preview = await quoted(house)
     assert (preview["dueNow"], preview["dueNextAt"]) == ({"formatted": "$5.50"}, "2026-02-28T09:30:00Z")
-    _same(preview, first["payment"]["invoice"])
+    same(preview, first["payment"]["invoice"])
     done = await subscribed(house, quoteToken=preview["quoteToken"], paymentMethodId=await card_of(house))
     assert (done["userErrors"], done["subscription"]["id"]) == ([], first["subscription"]["id"])
     assert done["payment"]["amount"] == preview["dueNow"]
@@ -185,7 +185,7 @@ async def test_what_takes_an_unpaid_ones_place_is_quoted_with_what_that_gives_ba
     assert (preview["dueNow"], preview["creditApplied"]) == ({"formatted": "$12.50"}, {"formatted": "$1.50"})
     done = await subscribed(house, quantity=2, quoteToken=preview["quoteToken"], paymentMethodId=await card_of(house))
     assert (done["userErrors"], done["subscription"]["status"]) == ([], "ACTIVE")
-    _same(preview, done["payment"]["invoice"])
+    same(preview, done["payment"]["invoice"])
 
 
 async def test_a_preview_changes_nothing_and_makes_no_customer(house: House) -> None:
@@ -234,11 +234,15 @@ ISSUED = f"""{{ mySubscription {{ invoices(first: 12) {{ nodes {{
   issuedAt period {{ start end }} {LINES} {AMOUNTS} payments {{ amount {{ formatted }} }} }} }} }} }}"""
 
 
+async def upcoming(house: House, user: str = USER) -> list[dict[str, Any]]:
+    return (await house.ask(UPCOMING, user=user))["mySubscription"]["upcomingInvoices"]
+
+
 @pytest.mark.parametrize("balance", [0, 150, 1_000, 695, -25])
 async def test_twelve_months_are_foreseen_as_they_come(house: House, balance: int) -> None:
     await subscribed(house, paymentMethodId=await card_of(house))
     await give_balance(house, balance)
-    foreseen = (await house.ask(UPCOMING, user=USER))["mySubscription"]["upcomingInvoices"]
+    foreseen = await upcoming(house)
     assert len(foreseen) == 12
     for _ in range(12):
         house.pass_time(timedelta(days=31))
@@ -257,7 +261,7 @@ async def test_what_ends_is_foreseen_to_its_end(house: House) -> None:
     done = await subscribed(house, paymentMethodId=await card_of(house))
     cancel = """mutation ($id: ID!) { cancelSubscription(input: {subscriptionId: $id}) { userErrors { code } } }"""
     await house.ask(cancel, {"id": done["subscription"]["id"]}, user=USER)
-    assert (await house.ask(UPCOMING, user=USER))["mySubscription"]["upcomingInvoices"] == []
+    assert await upcoming(house) == []
 
 
 @pytest.mark.parametrize("first", [0, 37])
