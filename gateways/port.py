@@ -317,9 +317,9 @@ class PaymentGateway(Protocol):
         ...
 
     async def find_payment_intents(
-        self, *, customer_ref: str, invoice_id: str, created_since: datetime
+        self, *, customer_ref: str, invoice_id: str, created_since: datetime | None
     ) -> Sequence[PaymentIntentSnapshot]:
-        """Every intent of the customer since then that carries our invoice id, newest first. Never a lagging search."""
+        """Every intent of the customer since then (None: ever) with our invoice id, newest first; no lagging search."""
         ...
 
     async def find_charges(self, intent_ref: str) -> Sequence[ChargeSnapshot]:

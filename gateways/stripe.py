@@ -41,7 +41,7 @@ CALL_SECONDS = 6.0
 """How long one HTTP call may take; with one retry it stays within a worker's budget of 20 s."""
 NETWORK_RETRIES = 1
 _LIST_PAGE = 100
-_MAX_LISTED = 1000
+_MAX_LISTED = 10_000
 _CARD_ONLY = ["card"]
 # No more than the 20 that Stripe takes at once.
 _CARD_NEWS = [
@@ -216,13 +216,11 @@ class StripeGateway:
             return await self.retrieve_payment_intent(ref)
 
     async def find_payment_intents(
-        self, *, customer_ref: str, invoice_id: str, created_since: datetime
+        self, *, customer_ref: str, invoice_id: str, created_since: datetime | None
     ) -> Sequence[PaymentIntentSnapshot]:
-        params: Any = {
-            "customer": customer_ref,
-            "created": {"gte": int(created_since.timestamp())},
-            "limit": _LIST_PAGE,
-        }
+        params: Any = {"customer": customer_ref, "limit": _LIST_PAGE}
+        if created_since is not None:
+            params["created"] = {"gte": int(created_since.timestamp())}
         found: list[PaymentIntentSnapshot] = []
         for _ in range(_MAX_LISTED // _LIST_PAGE):
             page = await _answer(self._v1.payment_intents.list_async(params))

@@ -38,6 +38,13 @@ class RequestContext:
             self._now = self.app.now()
         return self._now
 
+    async def present_of(self, test_clock_id: str | None) -> datetime:
+        """The present of a customer on that test clock; of all others, `now`."""
+        if test_clock_id is None:
+            return self.now
+        clock = await self.loaders.test_clock.load(test_clock_id)
+        return clock.now if clock is not None else self.now
+
     @property
     def actor(self) -> Actor:
         """The caller as the cause of a step; only for fields that nobody is kept from (KeyError for PUBLIC)."""

@@ -30,10 +30,10 @@ class SubscriptionStatusCheck:
     subscriptions: list[PlanSubscription] = described("The subscriptions that have not ended, newest first.")
 
     @classmethod
-    def of(cls, info: Info, user_id: str, rows: list[Subscription]) -> "SubscriptionStatusCheck":
+    async def of(cls, info: Info, user_id: str, rows: list[Subscription]) -> "SubscriptionStatusCheck":
         found = [PlanSubscription.of(row) for row in rows]
         return cls(
             user_id=strawberry.ID(user_id),
-            is_active=any(each.gives_access(info) for each in found),
+            is_active=any([await each.gives_access(info) for each in found]),
             subscriptions=found,
         )

@@ -237,7 +237,7 @@ class Query(PreviewQueries, RunQueries):
         self, info: Info, user_id: Annotated[strawberry.ID, argument("The application's own id of the user.")]
     ) -> SubscriptionStatusCheck:
         rows = await owned.live_subscriptions_of_user(info.context, user_id)
-        return SubscriptionStatusCheck.of(info, user_id, rows)
+        return await SubscriptionStatusCheck.of(info, user_id, rows)
 
     @strawberry.field(description="The API keys, those that were not revoked first, at most 200.")
     async def api_keys(self, info: Info) -> list[ApiKey]:

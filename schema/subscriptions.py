@@ -200,15 +200,16 @@ class PlanSubscription(Node, Record):
         )
 
     @strawberry.field(description="Whether it gives access now. This is the field to open or close a door by.")
-    def is_active(self, info: Info) -> bool:
-        return self.gives_access(info)
+    async def is_active(self, info: Info) -> bool:
+        return await self.gives_access(info)
 
-    def gives_access(self, info: Info) -> bool:
+    async def gives_access(self, info: Info) -> bool:
+        """By the present of its customer."""
         return has_access(
             self.row.status,
             past_due_since=self.row.past_due_since,
             grace=info.context.app.grace,
-            now=info.context.now,
+            now=await info.context.present_of(self.row.test_clock_id),
         )
 
     @strawberry.field(description="Every status that it has had, the first one first.")

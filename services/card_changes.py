@@ -18,6 +18,7 @@ from services.idempotency import Memory, once, scope_of
 from services.owned import already_ended, locked_subscription, own_card, own_method, own_subscription
 from services.problems import gateway_unavailable, not_found
 from services.shielding import within_budget
+from services.timelines import present_of
 from services.wallets import drop_card
 
 _CAUSE = "updateSubscriptionPaymentMethod"
@@ -114,12 +115,11 @@ async def _detach(app: App, row: PaymentMethod) -> PaymentMethod:
     except GatewayRefused as refusal:
         if await _is_kept(app, row):
             raise UserProblem(ErrorCode.INVALID_STATE, f"The gateway does not let go of this card: {refusal}") from None
-    now = app.now()
     async with app.database.write() as session:
         customer = await locked_customer(session, row.customer_id)
         held = await session.get_one(PaymentMethod, row.id)
         if customer is not None:
-            await drop_card(session, customer, held, now)
+            await drop_card(session, customer, held, await present_of(app, session, customer))
         return held
 
 
@@ -203,9 +203,9 @@ async def _customer(app: App, seen: Subscription) -> Customer:
 
 
 async def _pin(app: App, seen: Subscription, card_id: str, expected_version: int | None, *, retry: bool) -> CardChange:
-    now = app.now()
     async with app.database.write() as session:
         row, customer = await locked_subscription(session, seen, expected_version)
+        now = await present_of(app, session, customer)
         if row.status in SUBSCRIPTION.final:
             raise already_ended(row)
         card = await own_method(session, customer.id, card_id)

@@ -32,6 +32,7 @@ from services.customers import acting_customer, ensure_gateway_account
 from services.idempotency import scope_of
 from services.problems import CardDeclined, gateway_unavailable, not_found
 from services.shielding import within_budget
+from services.timelines import present_of
 from services.wallets import drop_card, keep_card, make_default
 
 _ENDED = frozenset((IntentStatus.SUCCEEDED, IntentStatus.CANCELED))
@@ -164,12 +165,12 @@ async def set_default_payment_method(
 
 
 async def _write_default(app: App, customer_id: str, method_id: str, *, clear_pins: bool) -> DefaultOutcome:
-    now = app.now()
     async with app.database.write() as session:
         customer = await locked_customer(session, customer_id)
         method = await session.get(PaymentMethod, method_id)
         if customer is None or method is None or method.archived_at is not None:
             raise not_found("payment method", "paymentMethodId")
+        now = await present_of(app, session, customer)
         await make_default(session, customer, method, now)
         pinned = [
             row for row in await pinned_subscriptions(session, customer_id) if clear_pins and row.payment_method_id
@@ -206,10 +207,10 @@ async def _follow(
     method: PaymentMethod | None = None
     if snapshot.status is IntentStatus.SUCCEEDED and snapshot.payment_method_ref is not None:
         method = await keep_by_ref(app, customer_id, snapshot.payment_method_ref)
-    now = app.now()
     async with app.database.write() as session:
         # The request that made it and the news of it come at the same moment.
-        await locked_customer(session, customer_id)
+        customer = await locked_customer(session, customer_id)
+        now = await present_of(app, session, customer)
         row = await setup_intent_of(session, snapshot.ref)
         if row is None:
             row = SetupIntentRow(
@@ -250,7 +251,6 @@ async def keep_by_ref(app: App, customer_id: str, reference: str) -> PaymentMeth
 
 async def forget_card(app: App, reference: str) -> None:
     """The gateway no longer keeps this card for its customer."""
-    now = app.now()
     async with app.database.read() as session:
         known = await payment_method_of(session, app.gateway.platform, reference)
     if known is None:
@@ -259,16 +259,16 @@ async def forget_card(app: App, reference: str) -> None:
         customer = await locked_customer(session, known.customer_id)
         row = await session.get(PaymentMethod, known.id)
         if customer is not None and row is not None:
-            await drop_card(session, customer, row, now)
+            await drop_card(session, customer, row, await present_of(app, session, customer))
 
 
 async def keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_default: bool = False) -> PaymentMethod:
     """Write down what the gateway tells of the customer's card."""
-    now = app.now()
     async with app.database.write() as session:
         customer = await locked_customer(session, customer_id)
         if customer is None:
             raise LookupError(f"customer {customer_id} is gone")
+        now = await present_of(app, session, customer)
         row = await keep_card(session, app, customer, seen, now)
         if as_default:
             await make_default(session, customer, row, now)

@@ -19,6 +19,7 @@ from services.on_session import Visit, collect_on_session
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.owned import already_ended, own_invoice, own_method, own_subscription
 from services.shielding import within_budget
+from services.timelines import in_time_of, in_time_within
 
 
 async def start_subscription_payment(
@@ -35,11 +36,12 @@ async def start_subscription_payment(
     Raises UserProblem NOT_FOUND, INVALID_STATE.
     """
     seen = await own_subscription(app, actor, subscription_id)
-    why = Why("startSubscriptionPayment", actor, app.now())
+    present = await in_time_of(app, seen.test_clock_id)
+    why = Why("startSubscriptionPayment", actor, present.now())
     wish = {"subscription": seen.id, "card": payment_method_id, "return_url": return_url}
 
     async def run() -> PaymentOutcome:
-        return await _pay(app, seen.id, None, payment_method_id, return_url, why)
+        return await _pay(present, seen.id, None, payment_method_id, return_url, why)
 
     return await once(app, actor, seen.customer_id, why.cause, idempotency_key, wish, PAYMENT_OUTCOMES, run)
 
@@ -57,13 +59,21 @@ async def retry_payment(
     A decline is in the outcome. Raises UserProblem NOT_FOUND, INVALID_STATE, PAYMENT_METHOD_REQUIRED.
     """
     invoice = await own_invoice(app, actor, invoice_id)
-    why = Why("retryPayment", actor, app.now())
+    present = await _present(app, invoice)
+    why = Why("retryPayment", actor, present.now())
     wish = {"invoice": invoice.id, "card": payment_method_id}
 
     async def run() -> PaymentOutcome:
-        return await _pay(app, invoice.subscription_id, invoice.id, payment_method_id, None, why)
+        return await _pay(present, invoice.subscription_id, invoice.id, payment_method_id, None, why)
 
     return await once(app, actor, invoice.customer_id, why.cause, idempotency_key, wish, PAYMENT_OUTCOMES, run)
+
+
+async def _present(app: App, invoice: Invoice) -> App:
+    """The app at the present of the invoice's customer."""
+    async with app.database.read() as session:
+        subscription = await session.get_one(Subscription, invoice.subscription_id)
+        return await in_time_within(app, session, subscription.test_clock_id)
 
 
 async def _pay(

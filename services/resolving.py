@@ -19,6 +19,7 @@ from services.problems import gateway_unavailable, not_found
 from services.returning import follow_returns
 from services.settling import Holder, settle
 from services.shielding import within_budget
+from services.timelines import in_time_of, in_time_within
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +42,9 @@ async def resolve_due_payments(app: App) -> int:
 
 async def resolve_quietly(app: App, payment_id: str, fence: int) -> None:
     """One payment's trouble must not keep the others waiting."""
-    why = Why("sweep", WORKER, app.now())
     try:
-        await resolve_payment(app, payment_id, fence, why)
+        present = await _present_of(app, payment_id)
+        await resolve_payment(present, payment_id, fence, Why("sweep", WORKER, present.now()))
     except LeaseLost:
         return
     except (GatewayUnavailable, GatewayRefused, UserProblem):
@@ -51,6 +52,13 @@ async def resolve_quietly(app: App, payment_id: str, fence: int) -> None:
     except Exception:
         log.exception("payment_not_resolved", payment=payment_id)
         await let_go(app, payment_id, fence)
+
+
+async def _present_of(app: App, payment_id: str) -> App:
+    """The app at the present of the payment's customer."""
+    async with app.database.read() as session:
+        payment = await payment_by_id(session, payment_id)
+        return await in_time_within(app, session, payment.test_clock_id if payment is not None else None)
 
 
 async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> PaymentIntentSnapshot | None:
@@ -114,7 +122,8 @@ async def refresh_payment(app: App, actor: Actor, subscription_id: str, payment_
     found = await payment_outcome(app, subscription_id, payment_id)
     if found.payment is None:
         return found
-    return await within_budget(app, _refresh(app, actor, subscription_id, found.payment.id))
+    present = await in_time_of(app, subscription.test_clock_id)
+    return await within_budget(app, _refresh(present, actor, subscription_id, found.payment.id))
 
 
 async def _refresh(app: App, actor: Actor, subscription_id: str, payment_id: str) -> PaymentOutcome:

@@ -1,8 +1,11 @@
 """Whose present it is: customers on a test clock live by it, all others by the billing clock."""
 
+from datetime import datetime
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.clocks import TestClock
+from models.customers import Customer
 from services.app import App
 
 
@@ -20,3 +23,9 @@ async def in_time_within(app: App, session: AsyncSession, test_clock_id: str | N
         return app
     clock = await session.get_one(TestClock, test_clock_id, populate_existing=True)
     return app.at(clock.now, test_clock_id)
+
+
+async def present_of(app: App, session: AsyncSession, customer: Customer | None) -> datetime:
+    """The customer's present instant, inside a session; the billing clock's where there is no customer."""
+    clock_id = customer.test_clock_id if customer is not None else None
+    return (await in_time_within(app, session, clock_id)).now()

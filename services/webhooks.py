@@ -23,6 +23,7 @@ from services.cards import follow_setup_intent, forget_card, keep_by_ref
 from services.problems import not_found
 from services.returning import follow_returns
 from services.settling import settle
+from services.timelines import present_of
 from services.wallets import drop_card, make_default
 
 log = structlog.get_logger(__name__)
@@ -164,7 +165,6 @@ async def follow_customer(app: App, reference: str) -> None:
         seen = await app.gateway.retrieve_customer(reference)
     except GatewayNotFound:
         seen = CustomerSnapshot(reference, is_deleted=True, default_payment_method_ref=None)
-    now = app.now()
     async with app.database.read() as session:
         known = await customer_of_account(session, app.gateway.platform, reference)
     if known is None:
@@ -176,6 +176,7 @@ async def follow_customer(app: App, reference: str) -> None:
         customer = await locked_customer(session, known.id)
         if customer is None:
             return
+        now = await present_of(app, session, customer)
         if seen.is_deleted:
             for row in await live_payment_methods(session, customer.id):
                 await drop_card(session, customer, row, now)
