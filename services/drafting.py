@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.agreement import Agreement
 from billing.calendar import Span
+from billing.discounting import Discount
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lines import Line
 from billing.metering import UsageType
@@ -18,6 +19,7 @@ from models.customers import Customer, balance_of
 from models.invoices import waiting_lines_of
 from models.subscriptions import CollectionMethod, Subscription, priced_items
 from services.agreed_items import PricedItem, recurring_item
+from services.discounting import discount_values
 from services.metering import usage_lines
 
 
@@ -38,13 +40,18 @@ async def agreement_of(session: AsyncSession, customer: Customer, row: Subscript
 
 
 async def agreement_with(
-    session: AsyncSession, customer: Customer, row: Subscription, items: Sequence[RecurringItem]
+    session: AsyncSession,
+    customer: Customer,
+    row: Subscription,
+    items: Sequence[RecurringItem],
+    discounts: Sequence[Discount] | None = None,
 ) -> Agreement:
-    """The same with these items: what the subscription would bill, were they its own."""
+    """The same with these items: what the subscription would bill, were they its own. So with these `discounts`."""
     return Agreement(
         zone=row.grid.zone,
         items=items,
         balance=await balance_of(session, customer.id, row.currency),
+        discounts=await discount_values(session, row) if discounts is None else discounts,
         waiting=[pending.as_line for pending in await waiting_lines_of(session, row.id)],
         carries_small=row.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY,
     )
@@ -59,9 +66,15 @@ async def draft_period(
     reason: InvoiceReason,
     occasion: str,
 ) -> InvoiceDraft:
-    """The invoice of a period: its items in advance, and what waited for the next invoice."""
+    """The invoice of a period: its items in advance, the usage of the one before, and what waited for the next one."""
     agreement = await agreement_of(session, customer, row)
     return agreement.draft_period(span, reason=reason, occasion=occasion)
+
+
+async def price_of_period(session: AsyncSession, customer: Customer, row: Subscription, span: Span) -> InvoiceDraft:
+    """What a full period costs, with the discounts of one that begins now; whatever of it is billed."""
+    agreement = replace(await agreement_of(session, customer, row), waiting=(), usage=())
+    return agreement.draft_period(Span(span.full, span.full), reason=InvoiceReason.SUBSCRIPTION_CYCLE, occasion="")
 
 
 async def draft_lines(

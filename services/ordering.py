@@ -18,12 +18,14 @@ from billing.errors import ErrorCode, UserProblem
 from billing.money import Money
 from billing.subscribing import Course, Terms, course, heaviest
 from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
+from models.coupons import discounts_of
 from models.customers import Customer, PaymentMethod, live_payment_method
 from models.subscriptions import CollectionMethod, Subscription, SubscriptionOrigin, items_of, live_subscriptions
 from services.app import Actor, ActorKind
 from services.changes import Why
 from services.placing import Order, PlacedItem
 from services.problems import not_found
+from services.redeeming import Bought, asked_coupon, check_redeemable
 
 MOST_ITEMS = 20
 DAYS_UNTIL_DUE = 30
@@ -73,6 +75,8 @@ class SubscribeWish:
     collection_method: CollectionMethod | None = None
     days_until_due: int | None = None
     tax_percent: Decimal | None = None
+    coupon_code: str | None = None
+    promotion_code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ async def ordered(session: AsyncSession, customer: Customer, wish: SubscribeWish
     _refuse_what_is_not_the_customers(wish, why.actor)
     items = await _items(session, wish, why.actor)
     method = await _method(session, customer, wish.payment_method_id)
-    order = _order(items, wish, why)
+    coupon = await asked_coupon(session, wish.coupon_code, wish.promotion_code)
+    order = replace(_order(items, wish, why), coupon=coupon)
     _check_dates(order, ZoneInfo(customer.timezone), why.now)
     products = [item.plan.product_id for item in items]
     beside = [
@@ -102,6 +107,10 @@ async def ordered(session: AsyncSession, customer: Customer, wish: SubscribeWish
     ]
     decision = heaviest(each for each, _ in beside)
     existing = next((row for each, row in beside if each is decision), None)
+    if coupon is not None and decision in (Course.START, Course.REPLACE):
+        bought = Bought(frozenset(products), order.plan.interval, order.currency)
+        replaced = [row.id for each, row in beside if each is Course.REPLACE]
+        await check_redeemable(session, customer.id, coupon, bought, why, given_back=replaced)
     return Ordered(decision, order, existing, method)
 
 
@@ -261,6 +270,7 @@ async def _terms(session: AsyncSession, existing: Subscription) -> Terms:
     return Terms(
         items=tuple((item.plan_id, item.quantity, item.unit_amount_minor) for item in items),
         currency=existing.currency,
+        coupon=next((applied.coupon.id for applied in await discounts_of(session, [existing.id])), None),
         start=existing.started_at if existing.started_at != existing.created_at else None,
         ends_at=existing.ends_at,
         billing_day=existing.billing_day,
@@ -276,6 +286,7 @@ def _wished_terms(order: Order, wish: SubscribeWish, existing: Subscription) -> 
     return Terms(
         items=tuple((item.plan.id, item.quantity, item.unit_amount_minor) for item in order.items),
         currency=order.currency,
+        coupon=order.coupon.coupon.id if order.coupon is not None else None,
         start=wish.start_at,
         ends_at=replace(order, start=start).end(existing.grid.zone),
         billing_day=order.billing_day,

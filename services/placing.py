@@ -18,13 +18,16 @@ from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import minimum_charge
 from models.base import new_id
 from models.catalog import Plan, Price
+from models.coupons import Applied
 from models.customers import Customer
 from models.subscriptions import CollectionMethod, LivePlace, Subscription, SubscriptionItem, SubscriptionOrigin
 from services.agreed_items import recurring_item
 from services.app import App
 from services.changes import Why, remember
+from services.discounting import as_value
 from services.drafting import agreement_with
 from services.issuing import issue
+from services.redeeming import CouponWish, applied_to, redeem
 from services.settling import activate
 
 
@@ -62,6 +65,7 @@ class Order:
     tax_percent: Decimal | None = None
     setup_future_usage: SetupFutureUsage | None = None
     return_url: str | None = None
+    coupon: CouponWish | None = None
 
     @property
     def plan(self) -> Plan:
@@ -112,17 +116,20 @@ class Proposal:
     agreement: Agreement
     span: Span
     draft: InvoiceDraft
+    discount: Applied | None = None
 
 
 async def propose(app: App, session: AsyncSession, customer: Customer, order: Order, why: Why) -> Proposal:
     """What `place` writes; nothing is written here, so that a preview is the act itself. Raises AMOUNT_TOO_SMALL."""
     row, span = new_subscription(app, customer, order, why)
     items = _items(row, order, why)
+    discount = applied_to(row, order.coupon, why) if order.coupon is not None else None
     agreement = await agreement_with(
         session,
         customer,
         row,
         [recurring_item(row, item, each.plan, each.price) for item, each in zip(items, order.items, strict=True)],
+        discounts=[as_value(discount, row)] if discount is not None else (),
     )
     draft = agreement.draft_period(span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
     # What it costs is a full period's price, whatever part of one the first invoice is for.
@@ -131,7 +138,7 @@ async def propose(app: App, session: AsyncSession, customer: Customer, order: Or
         _refuse_too_small(full)
     row.original_amount_minor = full.subtotal.minor
     row.discount_amount_minor = full.discount_total.minor
-    return Proposal(row, items, agreement, span, draft)
+    return Proposal(row, items, agreement, span, draft, discount)
 
 
 async def place(app: App, session: AsyncSession, customer: Customer, order: Order, why: Why) -> Placed:
@@ -155,6 +162,8 @@ async def place(app: App, session: AsyncSession, customer: Customer, order: Orde
         for product_id in dict.fromkeys(item.product_id for item in proposal.items)
     )
     await session.flush()
+    if proposal.discount is not None and order.coupon is not None:
+        await redeem(session, proposal.discount, order.coupon.given, why)
     if subscription.status is SubscriptionStatus.SCHEDULED:
         return Placed(subscription.id, None, None)  # Its first invoice is issued when it starts.
     _, payment = await issue(

@@ -6,19 +6,19 @@ that is due. A late subscription comes back until it has caught up.
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.calendar import Span
+from billing.calendar import Period, Span
 from billing.events import RENEWED
 from billing.forecasting import next_span
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.schedule import Happening, what_is_due
 from models.customers import Customer, locked_customer
-from models.invoices import open_invoices_of
+from models.invoices import manual_invoice_from, open_invoices_of
 from models.leases import LeaseLost, check_fence, release
-from models.subscriptions import Subscription
+from models.subscriptions import Subscription, SubscriptionOrigin
 from services.app import App
 from services.arrears import effective_method, not_collected
 from services.changes import Why, announce
-from services.drafting import draft_period
+from services.drafting import draft_period, price_of_period
 from services.issuing import issue
 from services.retrying import collect
 
@@ -49,8 +49,14 @@ async def _bill_next_period(
     if customer is None or what_is_due(seen.schedule, why.now) is not Happening.RENEW:
         release(seen, due_at=seen.next_due())
         return None
+    if seen.origin is SubscriptionOrigin.MANUAL:
+        await _go_on(session, seen, why)
+        return None
     unpaid = await open_invoices_of(session, seen.id)
     span, draft = await next_draft(session, customer, seen)
+    if draft.used_discounts or seen.discount_amount_minor:
+        price = await price_of_period(session, customer, seen, span)
+        seen.discount_amount_minor = price.discount_total.minor
     begin_period(seen, span, why)
     release(seen, due_at=seen.next_due())
     announce(session, RENEWED, seen.id, why, customer_id=seen.customer_id, payload={"period": seen.period_number})
@@ -67,6 +73,18 @@ async def _bill_next_period(
         return None
     payment.collect_at = why.now
     return payment.id, payment.fence
+
+
+async def _go_on(session: AsyncSession, row: Subscription, why: Why) -> None:
+    """The next period of a manual subscription begins: it was billed when it was recorded."""
+    recorded = await manual_invoice_from(session, row.id, row.period_end)
+    span = next_span(row.grid, row.schedule)
+    if recorded is not None:
+        period = Period(recorded.period_start, recorded.period_end)
+        span = Span(period, period)
+    begin_period(row, span, why)
+    release(row, due_at=row.next_due())
+    announce(session, RENEWED, row.id, why, customer_id=row.customer_id, payload={"period": row.period_number})
 
 
 async def next_draft(session: AsyncSession, customer: Customer, row: Subscription) -> tuple[Span, InvoiceDraft]:

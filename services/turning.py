@@ -155,7 +155,13 @@ def _with_money(plain: ChangeProposal, turn: Turn, period: Period, occasion: str
     if not turn.lines:
         return replace(plain, waiting=turn.waiting)
     billing = replace(plain.agreement, waiting=tuple(turn.waiting.values()))
-    draft = billing.draft_lines(turn.lines, period=period, reason=InvoiceReason.SUBSCRIPTION_UPDATE, occasion=occasion)
+    draft = billing.draft_lines(
+        turn.lines,
+        period=period,
+        reason=InvoiceReason.SUBSCRIPTION_UPDATE,
+        occasion=occasion,
+        begins_period=plain.span is not None,
+    )
     return replace(plain, waiting=turn.waiting, draft=draft)
 
 
