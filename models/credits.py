@@ -1,10 +1,12 @@
 """Credits that paid periods grant and the application consumes, unit by unit, with every entry kept."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.base import BIG, EnumText, UTCDateTime
 
@@ -58,3 +60,11 @@ class CreditEntry(SQLModel, table=True):
     input_hash: str | None = Field(default=None, max_length=64)
     occurred_at: datetime = Field(sa_type=UTCDateTime)
     created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+async def balances_of_subscription(session: AsyncSession, subscription_id: str) -> Sequence[CreditBalance]:
+    """By unit."""
+    query = (
+        select(CreditBalance).where(CreditBalance.subscription_id == subscription_id).order_by(col(CreditBalance.unit))
+    )
+    return (await session.exec(query)).all()

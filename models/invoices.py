@@ -246,6 +246,24 @@ async def invoice_of(
     return (await session.exec(query)).first()
 
 
+async def manual_invoice(session: AsyncSession, customer_id: str, occasion: str) -> Invoice | None:
+    """What was recorded by hand for the customer on that occasion."""
+    query = select(Invoice).where(
+        Invoice.customer_id == customer_id, Invoice.reason == InvoiceReason.MANUAL, Invoice.occasion == occasion
+    )
+    return (await session.exec(query)).first()
+
+
+async def manual_invoice_from(session: AsyncSession, subscription_id: str, start: datetime) -> Invoice | None:
+    """What was recorded by hand for the time from `start` on."""
+    query = select(Invoice).where(
+        Invoice.subscription_id == subscription_id,
+        Invoice.reason == InvoiceReason.MANUAL,
+        Invoice.period_start == start,
+    )
+    return (await session.exec(query)).first()
+
+
 async def first_invoice_of(session: AsyncSession, subscription_id: str) -> Invoice | None:
     query = select(Invoice).where(
         Invoice.subscription_id == subscription_id, Invoice.reason == InvoiceReason.SUBSCRIPTION_CREATE

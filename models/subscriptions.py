@@ -212,6 +212,10 @@ async def live_subscriptions(
     return (await session.exec(query)).all()
 
 
+async def subscription_of_external_id(session: AsyncSession, external_id: str) -> Subscription | None:
+    return (await session.exec(select(Subscription).where(Subscription.external_id == external_id))).first()
+
+
 async def newest_live_subscription(
     session: AsyncSession, customer_id: str, product_code: str | None = None
 ) -> Subscription | None:
