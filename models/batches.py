@@ -17,6 +17,7 @@ from billing.calendar import Interval
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus, SubscriptionStatus
 from billing.returning import PaymentStanding
 from models.catalog import Plan, Price, Product
+from models.coupons import Coupon
 from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.inbox import GatewayEvent, GatewayEventStatus
 from models.invoices import Invoice
@@ -54,6 +55,7 @@ class Listing(Generic[R]):
 PRODUCTS = Listing("product", Product, (Key("code", str),), descending=False)
 PLANS = Listing("plan", Plan, (Key("position", int), Key("id", str)), descending=False)
 PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (Key("id", str),), descending=True)
+COUPONS = Listing("coupon", Coupon, (Key("id", str),), descending=True)
 SUBSCRIPTIONS = Listing("subscription", Subscription, (Key("id", str),), descending=True)
 # An invoice's id does not sort by time: it is derived. A late worker bills several periods at one instant.
 INVOICES = Listing(

@@ -18,6 +18,6 @@ SCOPE_MEANINGS: Mapping[Scope, str] = {
     Scope.ACT_FOR_CUSTOMER: (
         "make customers; subscribe, save cards, cancel and the like for the customer that customerId names"
     ),
-    Scope.MANAGE_CATALOG: "make products and plans",
+    Scope.MANAGE_CATALOG: "make products, plans and coupons",
     Scope.RUN_BILLING: "run the billing and read its runs; in the sandbox, move test clocks",
 }
