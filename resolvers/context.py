@@ -1,7 +1,7 @@
 """What a resolver works with: the application, the caller and the request's loaders."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from models.customers import Customer
 from rates import Allowance
@@ -9,6 +9,7 @@ from resolvers.access import is_staff, reads_all
 from resolvers.identity import Identity, Role
 from resolvers.loaders import Loaders
 from services.app import Actor, ActorKind, App
+from services.policies import grace_in_force
 from settings import Settings
 
 _KINDS = {
@@ -30,6 +31,7 @@ class RequestContext:
     request_id: str
     allowance: Allowance
     _now: datetime | None = field(default=None, init=False)
+    _grace: timedelta | None = field(default=None, init=False)
 
     @property
     def now(self) -> datetime:
@@ -44,6 +46,13 @@ class RequestContext:
             return self.now
         clock = await self.loaders.test_clock.load(test_clock_id)
         return clock.now if clock is not None else self.now
+
+    async def grace(self) -> timedelta:
+        """How long PAST_DUE keeps access, the same for all of this request's fields."""
+        if self._grace is None:
+            async with self.app.database.read() as session:
+                self._grace = await grace_in_force(session, self.app)
+        return self._grace
 
     @property
     def actor(self) -> Actor:
@@ -87,4 +96,4 @@ class RequestContext:
     def forget(self) -> None:
         """Read everything anew from here on: a step has changed rows."""
         self.loaders = self.loaders.fresh()
-        self._now = None
+        self._now = self._grace = None

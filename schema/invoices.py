@@ -146,6 +146,16 @@ class Invoice(Node, Record):
         payment = await info.context.loaders.payment_of_invoice.load(self.id)
         return Money.of(Amount(payment.amount_refunded_minor if payment is not None else 0, self.currency))
 
+    @strawberry.field(description="When a card is tried for it next; null if none is before the customer acts.")
+    async def next_payment_attempt_at(self, info: Info) -> datetime | None:
+        payment = await info.context.loaders.payment_of_invoice.load(self.id)
+        return payment.collect_at if payment is not None else None
+
+    @strawberry.field(description="How often a card was tried for it.")
+    async def attempt_count(self, info: Info) -> int:
+        payment = await info.context.loaders.payment_of_invoice.load(self.id)
+        return len(await info.context.loaders.attempts_of_payment.load(payment.id)) if payment is not None else 0
+
     @strawberry.field(description="Its amounts, each with its reason.")
     async def lines(self, info: Info) -> list[InvoiceLine]:
         return [InvoiceLine.of(row) for row in await info.context.loaders.lines_of_invoice.load(self.id)]

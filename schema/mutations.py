@@ -33,6 +33,7 @@ from schema.payloads import (
     SubscriptionPaymentPayload,
     refusals,
 )
+from schema.policies import PolicyMutations
 from schema.steps import INPUT, done
 from schema.subscription_mutations import SubscriptionMutations
 from schema.subscriptions import PlanSubscription
@@ -47,7 +48,9 @@ from services.webhooks import replay
 
 
 @strawberry.type(description="All that can be changed. Mutations of one document are carried out one after another.")
-class Mutation(CardMutations, CatalogMutations, ChangeMutations, CustomerMutations, SubscriptionMutations):
+class Mutation(
+    CardMutations, CatalogMutations, ChangeMutations, CustomerMutations, PolicyMutations, SubscriptionMutations
+):
     @strawberry.mutation(
         description="Subscribe to a plan. With a saved card the first period is charged at once; without one the "
         "answer carries a client secret that the browser confirms a card with. Repeating it continues what was begun "

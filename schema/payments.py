@@ -73,6 +73,9 @@ class Payment(Node):
     amount_due: Money = described("What is still to be collected.")
     amount_refunded: Money = described("What was given back of what had been collected.")
     error: GatewayError | None = described("Why the last card was refused, if it was.")
+    next_retry_at: datetime | None = described(
+        "When the card is tried again by itself; null if it is not before the customer does something."
+    )
     version: int = described("Grows with each change.")
     created_at: datetime = described("When it was begun.")
     updated_at: datetime = described("When it last changed.")
@@ -94,6 +97,7 @@ class Payment(Node):
             amount_due=Money.of(row.amount - paid),
             amount_refunded=Money.of(Amount(row.amount_refunded_minor, row.currency)),
             error=GatewayError.of(problem_of(row)),
+            next_retry_at=row.collect_at,
             version=row.version,
             created_at=row.created_at,
             updated_at=row.updated_at,

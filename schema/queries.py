@@ -43,6 +43,7 @@ from schema.invoices import Invoice
 from schema.lookups import CustomerLookup, SubscriptionStatusCheck
 from schema.payments import ChargeAttempt, Payment
 from schema.plan_terms import Feature
+from schema.policies import PolicyQueries
 from schema.preview_queries import PreviewQueries
 from schema.returns import Dispute, Refund
 from schema.run_queries import ClockQueries, RunQueries
@@ -62,7 +63,7 @@ OwnerId = Annotated[
 
 
 @strawberry.type(description="All that can be read.")
-class Query(PreviewQueries, RunQueries):
+class Query(PolicyQueries, PreviewQueries, RunQueries):
     @strawberry.field(description="Which server answers. Open to everybody.")
     def server_info(self, info: Info) -> ServerInfo:
         return ServerInfo.of(info.context, info.schema)

@@ -205,10 +205,12 @@ class PlanSubscription(Node, Record):
 
     async def gives_access(self, info: Info) -> bool:
         """By the present of its customer."""
+        is_overdue = self.row.status is SubscriptionStatus.PAST_DUE
         return has_access(
             self.row.status,
             past_due_since=self.row.past_due_since,
-            grace=info.context.app.grace,
+            # Read for those alone whom it concerns.
+            grace=await info.context.grace() if is_overdue else info.context.app.grace,
             now=await info.context.present_of(self.row.test_clock_id),
         )
 

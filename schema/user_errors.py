@@ -31,6 +31,7 @@ class ValidationError(UserError):
 class CardDeclinedError(UserError):
     decline_code: str | None = described("The issuer's reason, such as insufficient_funds.")
     is_retryable: bool = described("Whether the same card may be tried again as it is.")
+    next_retry_at: datetime | None = described("When it is tried again by itself; null if it is not.")
     payment: PaymentRef | None = described("The payment as it stands; null if the card was only being saved.")
 
 
@@ -76,6 +77,7 @@ def _user_error(problem: UserProblem) -> UserError:
             **said,
             decline_code=problem.decline_code,
             is_retryable=problem.is_retryable,
+            next_retry_at=problem.payment.collect_at if problem.payment is not None else None,
             payment=Payment.of(problem.payment) if problem.payment is not None else None,
         )
     if isinstance(problem, PaymentActionRequired):

@@ -13,6 +13,7 @@ from models.payments import Payment
 from models.subscriptions import Subscription
 from models.timelines import DueTime, earliest_after, is_any_held
 from services.app import App
+from services.giving_up import give_up_due_payments
 from services.happening import work_on_due_subscriptions
 from services.retrying import collect_due_payments
 
@@ -31,6 +32,7 @@ class BillingStep:
 BILLING_STEPS: Mapping[str, BillingStep] = {
     "happened": BillingStep(work_on_due_subscriptions, DueTime(Subscription, "due_at")),
     "collected": BillingStep(collect_due_payments, DueTime(Payment, "collect_at")),
+    "given_up": BillingStep(give_up_due_payments, DueTime(Payment, "give_up_at")),
 }
 
 

@@ -221,6 +221,7 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         (LOGIN, NO, NO, NO, ["owner_subscription"]),
     ),
     "apiKeys": ("{ apiKeys { name } }", "apiKeys.*.name", (LOGIN, NO, NO, NO, [])),
+    "organization": ("{ organization { name } }", "organization.name", (LOGIN, NO, NO, NO, "Perennial")),
     "gatewayEvents": ("{ gatewayEvents { nodes { id } } }", "gatewayEvents.nodes.*.id", (LOGIN, NO, NO, NO, [])),
     "reconciliationReport": (
         "{ reconciliationReport { isClean } }",
@@ -466,6 +467,7 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     "createTestClock": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
     "advanceTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "deleteTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
+    "updateDunningPolicy": ("DunningPolicyInput!", '{"gracePeriodDays": 3}', (LOGIN, NO, NO)),
     "createApiKey": ("CreateApiKeyInput!", '{"name": "a key", "scopes": ["read"]}', (LOGIN, NO, NO)),
     "revokeApiKey": ("ID!", '"apk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "reconcilePayments": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),

@@ -1,0 +1,73 @@
+"""The organization's policies: what is in force, and changing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.dunning import MAX_GRACE_DAYS, FinalAction, TrialEndAction, wrong_with_retries
+from billing.errors import ErrorCode, UserProblem
+from models.organization import Organization, new_organization, organization
+from services.app import App
+
+_LONGEST_CODE = 100
+_MOST_CODES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """What to change; None leaves it as it is. Days are whole days."""
+
+    retry_after_days: Sequence[int] | None = None
+    stop_on_decline_codes: Sequence[str] | None = None
+    final_action: FinalAction | None = None
+    trial_end_action: TrialEndAction | None = None
+    grace_period_days: int | None = None
+
+
+async def grace_in_force(session: AsyncSession, app: App) -> timedelta:
+    """How long PAST_DUE keeps access: the organization's own period, else the setting's."""
+    row = await organization(session)
+    return app.grace if row is None or row.grace_period_days is None else timedelta(days=row.grace_period_days)
+
+
+async def read_organization(app: App) -> Organization:
+    """As it is in force: with its first policy while nobody has changed anything."""
+    async with app.database.read() as session:
+        return await organization(session) or new_organization(app.now())
+
+
+async def update_dunning_policy(app: App, change: PolicyChange) -> Organization:
+    """Changes what is decided from now on; tries that are planned already stay as they are. Raises UserProblem."""
+    _check(change)
+    now = app.now()
+    async with app.database.write() as session:
+        row = await organization(session)
+        if row is None:
+            row = new_organization(now)
+            session.add(row)
+        before = (row.dunning, row.grace_period_days)
+        if change.retry_after_days is not None:
+            row.retry_after_days = list(change.retry_after_days)
+        if change.stop_on_decline_codes is not None:
+            row.stop_on_decline_codes = sorted(set(change.stop_on_decline_codes))
+        row.final_action = change.final_action or row.final_action
+        row.trial_end_action = change.trial_end_action or row.trial_end_action
+        if change.grace_period_days is not None:
+            row.grace_period_days = change.grace_period_days
+        if (row.dunning, row.grace_period_days) != before:
+            row.touch(now)
+        return row
+
+
+def _check(change: PolicyChange) -> None:
+    wrong = wrong_with_retries(change.retry_after_days) if change.retry_after_days is not None else None
+    if wrong is not None:
+        raise UserProblem(ErrorCode.INVALID, wrong, ["retryAfterDays"])
+    codes = change.stop_on_decline_codes or ()
+    if len(codes) > _MOST_CODES or any(not code or len(code) > _LONGEST_CODE for code in codes):
+        message = f"At most {_MOST_CODES} codes of 1 to {_LONGEST_CODE} characters, such as insufficient_funds."
+        raise UserProblem(ErrorCode.INVALID, message, ["stopOnDeclineCodes"])
+    if change.grace_period_days is not None and not 0 <= change.grace_period_days <= MAX_GRACE_DAYS:
+        raise UserProblem(ErrorCode.INVALID, f"From 0 to {MAX_GRACE_DAYS} days.", ["gracePeriodDays"])
