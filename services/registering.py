@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem
 from models.base import new_id
 from models.clocks import TestClock, TestClockStatus, locked_clock
-from models.customers import Customer, customer_of_external_id, customer_of_user
+from models.customers import Customer, customer_of_account, customer_of_external_id, customer_of_user
 from models.database import is_unique_violation
 from services.app import App
 from services.customers import new_invoice_prefix
@@ -110,3 +110,48 @@ async def _taken(session: AsyncSession, wish: NewCustomer) -> UserProblem | None
     if wish.external_id is not None and await customer_of_external_id(session, wish.external_id) is not None:
         return UserProblem(ErrorCode.ALREADY_EXISTS, "Another customer has this externalId.", ["externalId"])
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAs:
+    """A customer by exactly one of these: our id, the application's user id, the merchant's id, the gateway's."""
+
+    id: str | None = None
+    user_id: str | None = None
+    external_id: str | None = None
+    gateway_ref: str | None = None
+
+
+async def found_customer(app: App, session: AsyncSession, known: KnownAs) -> Customer | None:
+    if known.id is not None:
+        return await session.get(Customer, known.id)
+    if known.user_id is not None:
+        return await customer_of_user(session, known.user_id)
+    if known.external_id is not None:
+        return await customer_of_external_id(session, known.external_id)
+    return await customer_of_account(session, app.gateway.platform, known.gateway_ref or "")
+
+
+async def found_or_made_customer(app: App, known: KnownAs) -> Customer:
+    """The customer; one who is not known yet is made, by the user id or by the merchant's own id, which then is both.
+
+    Raises UserProblem NOT_FOUND for an id of ours or the gateway's, ALREADY_EXISTS when the user has another customer.
+    """
+    for _ in range(2):
+        async with app.database.read() as session:
+            found = await found_customer(app, session, known)
+        if found is not None:
+            return found
+        user_id = known.user_id or known.external_id
+        if user_id is None:
+            raise not_found("customer", "customer")
+        try:
+            return await create_customer(app, NewCustomer(user_id=user_id, external_id=known.external_id))
+        except UserProblem as problem:
+            if problem.code is not ErrorCode.ALREADY_EXISTS:
+                raise
+    raise UserProblem(
+        ErrorCode.ALREADY_EXISTS,
+        "The user of that id is a customer without it: name the customer by userId.",
+        ["customer"],
+    )

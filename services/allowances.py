@@ -1,0 +1,124 @@
+"""Credits that were agreed on by hand: granted with a manual subscription, and anew with each renewal of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.calendar import Period
+from billing.errors import ErrorCode, UserProblem
+from models.base import new_id
+from models.credits import CreditBalance, CreditEntry, CreditKind, balances_of_subscription
+from models.subscriptions import Subscription
+from services.changes import Why
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """So many of a unit a day, and in all: daily × the period's days unless told."""
+
+    unit: str
+    daily: int | None = None
+    total: int | None = None
+    expires_at: datetime | None = None
+
+    def total_for(self, period: Period, zone: ZoneInfo) -> int:
+        """Raises REQUIRED when neither number tells it."""
+        if self.total is not None:
+            return self.total
+        if self.daily is None:
+            raise UserProblem(
+                ErrorCode.REQUIRED, f"credits: say how many of {self.unit}, a day or in all.", ["credits"]
+            )
+        return self.daily * (period.end.astimezone(zone).date() - period.start.astimezone(zone).date()).days
+
+
+async def grant_allowances(
+    session: AsyncSession,
+    row: Subscription,
+    allowances: Sequence[Allowance],
+    period: Period,
+    zone: ZoneInfo,
+    why: Why,
+    *,
+    is_fixed: bool,
+    is_used_up: bool = False,
+) -> None:
+    """Each unit's first grant. `is_fixed`: a renewal grants none anew. `is_used_up`: none of it is left.
+
+    Raises INVALID for a unit that is named twice, REQUIRED for one without a number.
+    """
+    if len({each.unit for each in allowances}) < len(allowances):
+        raise UserProblem(ErrorCode.INVALID, "credits: name each unit once.", ["credits"])
+    for allowance in allowances:
+        total = allowance.total_for(period, zone)
+        balance = CreditBalance(
+            id=new_id("credit_balance"),
+            subscription_id=row.id,
+            customer_id=row.customer_id,
+            unit=allowance.unit,
+            daily=allowance.daily,
+            is_fixed=is_fixed,
+            expires_at=allowance.expires_at,
+            created_at=why.now,
+            updated_at=why.now,
+        )
+        session.add(balance)
+        await session.flush()
+        _grant(session, balance, total, why)
+        if is_used_up:
+            balance.total_used, balance.remaining = total, 0
+            _enter(session, balance, CreditKind.ADJUST, -total, why, "recorded as used up")
+
+
+async def renew_allowances(
+    session: AsyncSession,
+    row: Subscription,
+    allowances: Sequence[Allowance] | None,
+    period: Period,
+    zone: ZoneInfo,
+    why: Why,
+) -> None:
+    """What is left unused expires and the total is granted anew, or what `allowances` say instead; fixed ones stay."""
+    known = {balance.unit: balance for balance in await balances_of_subscription(session, row.id)}
+    given = {allowance.unit: allowance for allowance in allowances or ()}
+    for unit, balance in known.items():
+        if balance.is_fixed or (allowances is not None and unit not in given):
+            continue
+        allowance = given.get(unit)
+        total = allowance.total_for(period, zone) if allowance is not None else balance.total_granted
+        if balance.remaining:
+            unused, balance.remaining = balance.remaining, 0
+            _enter(session, balance, CreditKind.EXPIRE, -unused, why, "renewed")
+        if allowance is not None:
+            balance.daily, balance.expires_at = allowance.daily, allowance.expires_at
+        balance.total_granted = balance.total_used = 0
+        balance.updated_at = why.now
+        _grant(session, balance, total, why)
+    new = [allowance for unit, allowance in given.items() if unit not in known]
+    await grant_allowances(session, row, new, period, zone, why, is_fixed=False)
+
+
+def _grant(session: AsyncSession, balance: CreditBalance, total: int, why: Why) -> None:
+    balance.total_granted += total
+    balance.remaining += total
+    _enter(session, balance, CreditKind.GRANT, total, why, None)
+
+
+def _enter(
+    session: AsyncSession, balance: CreditBalance, kind: CreditKind, quantity: int, why: Why, reason: str | None
+) -> None:
+    session.add(
+        CreditEntry(
+            id=new_id("credit_entry"),
+            balance_id=balance.id,
+            kind=kind,
+            quantity=quantity,
+            balance_after=balance.remaining,
+            reason=reason,
+            occurred_at=why.now,
+            created_at=why.now,
+        )
+    )
