@@ -180,5 +180,5 @@ def _plain(quote: Quote) -> Any:
 def _plain_line(line: Line) -> Any:
     period = [line.period.start.isoformat(), line.period.end.isoformat()]
     amounts = [str(line.quantity), str(line.amount), str(line.discount), str(line.tax), str(line.tax_percent)]
-    inputs = [[each.name, each.value, each.source] for each in line.explanation.inputs]
+    inputs = [[each.name, each.value] for each in line.explanation.inputs]
     return [line.kind.value, line.description, line.plan_id, *amounts, period, line.explanation.formula, inputs]

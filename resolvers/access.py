@@ -66,6 +66,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.product": EVERYONE,
     "Query.previewSubscribe": EVERYONE,
     "Query.previewChangePlan": BUYERS,
+    "Query.previewRetryPayment": ACTORS,
     "Query.node": EVERYONE,
     "Query.nodes": EVERYONE,
     "Query.me": CUSTOMERS,

@@ -12,6 +12,7 @@ from schema.fields import Info, described
 from schema.inputs import SubscribeInput
 from schema.previews import MoneyPreview
 from schema.steps import INPUT
+from schema.subscription_inputs import RetryPaymentInput
 from schema.user_errors import UserError, user_errors
 from services import previewing
 from services.quoting import Quoted
@@ -41,6 +42,14 @@ class PreviewQueries:
     async def preview_change_plan(self, info: Info, input: Annotated[ChangePlanInput, INPUT]) -> PreviewPayload:
         try:
             return await _preview(previewing.preview_change_plan(info.context.app, info.context.actor, input.wish()))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.field(description="What `retryPayment` of this invoice would collect.")
+    async def preview_retry_payment(self, info: Info, input: Annotated[RetryPaymentInput, INPUT]) -> PreviewPayload:
+        asking = previewing.preview_retry_payment(info.context.app, info.context.actor, input.invoice_id)
+        try:
+            return await _preview(asking)
         except UserProblem as problem:
             return _refused(problem)
 

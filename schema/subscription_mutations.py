@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import strawberry
-
 from billing.errors import UserProblem
 from schema.card_inputs import UpdateSubscriptionPaymentMethodInput
-from schema.fields import Info
 from schema.invoices import Invoice
 from schema.payloads import SubscriptionPayload, SubscriptionPaymentPayload, refusals
 from schema.steps import INPUT, done
+
+from schema.fields import Info
 from schema.subscription_inputs import (
     RetryPaymentInput,
     StartSubscriptionPaymentInput,
@@ -56,6 +56,7 @@ class SubscriptionMutations:
                 info.context.actor,
                 invoice_id=input.invoice_id,
                 payment_method_id=input.payment_method_id,
+                quote_token=input.quote_token,
                 idempotency_key=input.idempotency_key,
             )
             outcome = await done(info, step)

@@ -3,10 +3,13 @@
 A try that the bank asks the customer about is carried on, not begun anew; the tries of one invoice are limited.
 """
 
+from functools import partial
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus
+from billing.quotes import Quote
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, open_invoices_of
 from models.payments import payment_of_invoice
@@ -18,6 +21,8 @@ from services.idempotency import PAYMENT_OUTCOMES, once
 from services.on_session import Visit, collect_on_session
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.owned import already_ended, own_invoice, own_method, own_subscription
+from services.quoting import hold_to_quote
+from services.quoting_payments import quote_payment
 from services.shielding import within_budget
 from services.timelines import in_time_of, in_time_within
 
@@ -52,19 +57,20 @@ async def retry_payment(
     *,
     invoice_id: str,
     payment_method_id: str | None,
+    quote_token: str | None = None,
     idempotency_key: str | None,
 ) -> PaymentOutcome:
     """Try an open invoice again, with the card that its subscription is paid by unless another is named.
 
-    A decline is in the outcome. Raises UserProblem NOT_FOUND, INVALID_STATE, PAYMENT_METHOD_REQUIRED.
+    A decline is in the outcome. Raises UserProblem NOT_FOUND, INVALID_STATE, PAYMENT_METHOD_REQUIRED, QUOTE_STALE.
     """
     invoice = await own_invoice(app, actor, invoice_id)
     present = await _present(app, invoice)
     why = Why("retryPayment", actor, present.now())
-    wish = {"invoice": invoice.id, "card": payment_method_id}
+    wish = {"invoice": invoice.id, "card": payment_method_id, "quote": quote_token}
 
     async def run() -> PaymentOutcome:
-        return await _pay(present, invoice.subscription_id, invoice.id, payment_method_id, None, why)
+        return await _pay(present, invoice.subscription_id, invoice.id, payment_method_id, None, why, quote_token)
 
     return await once(app, actor, invoice.customer_id, why.cause, idempotency_key, wish, PAYMENT_OUTCOMES, run)
 
@@ -76,8 +82,24 @@ async def _present(app: App, invoice: Invoice) -> App:
         return await in_time_within(app, session, subscription.test_clock_id)
 
 
+async def quote_retry(invoice_id: str, app: App, session: AsyncSession) -> Quote:
+    """What trying this invoice again collects. Raises ALREADY_PAID, INVALID_STATE."""
+    wanted = await session.get_one(Invoice, invoice_id)
+    row = await session.get_one(Subscription, wanted.subscription_id)
+    invoice = await _invoice_to_pay(session, row, invoice_id)
+    if invoice is None:
+        raise _already_paid()
+    return await quote_payment("retryPayment", invoice, {"invoice": invoice_id}, app, session)
+
+
 async def _pay(
-    app: App, subscription_id: str, invoice_id: str | None, card: str | None, return_url: str | None, why: Why
+    app: App,
+    subscription_id: str,
+    invoice_id: str | None,
+    card: str | None,
+    return_url: str | None,
+    why: Why,
+    quote_token: str | None = None,
 ) -> PaymentOutcome:
     async with app.database.read() as session:
         row = await session.get_one(Subscription, subscription_id)
@@ -85,11 +107,12 @@ async def _pay(
         invoice = await _invoice_to_pay(session, row, invoice_id)
         payment = await payment_of_invoice(session, invoice.id) if invoice else None
         method = await _card(session, row, customer, card) if payment else None
+        if invoice is not None and payment is not None:
+            await hold_to_quote(app, session, quote_token, partial(quote_retry, invoice.id))
     if payment is None or method is None:
         async with app.database.read() as session:
             paid = await payment_of_invoice(session, invoice_id) if invoice_id else None
-        problem = UserProblem(ErrorCode.ALREADY_PAID, "Nothing is left to pay here; the payment is returned.")
-        return await payment_outcome(app, row.id, paid.id if paid else None, problems=[problem])
+        return await payment_outcome(app, row.id, paid.id if paid else None, problems=[_already_paid()])
     visit = Visit(
         customer=customer,
         subscription_id=row.id,
@@ -102,6 +125,10 @@ async def _pay(
         return await within_budget(app, collect_on_session(app, visit, why))
     except UserProblem as problem:
         return await payment_outcome(app, row.id, payment.id, problems=[problem])
+
+
+def _already_paid() -> UserProblem:
+    return UserProblem(ErrorCode.ALREADY_PAID, "Nothing is left to pay here; the payment is returned.")
 
 
 async def _invoice_to_pay(session: AsyncSession, row: Subscription, wanted_id: str | None) -> Invoice | None:

@@ -6,9 +6,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
 from models.customers import Customer, customer_of_user
+from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.app import Actor, ActorKind, App
 from services.ordering import SubscribeWish
+from services.paying_again import quote_retry
 from services.plan_changes import ChangePlanWish, change_asked
 from services.problems import not_found
 from services.quoting import Quoted, Quoting, sealed
@@ -34,6 +36,17 @@ async def preview_subscribe(app: App, actor: Actor | None, wish: SubscribeWish) 
 async def preview_change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> Quoted:
     """What `changePlan` with this wish would do. Raises UserProblem as it would."""
     return await _of_subscription(app, actor, wish.subscription_id, partial(quote_change, change_asked(actor, wish)))
+
+
+async def preview_retry_payment(app: App, actor: Actor, invoice_id: str) -> Quoted:
+    """What `retryPayment` would collect. Raises UserProblem as it would."""
+    async with app.database.read() as session:
+        invoice = await session.get(Invoice, invoice_id)
+        if invoice is None or not await _may_act(session, actor, invoice.customer_id):
+            raise not_found("invoice", "invoiceId")
+        row = await session.get_one(Subscription, invoice.subscription_id)
+        present = await in_time_within(app, session, row.test_clock_id)
+        return sealed(app, await quote_retry(invoice.id, present, session))
 
 
 async def _of_subscription(app: App, actor: Actor, subscription_id: str, quoting: Quoting) -> Quoted:
