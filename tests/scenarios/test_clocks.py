@@ -1,9 +1,21 @@
 """Time moved on by hand, told through the public API on both databases."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pytest
+
+from billing.errors import UserProblem
+from gateways.sandbox import Fault
+from models.clocks import TestClockStatus
+from schema.build import build_schema
+from services import moving_time
+from services.registering import NewCustomer, create_customer
+from services.shielding import drain
 from tests.support.house import House
+from tests.support.outside import charges_by_invoice
 
 ADMIN = "demo-admin"
 START = datetime(2027, 1, 31, 9, tzinfo=UTC)
@@ -97,4 +109,181 @@ async def test_twelve_renewals_fit_one_call_and_are_told_run_by_run(house: House
     assert [i["issuedAt"][:10] for i in reversed(told["invoices"]["nodes"])] == ["2027-01-31", *starts]
     assert {i["status"] for i in told["invoices"]["nodes"]} == {"PAID"}
     assert (told["isActive"], told["nextBillingAt"]) == (True, "2028-02-29T09:00:00Z")
+    assert await house.audit() == []
+
+
+async def test_clocks_and_the_real_time_leave_one_another_alone(house: House) -> None:
+    early, late = await a_clock(house), await a_clock(house, datetime(2031, 6, 15, tzinfo=UTC))
+    by_early = await a_subscriber(house, "early", early)
+    by_late = await a_subscriber(house, "late", late)
+    real = await a_subscriber(house, "real", None)
+    await advance(house, early, START + timedelta(days=60))
+    told = {name: await life(house, each) for name, each in (("early", by_early), ("late", by_late), ("real", real))}
+    assert {name: each["nextBillingAt"] for name, each in told.items()} == {
+        "early": "2027-04-30T09:00:00Z",
+        "late": "2031-07-15T00:00:00Z",
+        "real": "2026-02-28T09:30:00Z",
+    }
+    # The worker renews the real one when its own time has come, and nobody on a clock.
+    house.pass_time(timedelta(days=28))
+    assert (await house.work())["happened"] == 1
+    told = {name: await life(house, each) for name, each in (("early", by_early), ("late", by_late), ("real", real))}
+    assert {name: len(each["invoices"]["nodes"]) for name, each in told.items()} == {"early": 3, "late": 1, "real": 2}
+    assert await house.work() == dict.fromkeys(await house.work(), 0)
+    assert await house.audit() == []
+
+
+async def test_month_ends_are_kept_in_the_customers_zone(house: House) -> None:
+    clock = await a_clock(house, datetime(2028, 1, 31, 23, 30, tzinfo=UTC))
+    zone = "America/New_York"
+    subscription = await a_subscriber(house, "u-1", clock, zone=zone)
+    await advance(house, clock, datetime(2028, 5, 1, tzinfo=UTC))
+    invoices = (await life(house, subscription))["invoices"]["nodes"]
+    local = [datetime.fromisoformat(i["period"]["start"]).astimezone(ZoneInfo(zone)) for i in reversed(invoices)]
+    assert [f"{each:%d %b %H:%M}" for each in local] == ["31 Jan 18:30", "29 Feb 18:30", "31 Mar 18:30", "30 Apr 18:30"]
+
+
+async def test_a_refusal_on_a_clock_is_told_and_a_new_card_pays_at_its_present(house: House) -> None:
+    clock = await a_clock(house)
+    subscription = await a_subscriber(house, "u-1", clock)
+    customer = (await house.ask('{ customer(by: {userId: "u-1"}) { id } }', user=ADMIN))["customer"]["id"]
+    await house.ask(ATTACH, {"card": "pm_card_chargeCustomerFail", "customer": customer}, user=ADMIN)
+    moved = await advance(house, clock, datetime(2027, 3, 1, tzinfo=UTC))
+    (run,) = moved["runs"]
+    assert [item["outcome"] for item in run["items"]["nodes"]] == ["RENEWED", "DECLINED"]
+    assert (run["renewed"], run["charged"], run["failed"], run["totals"]) == (1, 0, 1, [])
+    told = await life(house, subscription)
+    assert (told["status"], told["isActive"]) == ("PAST_DUE", True)
+
+    await house.ask(ATTACH, {"card": "pm_card_mastercard", "customer": customer}, user=ADMIN)
+    assert (await house.work())["advanced"] == 1  # one instant: the clock's present
+    told = await life(house, subscription)
+    assert (told["status"], [i["status"] for i in told["invoices"]["nodes"]]) == ("ACTIVE", ["PAID", "PAID"])
+    assert (await house.ask(CLOCK, {"id": clock}, user=ADMIN))["testClock"]["now"] == "2027-03-01T00:00:00Z"
+    assert await house.audit() == []
+
+
+async def test_access_is_judged_by_the_clocks_present(house: House) -> None:
+    clock = await a_clock(house)
+    subscription = await a_subscriber(house, "u-1", clock)
+    customer = (await house.ask('{ customer(by: {userId: "u-1"}) { id } }', user=ADMIN))["customer"]["id"]
+    await house.ask(ATTACH, {"card": "pm_card_chargeCustomerFail", "customer": customer}, user=ADMIN)
+    status = 'query { subscriptionStatus(userId: "u-1") { isActive } }'
+    seen = []
+    for to in (datetime(2027, 3, 7, 8, tzinfo=UTC), datetime(2027, 3, 7, 10, tzinfo=UTC)):
+        await advance(house, clock, to)
+        seen.append(
+            (
+                (await life(house, subscription))["isActive"],
+                (await house.ask(status, user=ADMIN))["subscriptionStatus"]["isActive"],
+            )
+        )
+    assert seen == [(True, True), (False, False)]  # seven days of grace since 28 February, 09:00
+
+
+async def test_time_never_goes_back_and_what_cannot_be_is_refused(house: House) -> None:
+    clock = await a_clock(house)
+    subscription = await a_subscriber(house, "u-1", clock)
+    before = await life(house, subscription)
+
+    async def refused(id: str, to: str) -> list[str]:
+        answer = (await house.ask(ADVANCE, {"id": id, "to": to}, user=ADMIN))["advanceTestClock"]
+        assert (answer["testClock"], answer["runs"]) == (None, [])
+        return [error["code"] for error in answer["userErrors"]]
+
+    assert await refused(clock, "2027-01-31T08:59:59Z") == ["INVALID"]
+    assert await refused(clock, "2200-01-01T00:00:00Z") == ["INVALID"]
+    assert await refused("clk_none", "2027-03-01T00:00:00Z") == ["NOT_FOUND"]
+    assert await life(house, subscription) == before
+    standing = await advance(house, clock, START)
+    assert standing == {"testClock": {"now": _told(START), "status": "READY"}, "runs": [], "userErrors": []}
+    made = (await house.ask(CREATE_CLOCK, {"now": "1969-12-31T23:59:59Z"}, user=ADMIN))["createTestClock"]
+    assert (made["testClock"], made["userErrors"]) == (None, [{"code": "INVALID"}])
+
+
+async def test_there_are_no_clocks_without_the_sandbox(house: House) -> None:
+    real = replace(house.app, browser=None)
+    for step in (
+        moving_time.create_test_clock(real, START, None),
+        moving_time.advance_test_clock(real, house.actor(ADMIN), "clk_1", START),
+        moving_time.delete_test_clock(real, house.actor(ADMIN), "clk_1"),
+        create_customer(real, NewCustomer("u-1", test_clock_id="clk_1")),
+    ):
+        with pytest.raises(UserProblem) as refusal:
+            await step
+        assert refusal.value.code == "NOT_PERMITTED"
+    roots = build_schema(sandbox=False)._schema
+    assert roots.query_type is not None
+    assert roots.mutation_type is not None
+    named = {*roots.query_type.fields, *roots.mutation_type.fields}
+    assert {name for name in named if "lock" in name} == set()
+
+
+async def test_what_a_request_has_no_time_for_the_worker_goes_on_with(house: House) -> None:
+    clock = await a_clock(house)
+    subscription = await a_subscriber(house, "u-1", clock)
+    hurried = replace(house.app, gateway_budget=timedelta(0))
+    to = datetime(2028, 1, 31, 9, tzinfo=UTC)
+    view = await moving_time.advance_test_clock(hurried, house.actor(ADMIN), clock, to)
+    assert (view.clock.status, view.problems) == (TestClockStatus.ADVANCING, ())
+    await drain(10)
+    busy = await house.ask(CREATE_CUSTOMER, {"user": "u-2", "clock": clock, "zone": "UTC"}, user=ADMIN)
+    assert [error["code"] for error in busy["createCustomer"]["userErrors"]] == ["INVALID_STATE"]
+    other = await advance(house, clock, to + timedelta(days=1))
+    assert [error["code"] for error in other["userErrors"]] == ["INVALID_STATE"]
+    assert (await house.work())["advanced"] > 0
+    told = (await house.ask(CLOCK, {"id": clock}, user=ADMIN))["testClock"]
+    assert told == {"now": _told(to), "target": _told(to), "status": "READY", "runs": {"totalCount": 12}}
+    assert len((await life(house, subscription))["invoices"]["nodes"]) == 13
+    assert await house.audit() == []
+
+
+async def test_a_clock_waits_for_an_answer_that_never_came(house: House) -> None:
+    clock = await a_clock(house)
+    subscription = await a_subscriber(house, "u-1", clock)
+    sandbox = house.installation.sandbox
+    assert sandbox is not None
+    sandbox.faults.arm(Fault.TIMEOUT_AFTER, count=2, path_contains="/confirm")
+    sandbox.faults.arm(Fault.TIMEOUT_BEFORE, count=2, path_contains="/payment_intents/")
+    moved = await advance(house, clock, datetime(2027, 4, 1, tzinfo=UTC))
+    assert moved["testClock"] == {"now": "2027-02-28T09:00:00Z", "status": "ADVANCING"}
+    assert [error["code"] for error in moved["userErrors"]] == ["PAYMENT_OUTCOME_UNKNOWN"]
+    assert [item["outcome"] for item in moved["runs"][0]["items"]["nodes"]] == ["RENEWED", "UNKNOWN"]
+    house.pass_time(timedelta(seconds=60))
+    await house.work()
+    told = await life(house, subscription)
+    assert [(i["status"], i["issuedAt"][:10]) for i in told["invoices"]["nodes"]] == [
+        ("PAID", "2027-03-31"),
+        ("PAID", "2027-02-28"),
+        ("PAID", "2027-01-31"),
+    ]
+    assert (await house.ask(CLOCK, {"id": clock}, user=ADMIN))["testClock"]["status"] == "READY"
+    assert sorted((await charges_by_invoice(house)).values()) == [1, 1, 1]
+    assert await house.audit() == []
+
+
+async def test_a_deleted_clock_ends_its_subscriptions_and_stands_still(house: House) -> None:
+    clock = await a_clock(house)
+    paid = await a_subscriber(house, "paid", clock)
+    wish = {"user": "unpaid", "clock": clock, "zone": "UTC"}
+    customer = (await house.ask(CREATE_CUSTOMER, wish, user=ADMIN))["createCustomer"]["customer"]["id"]
+    wish = {"plan": "reader-pro", "card": None, "customer": customer}
+    begun = await house.post(SUBSCRIBE, wish, user=ADMIN)
+    unpaid = begun.json()["data"]["subscribe"]["subscription"]["id"]
+    delete = """mutation ($id: ID!) { deleteTestClock(id: $id) {
+      testClock { now status } runs { items { nodes { outcome } } } userErrors { code } } }"""
+    deleted = (await house.ask(delete, {"id": clock}, user=ADMIN))["deleteTestClock"]
+    assert deleted == {
+        "testClock": {"now": _told(START), "status": "DELETED"},
+        "runs": [{"items": {"nodes": [{"outcome": "ENDED"}]}}],
+        "userErrors": [],
+    }
+    told = [await life(house, each) for each in (paid, unpaid)]
+    assert [(each["status"], each["invoices"]["nodes"][0]["status"]) for each in told] == [
+        ("CANCELED", "PAID"),
+        ("INCOMPLETE_EXPIRED", "VOID"),
+    ]
+    assert [error["code"] for error in (await advance(house, clock, START))["userErrors"]] == ["NOT_FOUND"]
+    house.pass_time(timedelta(days=400))
+    assert await house.work() == dict.fromkeys(await house.work(), 0)
     assert await house.audit() == []
