@@ -10,6 +10,7 @@ import structlog
 
 from services.app import App
 from services.due_work import BILLING_STEPS
+from services.giving_back import work_on_due_refunds
 from services.moving_time import work_on_test_clocks
 from services.reconciling import reconcile_when_due
 from services.resolving import resolve_due_payments
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 # Unknown outcomes first: nothing else may be decided about a payment that may have happened.
 PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "resolved": resolve_due_payments,
+    "refunded": work_on_due_refunds,
     "inbox": drain_inbox,
     "reconciled": reconcile_when_due,
     **{name: step.run for name, step in BILLING_STEPS.items()},

@@ -49,6 +49,8 @@ READERS_OF_ALL = _to(Role.SUPPORT, Role.ADMIN, key=Scope.READ)
 # Acting for oneself, or for the customer of a row or of `customerId`. Support buys and saves cards for nobody.
 ACTORS = _to(Role.CUSTOMER, Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 BUYERS = _to(Role.CUSTOMER, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
+# Giving money back; how much support may, a setting says.
+REFUNDERS = _to(Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 # What the application's own side does for customers, never a customer.
 CLERKS = _to(Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 # What is for sale.
@@ -104,6 +106,10 @@ ACCESS: Mapping[str, Allowed] = {
     "Mutation.updateSubscriptionPaymentMethod": BUYERS,
     "Mutation.uncancelSubscription": ACTORS,
     "Mutation.cancelSubscription": ACTORS,
+    "Mutation.pauseSubscription": ACTORS,
+    "Mutation.resumeSubscription": ACTORS,
+    "Mutation.refundPayment": REFUNDERS,
+    "Mutation.voidInvoice": ADMINS,
     "Mutation.refreshSubscriptionPayment": ACTORS,
     "Mutation.createTestClock": RUNNERS,
     "Mutation.advanceTestClock": RUNNERS,

@@ -42,7 +42,7 @@ from models.catalog import (
 from models.clocks import TestClock
 from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.database import Database
-from models.invoices import Invoice, InvoiceLine, lines_of
+from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
 from models.lists import Page, by_ids
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for
 from models.returns import Dispute, Refund, disputes_of, refunds_of
@@ -191,6 +191,19 @@ class Loaders:
     @cached_property
     def disputes_of_payment(self) -> DataLoader[str, Sequence[Dispute]]:
         return self._many(disputes_of, "payment_id")
+
+    @cached_property
+    def refunds_of_ending(self) -> DataLoader[str, Sequence[Refund]]:
+        """By the subscription that ended with them."""
+        return self._many(self._by("ends_subscription_id", Refund), "ends_subscription_id")
+
+    @cached_property
+    def credit_note(self) -> DataLoader[str, CreditNote | None]:
+        return self._one(CreditNote)
+
+    @cached_property
+    def credit_notes_of_invoice(self) -> DataLoader[str, Sequence[CreditNote]]:
+        return self._many(credit_notes_of, "invoice_id")
 
     @cached_property
     def intents_of_payment(self) -> DataLoader[str, Sequence[CollectionIntent]]:

@@ -24,7 +24,7 @@ from models.batches import (
 from models.clocks import TestClock
 from models.customers import Customer, PaymentMethod, customer_of_account
 from models.inbox import GatewayEvent
-from models.invoices import Invoice
+from models.invoices import CreditNote, Invoice
 from models.lists import Page, count
 from models.payments import ChargeAttempt, Payment
 from models.returns import Dispute, Refund
@@ -84,6 +84,10 @@ async def charge_attempt(context: RequestContext, attempt_id: str) -> ChargeAtte
 async def refund(context: RequestContext, refund_id: str) -> Refund | None:
     found = await context.loaders.refund.load(refund_id)
     return found if found is not None and await payment(context, found.payment_id) is not None else None
+
+
+async def credit_note(context: RequestContext, note_id: str) -> CreditNote | None:
+    return await visible(context, await context.loaders.credit_note.load(note_id))
 
 
 async def dispute(context: RequestContext, dispute_id: str) -> Dispute | None:

@@ -20,6 +20,7 @@ from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
 from schema.fields import Info, described, optional
 from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL, CurrencyCode
+from services.canceling import CancelWish
 from services.ordering import SubscribeWish
 
 LONGEST_SEARCH = 100
@@ -228,14 +229,32 @@ class CancelSubscriptionInput:
     )
     reason: CancellationReason | None = optional("Why.")
     comment: str | None = optional("Why, in the customer's own words; at most 1000 characters.")
+    refund_unused: bool = strawberry.field(
+        description="With NOW: whether what is unused of the paid period goes back to the card that paid.",
+        default=False,
+    )
     expected_version: int | None = optional("Only if the subscription is still at this version.")
+    idempotency_key: str | None = optional(
+        "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
+    )
 
-    def check(self) -> None:
+    def wish(self) -> CancelWish:
         at_most(1_000, comment=self.comment)
+        at_most(255, idempotency_key=self.idempotency_key)
         if self.effective_at is EffectiveAt.AT_DATE and self.date is None:
             raise UserProblem(ErrorCode.REQUIRED, "Give the date at which it shall end.", ["date"])
         if self.effective_at is not EffectiveAt.AT_DATE and self.date is not None:
             raise UserProblem(ErrorCode.INVALID, "A date goes with effectiveAt: AT_DATE only.", ["date"])
+        return CancelWish(
+            subscription_id=self.subscription_id,
+            at_period_end=self.effective_at is EffectiveAt.PERIOD_END,
+            at=self.date,
+            refunds_unused=self.refund_unused,
+            reason=self.reason.value if self.reason is not None else None,
+            comment=self.comment,
+            expected_version=self.expected_version,
+            idempotency_key=self.idempotency_key,
+        )
 
 
 @strawberry.input(description="Which payment to look after at the gateway.")

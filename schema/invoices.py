@@ -16,6 +16,7 @@ from models.invoices import InvoiceLine as LineRow
 from schema import customers, payments, subscriptions
 from schema.catalog import Plan
 from schema.connections import Connection, connection
+from schema.credit_notes import CreditNote
 from schema.fields import CustomerRef, Info, PaymentRef, PlanRef, PlanSubscriptionRef, described
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
@@ -155,6 +156,10 @@ class Invoice(Node, Record):
     async def attempt_count(self, info: Info) -> int:
         payment = await info.context.loaders.payment_of_invoice.load(self.id)
         return len(await info.context.loaders.attempts_of_payment.load(payment.id)) if payment is not None else 0
+
+    @strawberry.field(description="What was taken back of it, the oldest first.")
+    async def credit_notes(self, info: Info) -> list[CreditNote]:
+        return [CreditNote.of(row) for row in await info.context.loaders.credit_notes_of_invoice.load(self.id)]
 
     @strawberry.field(description="Its amounts, each with its reason.")
     async def lines(self, info: Info) -> list[InvoiceLine]:

@@ -13,33 +13,30 @@ from schema.catalog_mutations import CatalogMutations
 from schema.change_mutations import ChangeMutations
 from schema.clock_mutations import ClockMutations
 from schema.customer_mutations import CustomerMutations
-from schema.enums import ChallengeOutcome, EffectiveAt
+from schema.ending_mutations import EndingMutations
+from schema.enums import ChallengeOutcome
 from schema.fields import Info, argument
 from schema.inputs import (
-    CancelSubscriptionInput,
     RefreshSubscriptionPaymentInput,
     SandboxAnswerChallengeInput,
     SandboxConfirmInput,
     SubscribeInput,
 )
 from schema.intents import PaymentIntent, SetupIntent
-from schema.invoices import Invoice
 from schema.payloads import (
     ChallengePayload,
     PaymentIntentPayload,
     SetupIntentPayload,
     SubscribePayload,
-    SubscriptionPayload,
     SubscriptionPaymentPayload,
     refusals,
 )
 from schema.policies import PolicyMutations
+from schema.return_mutations import ReturnMutations
 from schema.steps import INPUT, done
 from schema.subscription_mutations import SubscriptionMutations
-from schema.subscriptions import PlanSubscription
 from schema.upkeep import GatewayEvent, GatewayEventPayload, ReconciliationPayload, ReconciliationReport
 from services import api_keys, sandbox
-from services.ending import cancel_subscription
 from services.problems import not_found
 from services.reconciling import reconcile_payments
 from services.resolving import refresh_payment
@@ -49,7 +46,14 @@ from services.webhooks import replay
 
 @strawberry.type(description="All that can be changed. Mutations of one document are carried out one after another.")
 class Mutation(
-    CardMutations, CatalogMutations, ChangeMutations, CustomerMutations, PolicyMutations, SubscriptionMutations
+    CardMutations,
+    CatalogMutations,
+    ChangeMutations,
+    CustomerMutations,
+    EndingMutations,
+    PolicyMutations,
+    ReturnMutations,
+    SubscriptionMutations,
 ):
     @strawberry.mutation(
         description="Subscribe to a plan. With a saved card the first period is charged at once; without one the "
@@ -62,33 +66,6 @@ class Mutation(
         except UserProblem as problem:
             return SubscribePayload.refused(problem)
         return await SubscribePayload.of(info, outcome)
-
-    @strawberry.mutation(description="End a subscription now, when its paid period ends, or at a date.")
-    async def cancel_subscription(
-        self, info: Info, input: Annotated[CancelSubscriptionInput, INPUT]
-    ) -> SubscriptionPayload:
-        try:
-            input.check()
-            outcome = await done(
-                info,
-                cancel_subscription(
-                    info.context.app,
-                    info.context.actor,
-                    subscription_id=input.subscription_id,
-                    at_period_end=input.effective_at is EffectiveAt.PERIOD_END,
-                    at=input.date,
-                    reason=input.reason.value if input.reason is not None else None,
-                    comment=input.comment,
-                    expected_version=input.expected_version,
-                ),
-            )
-        except UserProblem as problem:
-            return SubscriptionPayload(subscription=None, invoice=None, user_errors=refusals([problem]))
-        return SubscriptionPayload(
-            subscription=PlanSubscription.of(outcome.subscription),
-            invoice=Invoice.of(outcome.invoice) if outcome.invoice is not None else None,
-            user_errors=[],
-        )
 
     @strawberry.mutation(
         description="Ask the gateway how a payment stands, after the browser's half or whenever in doubt. Safe to "

@@ -14,6 +14,7 @@ from schema.fields import Info, described, optional
 from schema.intents import PaymentIntent, SetupIntent, action_of_view
 from schema.invoices import Invoice
 from schema.payments import Payment
+from schema.returns import Refund
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError, user_errors
 from services.changing import ChangeOutcome
@@ -84,6 +85,7 @@ class SubscriptionPaymentPayload:
 @strawberry.type(description="The answer to a mutation about a subscription.")
 class SubscriptionPayload:
     subscription: PlanSubscription | None = described("The subscription as it is now; null when refused.")
+    refund: Refund | None = optional("What goes back to a card; null if nothing does.")
     invoice: Invoice | None = described("The invoice that the step made, withdrew or made due now; null if none.")
     payment: Payment | None = optional("The payment of the invoice that the step made; null if none.")
     next_action: NextAction | None = optional("What the customer must do about that payment; null if there is none.")

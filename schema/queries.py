@@ -34,6 +34,7 @@ from schema.card_inputs import PaymentMethodFilter
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Before, Connection, First, Last, connection, span
+from schema.credit_notes import CreditNote
 from schema.customers import Customer
 from schema.fields import Info, argument
 from schema.inputs import InvoiceFilter, PaymentFilter, PlanFilter
@@ -337,6 +338,7 @@ _FINDERS: dict[str, _Finder] = {
     "charge_attempt": _shown(owned.charge_attempt, ChargeAttempt.of),
     "refund": _shown(owned.refund, Refund.of),
     "dispute": _shown(owned.dispute, Dispute.of),
+    "credit_note": _shown(owned.credit_note, CreditNote.of),
     "api_key": _shown(owned.api_key, ApiKey.of),
     "test_clock": _shown(owned.test_clock, TestClock.of),
     "billing_run": _shown(owned.billing_run, BillingRun.of),

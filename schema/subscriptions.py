@@ -46,6 +46,7 @@ from schema.fields import (
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 from schema.periods import Period
+from schema.returns import Refund
 from schema.scalars import CurrencyCode
 from schema.scheduled import ScheduledChange
 
@@ -81,6 +82,13 @@ class Cancellation:
     reason: CancellationReason | None = described("Why; null if nobody said.")
     comment: str | None = described("Why, in the customer's own words.")
     requested_by: Role | None = described("Who asked for it; null if it came of itself.")
+    subscription_id: strawberry.Private[str]
+
+    @strawberry.field(description="What went back to a card with it, the largest part if there are several.")
+    async def refund(self, info: Info) -> Refund | None:
+        rows = await info.context.loaders.refunds_of_ending.load(self.subscription_id)
+        most = max(rows, key=lambda row: row.amount_minor, default=None)
+        return Refund.of(most) if most is not None else None
 
 
 @strawberry.type(description="One thing subscribed to.")
@@ -154,6 +162,8 @@ class PlanSubscription(Node, Record):
     activated_at: datetime | None = described("When it was first paid; null if it never was.")
     cancel_at_period_end: bool = described("Whether it ends with its period instead of renewing.")
     cancel_at: datetime | None = described("The date at which it ends, if one was set.")
+    paused_at: datetime | None = described("Since when it is paused, or when it will be; null if neither.")
+    paused_until: datetime | None = described("When it goes on by itself; null if it is not paused, or waits.")
     canceled_at: datetime | None = described("When its cancellation was asked for.")
     ends_at: datetime | None = described("When it ends or ended; null while it goes on.")
     ended_at: datetime | None = described("When it ended; null before.")
@@ -190,6 +200,8 @@ class PlanSubscription(Node, Record):
             activated_at=row.activated_at,
             cancel_at_period_end=row.cancel_at_period_end,
             cancel_at=row.cancel_at,
+            paused_at=row.paused_at or row.pause_at,
+            paused_until=row.resume_at,
             canceled_at=row.canceled_at,
             ends_at=ends_at(row),
             ended_at=row.ended_at,
@@ -334,4 +346,5 @@ def _cancellation(row: SubscriptionRow) -> Cancellation | None:
         reason=CancellationReason(row.cancellation_reason) if row.cancellation_reason is not None else None,
         comment=row.cancellation_comment,
         requested_by=_REQUESTERS.get(row.cancellation_requested_by or ""),
+        subscription_id=row.id,
     )

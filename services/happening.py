@@ -17,6 +17,7 @@ from services.app import WORKER, App
 from services.changes import Why
 from services.ending import end_when_over
 from services.overdue import fall_behind_when_overdue
+from services.pausing import pause_when_due, resume_when_due
 from services.planned import change_when_due
 from services.renewing import renew
 from services.starting import start_when_due
@@ -34,8 +35,10 @@ STEPS: Mapping[Happening, tuple[str, Step]] = {
     Happening.EXPIRE: ("incomplete_expired", end_when_over),
     Happening.START: ("start", start_when_due),
     Happening.END: ("period_over", end_when_over),
+    Happening.RESUME: ("pause_over", resume_when_due),
     Happening.CHANGE: ("scheduled_change", change_when_due),
     Happening.OVERDUE: ("invoice_overdue", fall_behind_when_overdue),
+    Happening.PAUSE: ("scheduled_pause", pause_when_due),
     Happening.RENEW: ("renewal", renew),
 }
 

@@ -5,6 +5,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem, VersionConflict
 from models.customers import Customer, PaymentMethod, live_payment_method, locked_customer, payment_method_of
 from models.invoices import Invoice
+from models.payments import Payment, payment_by_id
 from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.customers import may_act_for
@@ -26,6 +27,15 @@ async def own_invoice(app: App, actor: Actor, invoice_id: str) -> Invoice:
         row = await session.get(Invoice, invoice_id)
     if row is None or not await may_act_for(app, actor, row.customer_id):
         raise not_found("invoice", "invoiceId")
+    return row
+
+
+async def own_payment(app: App, actor: Actor, payment_id: str) -> Payment:
+    """Raises NOT_FOUND."""
+    async with app.database.read() as session:
+        row = await payment_by_id(session, payment_id)
+    if row is None or not await may_act_for(app, actor, row.customer_id):
+        raise not_found("payment", "paymentId")
     return row
 
 

@@ -27,8 +27,8 @@ from models.invoices import Invoice
 from models.ledger import LedgerEntry
 from models.payments import ChargeAttempt, Payment
 from models.subscriptions import Subscription
+from services.canceling import CancelWish, cancel_subscription
 from services.cards import attach_payment_method, set_default_payment_method
-from services.ending import cancel_subscription
 from services.ordering import SubscribeWish
 from services.resolving import refresh_payment
 from services.subscribing import subscribe
@@ -120,15 +120,8 @@ class Life:
 
     async def cancel(self) -> None:
         if self.subscriptions:
-            await cancel_subscription(
-                self.house.app,
-                self.actor,
-                subscription_id=self.dice.choice(self.subscriptions),
-                at_period_end=self.dice.random() < 0.5,
-                reason=None,
-                comment=None,
-                expected_version=None,
-            )
+            chosen, at_period_end = self.dice.choice(self.subscriptions), self.dice.random() < 0.5
+            await cancel_subscription(self.house.app, self.actor, CancelWish(chosen, at_period_end=at_period_end))
 
     async def type_card(self) -> None:
         if self.secrets:

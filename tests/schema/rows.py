@@ -12,7 +12,7 @@ from billing.returning import DisputeStatus, RefundOrigin, RefundReason
 from models.base import new_id
 from models.catalog import AppRole, Plan, Price, Product
 from models.customers import Customer, GatewayAccount, PaymentMethod
-from models.invoices import Invoice, InvoiceLine
+from models.invoices import CreditNote, Invoice, InvoiceLine
 from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.returns import Dispute, Refund
 from models.subscriptions import Change, Subscription, SubscriptionItem
@@ -249,6 +249,18 @@ def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list
         origin=RefundOrigin.GATEWAY,
         **born,
     )
+    note = CreditNote(
+        id=new_id("credit_note"),
+        number=f"{name}-C0001",
+        invoice_id=invoice.id,
+        customer_id=customer_id,
+        refund_id=refund.id,
+        reason=refund.reason,
+        currency=refund.currency,
+        total_minor=refund.amount_minor,
+        lines=[{"line_id": None, "description": "a part", "amount_minor": refund.amount_minor, "tax_minor": 0}],
+        created_at=now,
+    )
     dispute = Dispute(
         id=new_id("dispute"),
         payment_id=payment.id,
@@ -270,4 +282,5 @@ def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list
         [intent],
         attempts,
         [refund, dispute],
+        [note],
     ]

@@ -323,7 +323,7 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
         paymentMethods { nodes { id __typename } }
         subscription { id __typename plan { id __typename product { id __typename } price { id __typename } }
             items { id __typename } }
-        invoices { nodes { id __typename } }
+        invoices { nodes { id __typename creditNotes { id __typename } } }
         payments { nodes { id __typename intent { id __typename } attempts { id __typename }
             refunds { id __typename } disputes { id __typename } } }
     } }"""
@@ -456,6 +456,22 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         '{"subscriptionId": "%(owner_subscription)s", "effectiveAt": "NOW"}',
         (LOGIN, REFUSED_FOREIGN, None),
     ),
+    "pauseSubscription": (
+        "PauseSubscriptionInput!",
+        '{"subscriptionId": "%(owner_subscription)s"}',
+        (LOGIN, REFUSED_FOREIGN, None),
+    ),
+    "resumeSubscription": (
+        "ResumeSubscriptionInput!",
+        '{"subscriptionId": "%(owner_subscription)s"}',
+        (LOGIN, REFUSED_FOREIGN, None),
+    ),
+    "refundPayment": (
+        "RefundPaymentInput!",
+        '{"paymentId": "%(owner_payment)s", "reason": "OTHER", "idempotencyKey": "k"}',
+        (LOGIN, NO, None),
+    ),
+    "voidInvoice": ("ID!", '"%(owner_invoice)s"', (LOGIN, NO, NO)),
     "refreshSubscriptionPayment": (
         "RefreshSubscriptionPaymentInput!",
         '{"subscriptionId": "%(owner_subscription)s", "paymentId": "%(owner_payment)s"}',

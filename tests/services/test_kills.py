@@ -11,7 +11,7 @@ from billing.lifecycle import InvoiceStatus, SubscriptionStatus
 from models.customers import customer_of_user
 from models.invoices import Invoice
 from models.subscriptions import Subscription
-from services.ending import cancel_subscription
+from services.canceling import CancelWish, cancel_subscription
 from services.ordering import SubscribeWish
 from services.subscribing import subscribe
 from tests.services.conftest import Fresh
@@ -103,15 +103,7 @@ def _canceling(url: str) -> Callable[[Points], "asyncio.Future[None]"]:
         async with open_house(url, demo=False) as house:
             async with house.app.database.read() as session:
                 row = (await session.exec(select(Subscription))).one()
-            await cancel_subscription(
-                mortal(house.app, url, points),
-                house.actor("demo-decline"),
-                subscription_id=row.id,
-                at_period_end=False,
-                reason=None,
-                comment=None,
-                expected_version=None,
-            )
+            await cancel_subscription(mortal(house.app, url, points), house.actor("demo-decline"), CancelWish(row.id))
 
     return work  # pyright: ignore[reportReturnType] (a coroutine function is awaited the same way)
 

@@ -12,8 +12,8 @@ from models.invoices import Invoice
 from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.subscriptions import Subscription
 from services.app import App
+from services.canceling import CancelOutcome, CancelWish, cancel_subscription
 from services.cards import attach_payment_method
-from services.ending import CancelOutcome, cancel_subscription
 from services.ordering import SubscribeWish
 from services.subscribing import SubscribeOutcome, subscribe
 from tests.support.house import House
@@ -28,15 +28,7 @@ async def _subscribe(house: House) -> SubscribeOutcome:
 
 
 async def _cancel(app: App, house: House, subscription_id: str) -> CancelOutcome:
-    return await cancel_subscription(
-        app,
-        house.actor(USER),
-        subscription_id=subscription_id,
-        at_period_end=False,
-        reason=None,
-        comment=None,
-        expected_version=None,
-    )
+    return await cancel_subscription(app, house.actor(USER), CancelWish(subscription_id))
 
 
 async def _started(house: House) -> str:
