@@ -68,6 +68,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.product": EVERYONE,
     "Query.previewSubscribe": EVERYONE,
     "Query.previewChangePlan": BUYERS,
+    "Query.previewUpdateSubscription": BUYERS,
     "Query.previewRetryPayment": ACTORS,
     "Query.node": EVERYONE,
     "Query.nodes": EVERYONE,

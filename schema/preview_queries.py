@@ -12,7 +12,7 @@ from schema.fields import Info, described
 from schema.inputs import SubscribeInput
 from schema.previews import MoneyPreview
 from schema.steps import INPUT
-from schema.subscription_inputs import RetryPaymentInput
+from schema.subscription_inputs import RetryPaymentInput, UpdateSubscriptionInput
 from schema.user_errors import UserError, user_errors
 from services import previewing
 from services.quoting import Quoted
@@ -42,6 +42,16 @@ class PreviewQueries:
     async def preview_change_plan(self, info: Info, input: Annotated[ChangePlanInput, INPUT]) -> PreviewPayload:
         try:
             return await _preview(previewing.preview_change_plan(info.context.app, info.context.actor, input.wish()))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.field(description="What `updateSubscription` with this input would do to money, now and later.")
+    async def preview_update_subscription(
+        self, info: Info, input: Annotated[UpdateSubscriptionInput, INPUT]
+    ) -> PreviewPayload:
+        try:
+            wish = input.wish()
+            return await _preview(previewing.preview_update_subscription(info.context.app, info.context.actor, wish))
         except UserProblem as problem:
             return _refused(problem)
 

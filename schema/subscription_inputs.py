@@ -48,6 +48,7 @@ class UpdateSubscriptionInput:
     )
     return_url: URL | None = optional("With items: where the bank sends the customer after a challenge.")
     expected_version: int | None = optional("Only if the subscription is still at this version.")
+    quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(_KEY)
 
     def wish(self) -> UpdateWish:
@@ -68,6 +69,7 @@ class UpdateSubscriptionInput:
             proration=self.proration,
             return_url=self.return_url,
             expected_version=self.expected_version,
+            quote_token=self.quote_token,
             idempotency_key=self.idempotency_key,
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,13 +15,15 @@ from billing.proration import ProrationBehavior
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, ActorKind, App
 from services.changes import Why
-from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now
+from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, Hold, change_id_of, change_now
 from services.choosing import wished_items
 from services.idempotency import once
 from services.ordering import WishedItem
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.placing import PlacedItem
 from services.planned import refuse_if_over
+from services.quoting import at_quote, hold_to_quote
+from services.quoting_changes import ChangeAsked, quote_change
 from services.timelines import in_time_of
 
 _CAUSE = "updateSubscription"
@@ -47,22 +50,27 @@ class UpdateWish:
     proration: ProrationBehavior | None = None
     return_url: str | None = None
     expected_version: int | None = None
+    quote_token: str | None = None
     idempotency_key: str | None = None
 
 
 async def update_subscription(app: App, actor: Actor, wish: UpdateWish) -> ChangeOutcome:
     """Change what is given, all of it or nothing. Raises NOT_FOUND, NOT_PERMITTED, INVALID, INVALID_STATE,
     VERSION_CONFLICT, and what a change of items raises."""
-    _refuse_what_is_not_the_customers(wish, actor)
+    refuse_what_is_not_the_customers(wish, actor)
     seen = await own_subscription(app, actor, wish.subscription_id)
     present = await in_time_of(app, seen.test_clock_id)
 
+    async def hold(session: AsyncSession) -> None:
+        await hold_to_quote(present, session, wish.quote_token, partial(quote_change, update_asked(actor, wish)))
+
     async def run() -> ChangeOutcome:
-        why = Why(_CAUSE, actor, present.now())
+        why = Why(_CAUSE, actor, at_quote(present, wish.quote_token).now())
         if wish.items is not None:
-            return await _with_items(present, actor, seen, wish, wish.items, why)
+            return await _with_items(present, actor, seen, wish, wish.items, hold, why)
         async with present.database.write() as session:
             row, _ = await locked_subscription(session, seen, wish.expected_version)
+            await hold(session)
             _amend(present, row, wish, why)
             return ChangeOutcome(row)
 
@@ -71,25 +79,46 @@ async def update_subscription(app: App, actor: Actor, wish: UpdateWish) -> Chang
     )
 
 
-async def _with_items(
-    app: App, actor: Actor, seen: Subscription, wish: UpdateWish, items: Sequence[WishedItem], why: Why
-) -> ChangeOutcome:
-    async def choose(session: AsyncSession, row: Subscription) -> Sequence[PlacedItem]:
-        return await wished_items(session, actor, row, items)
+def update_asked(actor: Actor, wish: UpdateWish) -> ChangeAsked:
+    """The wish as what is quoted."""
 
+    def amend(app: App, row: Subscription) -> None:
+        _amend(app, row, wish, Why(_CAUSE, actor, app.now()))
+
+    return ChangeAsked(
+        act=_CAUSE,
+        subscription_id=wish.subscription_id,
+        wish=asdict(wish),
+        choose=None if wish.items is None else partial(_chosen, actor, wish.items),
+        behavior=wish.proration,
+        is_now=True,
+        amend=amend,
+    )
+
+
+async def _chosen(
+    actor: Actor, items: Sequence[WishedItem], session: AsyncSession, row: Subscription
+) -> Sequence[PlacedItem]:
+    return await wished_items(session, actor, row, items)
+
+
+async def _with_items(
+    app: App, actor: Actor, seen: Subscription, wish: UpdateWish, items: Sequence[WishedItem], hold: Hold, why: Why
+) -> ChangeOutcome:
     act = Act(
         seen=seen,
-        choose=choose,
+        choose=partial(_chosen, actor, items),
         behavior=wish.proration or ProrationBehavior.PRORATE_NOW,
         change_id=change_id_of(actor, seen, _CAUSE, wish.idempotency_key),
         expected_version=wish.expected_version,
         return_url=wish.return_url,
         amend=lambda row: _amend(app, row, wish, why),
+        hold=hold,
     )
     return await change_now(app, act, why)
 
 
-def _refuse_what_is_not_the_customers(wish: UpdateWish, actor: Actor) -> None:
+def refuse_what_is_not_the_customers(wish: UpdateWish, actor: Actor) -> None:
     """The terms of the contract are the merchant's to change. Raises NOT_PERMITTED, naming the field."""
     merchants = {"endsAt": wish.ends_at, "trialEnd": wish.trial_end, "daysUntilDue": wish.days_until_due}
     given = next((name for name, value in merchants.items() if value is not None), None)

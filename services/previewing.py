@@ -8,6 +8,7 @@ from billing.errors import ErrorCode, UserProblem
 from models.customers import Customer, customer_of_user
 from models.invoices import Invoice
 from models.subscriptions import Subscription
+from services.amending import UpdateWish, refuse_what_is_not_the_customers, update_asked
 from services.app import Actor, ActorKind, App
 from services.ordering import SubscribeWish
 from services.paying_again import quote_retry
@@ -36,6 +37,12 @@ async def preview_subscribe(app: App, actor: Actor | None, wish: SubscribeWish) 
 async def preview_change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> Quoted:
     """What `changePlan` with this wish would do. Raises UserProblem as it would."""
     return await _of_subscription(app, actor, wish.subscription_id, partial(quote_change, change_asked(actor, wish)))
+
+
+async def preview_update_subscription(app: App, actor: Actor, wish: UpdateWish) -> Quoted:
+    """What `updateSubscription` with this wish would do to money. Raises UserProblem as it would."""
+    refuse_what_is_not_the_customers(wish, actor)
+    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_change, update_asked(actor, wish)))
 
 
 async def preview_retry_payment(app: App, actor: Actor, invoice_id: str) -> Quoted:

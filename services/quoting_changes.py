@@ -11,13 +11,13 @@ from billing.forecasting import Outlook, changed, forecast
 from billing.invoicing import InvoiceDraft
 from billing.proration import ProrationBehavior
 from billing.quotes import Quote, quote
-from models.customers import Customer
+from models.customers import Customer, balance_of
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import App
 from services.arrears import effective_method
 from services.changing import refuse_status
 from services.drafting import agreement_of
-from services.forecasting import as_planned, outlook_with, planned_change
+from services.forecasting import as_planned, outlook_of, outlook_with, planned_change
 from services.places import refuse_taken_places
 from services.placing import PlacedItem
 from services.planned import refuse_if_over, target_to_come
@@ -29,43 +29,67 @@ Choose = Callable[[AsyncSession, Subscription], Awaitable[Sequence[PlacedItem]]]
 
 @dataclass(frozen=True, slots=True)
 class ChangeAsked:
-    """A change as it is wished. `is_now`: at once; else at `date`, None: when the period ends."""
+    """A change as it is wished. `is_now`: at once; else at `date`, None: when the period ends.
+
+    `choose` None leaves the items as they are. `amend` changes what else is wished, on a copy of the row.
+    """
 
     act: str
     subscription_id: str
     wish: Mapping[str, Any]
-    choose: Choose
+    choose: Choose | None
     behavior: ProrationBehavior | None
     is_now: bool
     date: datetime | None = None
+    amend: Callable[[App, Subscription], None] | None = None
 
 
 async def quote_change(change: ChangeAsked, app: App, session: AsyncSession) -> Quote:
     """Raises UserProblem as the change itself would."""
     row = await session.get_one(Subscription, change.subscription_id)
     customer = await session.get_one(Customer, row.customer_id)
-    refuse_status(row)
-    refuse_if_over(app, row)
-    items = await change.choose(session, row)
-    await refuse_taken_places(session, row, [each.plan.product_id for each in items])
-    agreement = await agreement_of(session, customer, row)
-    outlook = replace(outlook_with(row, agreement), schedule=replace(row.schedule, change_at=None))
     draft: InvoiceDraft | None = None
-    if change.is_now:
-        target = Target(items, change.behavior or ProrationBehavior.PRORATE_NOW, app.now())
-        proposal = await propose_change(session, customer, row, target, occasion="")
-        if proposal is not None:
-            draft, outlook = proposal.draft, changed(outlook, as_planned(proposal))
+    if change.choose is None:
+        outlook = await outlook_of(session, customer, _amended(app, row, change))
     else:
-        outlook = await _with_change_to_come(app, session, customer, row, outlook, change, items)
+        draft, outlook = await _changed(app, session, customer, row, change, change.choose)
     return quote(
         asked(change.act, customer, change.wish, row.version),
         app.now(),
-        agreement.balance,
+        await balance_of(session, customer.id, row.currency),
         draft,
         foreseen=forecast(outlook, FORESEEN),
         warnings=await _warnings(session, customer, row, draft),
     )
+
+
+def _amended(app: App, row: Subscription, change: ChangeAsked) -> Subscription:
+    """A copy that no session knows, with what else is wished."""
+    if change.amend is None:
+        return row
+    copy = Subscription(**row.model_dump())
+    change.amend(app, copy)
+    return copy
+
+
+async def _changed(
+    app: App, session: AsyncSession, customer: Customer, row: Subscription, change: ChangeAsked, choose: Choose
+) -> tuple[InvoiceDraft | None, Outlook]:
+    """The invoice at once, and what follows. What was planned before gives way to this change."""
+    refuse_status(row)
+    refuse_if_over(app, row)
+    items = await choose(session, row)
+    await refuse_taken_places(session, row, [each.plan.product_id for each in items])
+    row = _amended(app, row, change)
+    plain = outlook_with(row, await agreement_of(session, customer, row))
+    outlook = replace(plain, schedule=replace(plain.schedule, change_at=None))
+    if not change.is_now:
+        return None, await _with_change_to_come(app, session, customer, row, outlook, change, items)
+    target = Target(items, change.behavior or ProrationBehavior.PRORATE_NOW, app.now())
+    proposal = await propose_change(session, customer, row, target, occasion="")
+    if proposal is None:
+        return None, outlook
+    return proposal.draft, changed(outlook, as_planned(proposal))
 
 
 async def _with_change_to_come(
