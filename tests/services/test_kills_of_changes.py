@@ -1,0 +1,140 @@
+"""Killed at every commit and gateway call of a change: it is made once, paid once, and nobody has to help."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlmodel import col, select
+
+from billing.lifecycle import InvoiceStatus, SubscriptionStatus
+from billing.proration import ProrationBehavior
+from models.catalog import Plan
+from models.customers import customer_of_user
+from models.invoices import Invoice
+from models.subscriptions import Subscription, items_of
+from services.app import App
+from services.ordering import SubscribeWish
+from services.plan_changes import ChangePlanWish, change_plan
+from services.subscribing import subscribe
+from tests.services.conftest import Fresh
+from tests.support.house import START, House, open_house
+from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.outside import charges_by_invoice
+from worker import Worker
+
+USER = "demo-card"
+HALF = timedelta(days=14)
+Step = Callable[[App, House], Awaitable[Any]]
+Check = Callable[[House], Awaitable[None]]
+
+
+def _killed_everywhere(fresh: Fresh, step: Step, recover: Check, prepare: Check, *, least: int) -> None:
+    """Kill the step at each of its points, in mid-period, and recover a minute later."""
+    prepared = fresh()
+    asyncio.run(_in_house(prepared, timedelta(0), prepare))
+    points = in_child(_dying(fresh(prepared), step), EVER)
+    assert points is not None
+    assert points >= least, "the step has lost its points"
+    for deadly in range(points):
+        url = fresh(prepared)
+        assert in_child(_dying(url, step), deadly) is None, f"point {deadly} was not reached"
+        asyncio.run(_in_house(url, HALF + timedelta(seconds=60), recover))
+
+
+def _dying(url: str, step: Step) -> Callable[[Points], Awaitable[None]]:
+    async def work(points: Points) -> None:
+        async with open_house(url, demo=False) as house:
+            house.pass_time(HALF)
+            await step(mortal(house.app, url, points), house)
+
+    return work
+
+
+async def _in_house(url: str, at: timedelta, act: Check) -> None:
+    async with open_house(url, demo=False) as house:
+        house.pass_time(at)
+        await act(house)
+
+
+async def _subscribed(house: House) -> None:
+    async with house.app.database.read() as session:
+        customer = await customer_of_user(session, USER)
+    assert customer is not None
+    wish = SubscribeWish(plan_code="premium-monthly", payment_method_id=customer.default_payment_method_id)
+    assert (await subscribe(house.app, house.actor(USER), wish)).problems == ()
+    await house.deliver()
+
+
+async def _one(house: House) -> Subscription:
+    async with house.app.database.read() as session:
+        return (await session.exec(select(Subscription))).one()
+
+
+def _to(plan: str, **more: Any) -> Step:
+    async def change(app: App, house: House) -> None:
+        row = await _one(house)
+        await change_plan(app, house.actor(USER), ChangePlanWish(row.id, plan_code=plan, **more))
+
+    return change
+
+
+async def _is_made_once(house: House) -> None:
+    """One item, the invoices' totals, a charge for each that was due, books that agree, and nothing left to do."""
+    await house.deliver()
+    row = await _one(house)
+    async with house.app.database.read() as session:
+        (item,) = await items_of(session, [row.id])
+        plan = await session.get_one(Plan, item.plan_id)
+        invoices = (await session.exec(select(Invoice).order_by(col(Invoice.period_start)))).all()
+    assert (row.status, row.plan_id, plan.code) == (SubscriptionStatus.ACTIVE, plan.id, "premium-yearly")
+    # 9.99 for a month of which half is unused, 4.995, and 99.00 for a year; a minute later 4.99 are unused.
+    upgrade = 9400 if row.period_start == START + HALF else 9401
+    assert [invoice.total_minor for invoice in invoices] == [999, upgrade]
+    assert {invoice.status for invoice in invoices} == {InvoiceStatus.PAID}
+    assert sorted((await charges_by_invoice(house)).values()) == [1, 1]
+    assert not any((await house.work()).values())
+    assert await house.audit() == []
+
+
+def test_a_change_that_is_repeated_under_its_key_is_made_once(fresh: Fresh) -> None:
+    change = _to("premium-yearly", is_now=True, idempotency_key="change")
+
+    async def recover(house: House) -> None:
+        await change(house.app, house)
+        await house.work()
+        await _is_made_once(house)
+
+    _killed_everywhere(fresh, change, recover, _subscribed, least=8)
+
+
+def test_a_change_that_nobody_repeats_is_made_and_paid_or_not_made(fresh: Fresh) -> None:
+    async def recover(house: House) -> None:
+        await house.work()
+        await house.work()
+        row = await _one(house)
+        if row.period_number == 0:
+            assert list((await charges_by_invoice(house)).values()) == [1]
+            assert await house.audit() == []
+        else:
+            await _is_made_once(house)
+
+    _killed_everywhere(fresh, _to("premium-yearly", is_now=True), recover, _subscribed, least=6)
+
+
+def test_a_planned_change_is_carried_out_once(fresh: Fresh) -> None:
+    async def prepare(house: House) -> None:
+        await _subscribed(house)
+        wish = {"date": house.clock.now() + HALF, "proration": ProrationBehavior.PRORATE_NOW}
+        await _to("premium-yearly", **wish)(house.app, house)
+        assert (await _one(house)).change_at == house.clock.now() + HALF
+
+    async def work(app: App, house: House) -> None:
+        await Worker(app).once()
+
+    async def recover(house: House) -> None:
+        await house.work()
+        await house.work()
+        await _is_made_once(house)
+
+    _killed_everywhere(fresh, work, recover, prepare, least=6)
