@@ -11,7 +11,7 @@ from billing.calendar import Interval
 from billing.couponing import CouponDuration, CouponTerms
 from billing.errors import ErrorCode, UserProblem
 from schema.coupons import Coupon, PromotionCode
-from schema.fields import Info, argument, described, optional
+from schema.fields import Info, described, optional
 from schema.inputs import at_most
 from schema.money import MoneyInput
 from schema.payloads import ERRORS, SubscriptionPayload, refusals
@@ -92,6 +92,12 @@ class ApplyCouponInput:
     promotion_code: str | None = optional("A word that stands for a coupon, in capitals or not.")
 
 
+@strawberry.input(description="Which coupon to take off which subscription.")
+class RemoveCouponInput:
+    subscription_id: strawberry.ID = described("The subscription.")
+    coupon_code: str = described("The coupon's own code.")
+
+
 @strawberry.type(description="The answer to a mutation about a coupon.")
 class CouponPayload:
     coupon: Coupon | None = described("The coupon; null when refused.")
@@ -152,14 +158,12 @@ class CouponMutations:
     @strawberry.mutation(
         description="Take a coupon off a subscription: what is billed from now on is without it. It stays redeemed."
     )
-    async def remove_coupon(
-        self,
-        info: Info,
-        subscription_id: Annotated[strawberry.ID, argument("The subscription.")],
-        coupon_code: Annotated[str, argument("The coupon's own code.")],
-    ) -> SubscriptionPayload:
+    async def remove_coupon(self, info: Info, input: Annotated[RemoveCouponInput, INPUT]) -> SubscriptionPayload:
         step = redeeming.remove_coupon(
-            info.context.app, info.context.actor, subscription_id=subscription_id, coupon_code=coupon_code
+            info.context.app,
+            info.context.actor,
+            subscription_id=input.subscription_id,
+            coupon_code=input.coupon_code,
         )
         try:
             row = await done(info, step)
