@@ -7,7 +7,7 @@ sum, with any tiers and any way of counting; only downwards nothing is corrected
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -35,6 +35,12 @@ class Aggregation(StrEnum):
     LAST_DURING_PERIOD = "last_during_period"
     COUNT = "count"
     UNIQUE_COUNT = "unique_count"
+
+
+OLDEST_USAGE = timedelta(days=35)
+"""How long after it occurred usage may be told."""
+AHEAD = timedelta(minutes=1)
+"""How far the teller's clock may run ahead of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,19 @@ class Measured:
     quantity: Decimal
     billed: Decimal
     amount: Money
+
+
+def instant_problem(at: datetime, *, start: datetime, end: datetime | None, now: datetime) -> str | None:
+    """Why usage at that instant is not taken, in a sentence; None when it is. `end` is no longer part of the life."""
+    if at > now + AHEAD:
+        return "This has not occurred yet."
+    if at < now - OLDEST_USAGE:
+        return f"This is more than {OLDEST_USAGE.days} days ago."
+    if at < start:
+        return f"The subscription began only at {start.isoformat()}."
+    if end is not None and at >= end:
+        return f"The subscription was over at {end.isoformat()}."
+    return None
 
 
 def aggregate(aggregation: Aggregation, events: Sequence[UsageEvent]) -> Decimal:

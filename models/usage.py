@@ -11,9 +11,14 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Period
+from billing.lifecycle import SUBSCRIPTION
 from billing.lines import LineKind
+from billing.metering import Aggregation
 from models.base import DecimalText, UTCDateTime
+from models.catalog import Plan, PlanEntitlement
+from models.customers import Customer
 from models.invoices import Invoice, InvoiceLine
+from models.subscriptions import Subscription, SubscriptionItem
 
 
 class UsageRecord(SQLModel, table=True):
@@ -125,3 +130,51 @@ async def insert_missing(session: AsyncSession, rows: Sequence[UsageRecord]) -> 
         .returning(UsageRecord.id)
     )
     return set((await session.exec(statement)).scalars())
+
+
+async def subscriptions_measuring(
+    session: AsyncSession, customer_ids: Sequence[str], feature_ids: Sequence[str]
+) -> Sequence[tuple[str, str, str]]:
+    """(customer, feature, subscription) of the customers' live subscriptions that are billed by these features."""
+    query = (
+        select(Subscription.customer_id, Plan.meter_feature_id, Subscription.id)
+        .join(SubscriptionItem, col(SubscriptionItem.subscription_id) == Subscription.id)
+        .join(Plan, col(Plan.id) == SubscriptionItem.plan_id)
+        .where(
+            col(Subscription.customer_id).in_(customer_ids),
+            col(Subscription.status).not_in(SUBSCRIPTION.final),
+            col(SubscriptionItem.ended_at).is_(None),
+            col(Plan.meter_feature_id).in_(feature_ids),
+        )
+        .distinct()
+    )
+    found = (await session.exec(query)).all()
+    return [(customer, feature, id) for customer, feature, id in found if feature is not None]
+
+
+async def counted_features(
+    session: AsyncSession, subscription_ids: Sequence[str]
+) -> Sequence[tuple[str, str, Aggregation | None]]:
+    """(subscription, feature, how it is measured) of all that was ever in them; None: allowed, not measured."""
+    of_plans = (
+        select(SubscriptionItem.subscription_id, Plan.meter_feature_id, Plan.aggregate_usage)
+        .join(Plan, col(Plan.id) == SubscriptionItem.plan_id)
+        .where(col(SubscriptionItem.subscription_id).in_(subscription_ids), col(Plan.meter_feature_id).is_not(None))
+    )
+    allowed = (
+        select(SubscriptionItem.subscription_id, PlanEntitlement.feature_id)
+        .join(PlanEntitlement, col(PlanEntitlement.plan_id) == SubscriptionItem.plan_id)
+        .where(col(SubscriptionItem.subscription_id).in_(subscription_ids))
+    )
+    measured = [
+        (id, feature, Aggregation(how) if how is not None else None)
+        for id, feature, how in (await session.exec(of_plans)).all()
+        if feature is not None
+    ]
+    return [*measured, *((id, feature, None) for id, feature in (await session.exec(allowed)).all())]
+
+
+async def hold_customers(session: AsyncSession, customer_ids: Sequence[str]) -> None:
+    """Keep them from being billed until the transaction ends; others may record for them meanwhile."""
+    query = select(Customer.id).where(col(Customer.id).in_(customer_ids)).order_by(col(Customer.id))
+    await session.exec(query.with_for_update(read=True))

@@ -55,6 +55,9 @@ REFUNDERS = _to(Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 CLERKS = _to(Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 # What is for sale.
 SELLERS = _to(Role.ADMIN, key=Scope.MANAGE_CATALOG)
+# What the application measures; credits are granted by staff too.
+METERS = _to(key=Scope.RECORD_USAGE)
+GRANTERS = _to(Role.SUPPORT, Role.ADMIN, key=Scope.RECORD_USAGE)
 # Letting what is due happen, and in the sandbox time pass.
 RUNNERS = _to(Role.ADMIN, key=Scope.RUN_BILLING)
 
@@ -94,6 +97,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Mutation.createCustomer": CLERKS,
     "Mutation.createProduct": SELLERS,
     "Mutation.createPlan": SELLERS,
+    "Mutation.recordUsage": METERS,
     "Mutation.createSetupIntent": BUYERS,
     "Mutation.attachPaymentMethod": BUYERS,
     "Mutation.setDefaultPaymentMethod": BUYERS,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from schema.previews import UpcomingInvoice
     from schema.runs import TestClock
     from schema.subscriptions import PlanSubscription
+    from schema.usage import MeterUsage
 
 Info = strawberry.Info[RequestContext, None]
 
@@ -31,6 +32,7 @@ PlanSubscriptionRef = Annotated["PlanSubscription", strawberry.lazy("schema.subs
 InvoiceRef = Annotated["Invoice", strawberry.lazy("schema.invoices")]
 InvoiceLineRef = Annotated["InvoiceLine", strawberry.lazy("schema.invoices")]
 UpcomingInvoiceRef = Annotated["UpcomingInvoice", strawberry.lazy("schema.previews")]
+MeterUsageRef = Annotated["MeterUsage", strawberry.lazy("schema.usage")]
 PaymentRef = Annotated["Payment", strawberry.lazy("schema.payments")]
 TestClockRef = Annotated["TestClock", strawberry.lazy("schema.runs")]
 

@@ -36,6 +36,7 @@ from schema.return_mutations import ReturnMutations
 from schema.steps import INPUT, done
 from schema.subscription_mutations import SubscriptionMutations
 from schema.upkeep import GatewayEvent, GatewayEventPayload, ReconciliationPayload, ReconciliationReport
+from schema.usage_mutations import UsageMutations
 from services import api_keys, sandbox
 from services.problems import not_found
 from services.reconciling import reconcile_payments
@@ -54,6 +55,7 @@ class Mutation(
     PolicyMutations,
     ReturnMutations,
     SubscriptionMutations,
+    UsageMutations,
 ):
     @strawberry.mutation(
         description="Subscribe to a plan. With a saved card the first period is charged at once; without one the "

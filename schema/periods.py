@@ -11,3 +11,9 @@ from schema.fields import described
 class Period:
     start: datetime = described("Its first instant.")
     end: datetime = described("The first instant after it.")
+
+
+@strawberry.input(description="A span of time. The end is no longer part of it.")
+class PeriodInput:
+    start: datetime = described("Its first instant.")
+    end: datetime = described("The first instant after it.")

@@ -25,7 +25,7 @@ from resolvers.standing import (
     ends_at,
     will_renew,
 )
-from schema import cards, customers, invoices, payments, previews
+from schema import cards, customers, invoices, payments, previews, usage
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Connection, First, connection, span
@@ -34,6 +34,7 @@ from schema.fields import (
     CustomerRef,
     Info,
     InvoiceRef,
+    MeterUsageRef,
     PaymentMethodRef,
     PaymentRef,
     PlanPriceRef,
@@ -45,7 +46,7 @@ from schema.fields import (
 )
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
-from schema.periods import Period
+from schema.periods import Period, PeriodInput
 from schema.returns import Refund
 from schema.scalars import CurrencyCode
 from schema.scheduled import ScheduledChange
@@ -314,6 +315,16 @@ class PlanSubscription(Node, Record):
         self, info: Info, first: Annotated[int, argument("How many: 1 to 36.")] = 1
     ) -> list[UpcomingInvoiceRef]:
         return await previews.upcoming_of(info, self.id, first)
+
+    @strawberry.field(description="What was used of each metered item, billed or not.")
+    async def usage(
+        self,
+        info: Info,
+        period: Annotated[
+            PeriodInput | None, argument("In this span of time; in the current period unless given.")
+        ] = None,
+    ) -> list[MeterUsageRef]:
+        return await usage.usage_of(info, self.row, period)
 
     async def _latest(self, info: Info) -> PaymentRow | None:
         return await info.context.loaders.latest_payment(self.id)

@@ -6,14 +6,14 @@ on, and what is told late of a billed span is billed as what it adds to that spa
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Period
 from billing.lifecycle import InvoiceStatus
 from billing.lines import Line, LineKind
-from billing.metering import BilledSpan, Measured, Meter, UsageEvent, UsageType, late_line, measure, usage_line
+from billing.metering import AHEAD, BilledSpan, Measured, Meter, UsageEvent, UsageType, late_line, measure, usage_line
 from billing.money import Money
 from models.catalog import Feature, Plan
 from models.invoices import Invoice, InvoiceLine
@@ -26,6 +26,8 @@ from models.usage import (
     usage_between,
 )
 from services.agreed_items import PricedItem, recurring_item
+
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,14 @@ async def usage_lines(
     *,
     items: Sequence[PricedItem] | None = None,
     only: Collection[str] | None = None,
+    measured_on: Collection[str] | None = None,
 ) -> Sequence[Line]:
     """A line for each metered item's time before `until` that was not billed yet, and for what was told late.
 
     Ended items are among them, a trial is free. `only`: of these items, by id. `items`: all that the subscription
-    ever contained, where the caller has read it. To be called under the customer's lock when they are issued.
+    ever contained, where the caller has read it. `measured_on`: where items end with `until`, the features (ids) that
+    others go on to measure; of any other feature nothing may be left over, not even of a clock that runs ahead. To be
+    called under the customer's lock when the lines are issued.
     """
     metered = await _metered_items(session, row, items if items is not None else await priced_items(session, row.id))
     metered = [each for each in metered if only is None or each.meter.item.item_id in only]
@@ -65,7 +70,8 @@ async def usage_lines(
     late = await uncounted_usage(session, row.id, features, until)
     touched = {id(span): span for each in metered for span in _touched(each, late)}
     begin = min([each.open_from for each in metered] + [span.period.start for span in touched.values()])
-    records = await usage_between(session, row.id, features, begin, until)
+    read_to = until if measured_on is None else until + AHEAD + _INSTANT
+    records = await usage_between(session, row.id, features, begin, read_to)
     lines: list[Line] = []
     for each in metered:
         lines += [
@@ -73,10 +79,16 @@ async def usage_lines(
             for span in each.spans
             if id(span) in touched
         ]
-        period = each.open_until(until)
+        goes_on = measured_on is None or each.feature_id in measured_on
+        period = each.open_until(until if goes_on else _after_all(records, each.feature_id, until))
         if period is not None:
             lines.append(usage_line(each.meter, period, _events(records, each.feature_id, period), row.grid.zone))
     return lines
+
+
+def _after_all(records: Sequence[UsageRecord], feature_id: str, until: datetime) -> datetime:
+    """That instant, or the first one after everything that was told of the feature."""
+    return max([until, *(record.occurred_at + _INSTANT for record in records if record.feature_id == feature_id)])
 
 
 def _touched(each: _MeteredItem, late: Sequence[tuple[str, datetime]]) -> Sequence[BilledSpan]:

@@ -21,11 +21,10 @@ from models.catalog import Plan, Price
 from models.coupons import Applied
 from models.customers import Customer
 from models.subscriptions import CollectionMethod, LivePlace, Subscription, SubscriptionItem, SubscriptionOrigin
-from services.agreed_items import recurring_item
 from services.app import App
 from services.changes import Why, remember
 from services.discounting import as_value
-from services.drafting import agreement_with
+from services.drafting import agreement_with, recurring_items
 from services.issuing import issue
 from services.redeeming import CouponWish, applied_to, redeem
 from services.settling import activate
@@ -128,7 +127,7 @@ async def propose(app: App, session: AsyncSession, customer: Customer, order: Or
         session,
         customer,
         row,
-        [recurring_item(row, item, each.plan, each.price) for item, each in zip(items, order.items, strict=True)],
+        recurring_items(row, [(i, each.plan, each.price) for i, each in zip(items, order.items, strict=True)]),
         discounts=[as_value(discount, row)] if discount is not None else (),
     )
     draft = agreement.draft_period(span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")

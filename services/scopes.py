@@ -10,6 +10,7 @@ class Scope(StrEnum):
     READ = "read"
     ACT_FOR_CUSTOMER = "act_for_customer"
     MANAGE_CATALOG = "manage_catalog"
+    RECORD_USAGE = "record_usage"
     RUN_BILLING = "run_billing"
 
 
@@ -19,5 +20,6 @@ SCOPE_MEANINGS: Mapping[Scope, str] = {
         "make customers; subscribe, save cards, cancel and the like for the customer that customerId names"
     ),
     Scope.MANAGE_CATALOG: "make products, plans and coupons",
+    Scope.RECORD_USAGE: "record usage, grant and consume credits",
     Scope.RUN_BILLING: "run the billing and read its runs; in the sandbox, move test clocks",
 }

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from billing.calendar import Interval, Period
 from billing.explaining import recompute
 from billing.lines import Line, LineKind
-from billing.metering import Aggregation, BilledSpan, Meter, UsageEvent, aggregate, late_line, measure, usage_line
+from billing.metering import (
+    Aggregation,
+    BilledSpan,
+    Meter,
+    UsageEvent,
+    aggregate,
+    instant_problem,
+    late_line,
+    measure,
+    usage_line,
+)
 from billing.money import Money
 from billing.pricing import BillingScheme, Package, PriceTerms, Rounding, Tier, TiersMode
 from billing.recurring import RecurringItem
@@ -134,6 +144,34 @@ def test_a_cheaper_volume_tier_reached_late_gives_nothing_back() -> None:
 def recomputed(line: Line) -> Money:
     why = line.explanation
     return recompute(why.formula, {i.name: i.value for i in why.inputs}, line.amount.currency)
+
+
+NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (NOW, None),
+        (NOW + timedelta(minutes=1), None),
+        (NOW + timedelta(minutes=1) + SECOND, "This has not occurred yet."),
+        (NOW - timedelta(days=35), None),
+        (NOW - timedelta(days=35) - SECOND, "This is more than 35 days ago."),
+    ],
+)
+def test_usage_is_told_within_35_days_and_not_before_it_occurs(at: datetime, said: str | None) -> None:
+    assert instant_problem(at, start=START, end=None, now=NOW) == said
+
+
+def test_usage_lies_within_the_subscriptions_life() -> None:
+    start, end = NOW - timedelta(days=2), NOW - timedelta(days=1)
+    said = [
+        instant_problem(at, start=start, end=end, now=NOW) for at in (start - SECOND, start, end - SECOND, end, NOW)
+    ]
+    began = "The subscription began only at 2026-03-29T12:00:00+00:00."
+    over = "The subscription was over at 2026-03-30T12:00:00+00:00."
+    assert said == [began, None, None, over, over]
 
 
 # ── properties ──

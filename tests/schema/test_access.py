@@ -484,6 +484,11 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     "advanceTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "deleteTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "updateDunningPolicy": ("DunningPolicyInput!", '{"gracePeriodDays": 3}', (LOGIN, NO, NO)),
+    "recordUsage": (
+        "[UsageEventInput!]!",
+        '[{"subscriptionId": "%(owner_subscription)s", "featureCode": "calls", "quantity": 1, "idempotencyKey": "k"}]',
+        (LOGIN, NO, NO),
+    ),
     "createApiKey": ("CreateApiKeyInput!", '{"name": "a key", "scopes": ["read"]}', (LOGIN, NO, NO)),
     "revokeApiKey": ("ID!", '"apk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "reconcilePayments": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
@@ -512,7 +517,9 @@ NAMES = {"createTestClock": "now", "advanceTestClock": 'to: "2027-01-01T00:00:00
 
 def mutation(name: str, kind: str) -> str:
     """The document of one mutation whose only argument is `$input`: an object, an id, or an instant."""
-    argument = NAMES.get(name) or {"ID!": "id", "DateTime!": "since"}.get(kind, "input")
+    argument = NAMES.get(name) or {"ID!": "id", "DateTime!": "since", "[UsageEventInput!]!": "events"}.get(
+        kind, "input"
+    )
     return f"mutation($input: {kind}) {{ {name}({argument}: $input) {{ userErrors {{ code }} }} }}"
 
 

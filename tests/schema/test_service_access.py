@@ -82,6 +82,7 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Customer.testClock",
         },
         Scope.MANAGE_CATALOG: {"Mutation.createProduct", "Mutation.createPlan"},
+        Scope.RECORD_USAGE: {"Mutation.recordUsage"},
     }
 
 
