@@ -7,7 +7,7 @@ import strawberry
 from billing.errors import ErrorCode, UserProblem
 from schema.enums import EffectiveAt
 from schema.fields import described, optional
-from schema.inputs import at_most
+from schema.inputs import QUOTED, at_most
 from services.pausing import PauseWish, ResumeWish
 
 _KEY = "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
@@ -22,6 +22,7 @@ class PauseSubscriptionInput:
     )
     until: datetime | None = optional("When it goes on by itself; it waits for `resumeSubscription` unless given.")
     expected_version: int | None = optional(_VERSION)
+    quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(_KEY)
 
     def wish(self) -> PauseWish:
@@ -33,6 +34,7 @@ class PauseSubscriptionInput:
             at_period_end=self.effective_at is EffectiveAt.PERIOD_END,
             until=self.until,
             expected_version=self.expected_version,
+            quote_token=self.quote_token,
             idempotency_key=self.idempotency_key,
         )
 
@@ -41,8 +43,9 @@ class PauseSubscriptionInput:
 class ResumeSubscriptionInput:
     subscription_id: strawberry.ID = described("The subscription.")
     expected_version: int | None = optional(_VERSION)
+    quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(_KEY)
 
     def wish(self) -> ResumeWish:
         at_most(255, idempotency_key=self.idempotency_key)
-        return ResumeWish(self.subscription_id, self.expected_version, self.idempotency_key)
+        return ResumeWish(self.subscription_id, self.expected_version, self.quote_token, self.idempotency_key)

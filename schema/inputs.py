@@ -234,6 +234,7 @@ class CancelSubscriptionInput:
         default=False,
     )
     expected_version: int | None = optional("Only if the subscription is still at this version.")
+    quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(
         "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
     )
@@ -253,6 +254,7 @@ class CancelSubscriptionInput:
             reason=self.reason.value if self.reason is not None else None,
             comment=self.comment,
             expected_version=self.expected_version,
+            quote_token=self.quote_token,
             idempotency_key=self.idempotency_key,
         )
 

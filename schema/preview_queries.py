@@ -8,9 +8,11 @@ import strawberry
 from billing.errors import UserProblem
 from resolvers.identity import Role
 from schema.change_inputs import ChangePlanInput
+from schema.ending_inputs import PauseSubscriptionInput, ResumeSubscriptionInput
 from schema.fields import Info, described
-from schema.inputs import SubscribeInput
+from schema.inputs import CancelSubscriptionInput, SubscribeInput
 from schema.previews import MoneyPreview
+from schema.return_mutations import RefundPaymentInput
 from schema.steps import INPUT
 from schema.subscription_inputs import RetryPaymentInput, UpdateSubscriptionInput
 from schema.user_errors import UserError, user_errors
@@ -52,6 +54,40 @@ class PreviewQueries:
         try:
             wish = input.wish()
             return await _preview(previewing.preview_update_subscription(info.context.app, info.context.actor, wish))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.field(description="What `cancelSubscription` with this input would do to money, now and later.")
+    async def preview_cancel_subscription(
+        self, info: Info, input: Annotated[CancelSubscriptionInput, INPUT]
+    ) -> PreviewPayload:
+        try:
+            return await _preview(previewing.preview_cancel(info.context.app, info.context.actor, input.wish()))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.field(description="What `pauseSubscription` with this input would do to the charges to come.")
+    async def preview_pause_subscription(
+        self, info: Info, input: Annotated[PauseSubscriptionInput, INPUT]
+    ) -> PreviewPayload:
+        try:
+            return await _preview(previewing.preview_pause(info.context.app, info.context.actor, input.wish()))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.field(description="What `resumeSubscription` with this input would do to the charges to come.")
+    async def preview_resume_subscription(
+        self, info: Info, input: Annotated[ResumeSubscriptionInput, INPUT]
+    ) -> PreviewPayload:
+        try:
+            return await _preview(previewing.preview_resume(info.context.app, info.context.actor, input.wish()))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.field(description="What `refundPayment` with this input would give back, by our own books.")
+    async def preview_refund_payment(self, info: Info, input: Annotated[RefundPaymentInput, INPUT]) -> PreviewPayload:
+        try:
+            return await _preview(previewing.preview_refund(info.context.app, info.context.actor, input.wish()))
         except UserProblem as problem:
             return _refused(problem)
 

@@ -7,7 +7,7 @@ import strawberry
 from billing.errors import UserProblem
 from billing.returning import RefundReason
 from schema.fields import Info, argument, described, optional
-from schema.inputs import at_most
+from schema.inputs import QUOTED, at_most
 from schema.invoices import Invoice
 from schema.money import MoneyInput
 from schema.payloads import ERRORS, refusals
@@ -33,6 +33,7 @@ class RefundPaymentInput:
     end_subscription: bool = strawberry.field(
         description="Whether the subscription ends at once, when the gateway has taken the refund on.", default=False
     )
+    quote_token: str | None = optional(QUOTED)
     idempotency_key: str = described(
         "The same key with the same input gives the first answer again and never gives back twice; at most 255 "
         "characters."
@@ -47,6 +48,7 @@ class RefundPaymentInput:
             amount=self.amount.value("amount") if self.amount is not None else None,
             line_ids=self.line_ids,
             ends_subscription=self.end_subscription,
+            quote_token=self.quote_token,
         )
 
 

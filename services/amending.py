@@ -15,14 +15,14 @@ from billing.proration import ProrationBehavior
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, ActorKind, App
 from services.changes import Why
-from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, Hold, change_id_of, change_now
+from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now
 from services.choosing import wished_items
 from services.idempotency import once
 from services.ordering import WishedItem
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.placing import PlacedItem
 from services.planned import refuse_if_over
-from services.quoting import at_quote, hold_to_quote
+from services.quoting import Hold, at_quote, hold_to_quote
 from services.quoting_changes import ChangeAsked, quote_change
 from services.timelines import in_time_of
 

@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem, VersionConflict
 from billing.lifecycle import SUBSCRIPTION, RefundStatus, SubscriptionStatus
+from billing.quotes import Quote
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.invoices import Invoice
 from models.leases import LeaseLost
@@ -19,6 +23,8 @@ from services.ending import Ended, Ending, end_of, stop_and_end
 from services.idempotency import Memory, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.problems import gateway_unavailable, outcome_unknown
+from services.quoting import Hold, at_quote, hold_to_quote
+from services.quoting_rests import EndAsked, quote_end
 from services.refunding import carry_out
 from services.returning import follow_returns
 from services.settling_up import unused_parts
@@ -39,7 +45,12 @@ class CancelWish:
     reason: str | None = None
     comment: str | None = None
     expected_version: int | None = None
+    quote_token: str | None = None
     idempotency_key: str | None = None
+
+    @property
+    def runs_out(self) -> bool:
+        return self.at_period_end or self.at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +78,39 @@ async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> Cance
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     app = await in_time_of(app, seen.test_clock_id)
-    why = Why(_MUTATION, actor, app.now())
-    runs_out = wish.at_period_end or wish.at is not None
-    if wish.refunds_unused and runs_out:
-        message = "What is unused is given back by ending now: with its period nothing is left unused."
-        raise UserProblem(ErrorCode.INVALID, message, ["refundUnused"])
+    why = Why(_MUTATION, actor, at_quote(app, wish.quote_token).now())
+    _refuse_contradictions(wish)
 
     async def run() -> CancelOutcome:
-        if wish.at is not None and wish.at <= why.now:
-            raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or cancel now.", ["date"])
-        if runs_out and seen.status is not SubscriptionStatus.INCOMPLETE:
+        _refuse_past(wish, why.now)
+        if wish.runs_out and seen.status is not SubscriptionStatus.INCOMPLETE:
             return CancelOutcome(await _let_run_out(app, seen, wish, why))
         return await within_budget(app, _cancel_now(app, seen, wish, why))
 
     return await once(app, actor, seen.customer_id, _MUTATION, wish.idempotency_key, asdict(wish), _OUTCOMES, run)
+
+
+async def quote_cancellation(wish: CancelWish, app: App, session: AsyncSession) -> Quote:
+    """What the cancellation does to money. Raises UserProblem as it would."""
+    _refuse_contradictions(wish)
+    _refuse_past(wish, app.now())
+    end = EndAsked(wish.subscription_id, asdict(wish), wish.at_period_end, wish.at, wish.refunds_unused)
+    return await quote_end(end, app, session)
+
+
+def _refuse_contradictions(wish: CancelWish) -> None:
+    if wish.refunds_unused and wish.runs_out:
+        message = "What is unused is given back by ending now: with its period nothing is left unused."
+        raise UserProblem(ErrorCode.INVALID, message, ["refundUnused"])
+
+
+def _refuse_past(wish: CancelWish, now: datetime) -> None:
+    if wish.at is not None and wish.at <= now:
+        raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or cancel now.", ["date"])
+
+
+def _holding(app: App, wish: CancelWish) -> Hold:
+    return lambda session: hold_to_quote(app, session, wish.quote_token, partial(quote_cancellation, wish))
 
 
 async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why) -> Subscription:
@@ -89,9 +119,10 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
         if row.status in SUBSCRIPTION.final:
             raise already_ended(row)
         if (row.cancel_at_period_end, row.cancel_at) != (wish.at is None, wish.at):
+            await _holding(app, wish)(session)
             row.cancel_at_period_end, row.cancel_at = wish.at is None, wish.at
             row.due_at = row.next_due()
-            _ending(wish).note(row, why)
+            _ending(app, wish).note(row, why)
             row.touch(why.now)
         return row
 
@@ -103,8 +134,10 @@ async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) 
         raise VersionConflict(seen.version)
     if wish.refunds_unused:
         await _learn_returns(app, seen, why)
+    async with app.database.read() as session:
+        await _holding(app, wish)(session)  # Before anything is stopped, and again when all is locked.
     # The version was compared before the gateway was called; what settled since is the payment that has to win.
-    ended = await stop_and_end(app, seen, end_of(seen), replace(_ending(wish), expected_version=None), why)
+    ended = await stop_and_end(app, seen, end_of(seen), replace(_ending(app, wish), expected_version=None), why)
     if ended is None:
         raise UserProblem(
             ErrorCode.INVALID_STATE,
@@ -119,8 +152,14 @@ async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) 
     return await _outcome_of(app, seen.id, ended)
 
 
-def _ending(wish: CancelWish) -> Ending:
-    return Ending(wish.reason, wish.comment, wish.expected_version, gives_back=wish.refunds_unused)
+def _ending(app: App, wish: CancelWish) -> Ending:
+    return Ending(
+        wish.reason,
+        wish.comment,
+        wish.expected_version,
+        gives_back=wish.refunds_unused,
+        hold=_holding(app, wish),
+    )
 
 
 async def _learn_returns(app: App, seen: Subscription, why: Why) -> None:

@@ -29,6 +29,7 @@ from services.outcomes import PaymentOutcome, payment_outcome
 from services.owned import already_ended, locked_subscription
 from services.placing import PlacedItem
 from services.planned import drop_planned_change, refuse_if_over
+from services.quoting import Hold
 from services.retrying import collect
 from services.shielding import within_budget
 from services.turning import ChangeProposal, Target, carry_out, propose_change
@@ -38,9 +39,6 @@ Choose = Callable[[AsyncSession, Subscription], Awaitable[Sequence[PlacedItem]]]
 
 Amend = Callable[[Subscription], None]
 """What else of the subscription changes in the same transaction."""
-
-Hold = Callable[[AsyncSession], Awaitable[None]]
-"""(session) → that the change is still what was quoted, under the customer's lock. Raises QUOTE_STALE."""
 
 _CHANGES = uuid5(NAMESPACE_URL, "perennial:change")
 

@@ -21,6 +21,7 @@ from services.app import ActorKind, App
 from services.changes import Why
 from services.closing import close
 from services.owned import locked_subscription
+from services.quoting import Hold
 from services.settling_up import NOTHING_LEFT, Settlement, settle_up
 from services.stopping import collecting_stopped, under_way, void_collection
 
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 class Ending:
     """What is noted of an end, and whether what is unused of the period that was paid for is given back.
 
-    `only_if_over`: only if its time is up when the rows are locked.
+    `only_if_over`: only if its time is up when the rows are locked. `hold`: only if it is still what was quoted.
     """
 
     reason: str | None = None
@@ -39,6 +40,7 @@ class Ending:
     expected_version: int | None = None
     gives_back: bool = False
     only_if_over: bool = False
+    hold: Hold | None = None
 
     def note(self, row: Subscription, why: Why) -> None:
         row.cancellation_reason = self.reason or row.cancellation_reason
@@ -133,6 +135,8 @@ async def _end(
         row, customer = await locked_subscription(session, seen, ending.expected_version)
         if ending.only_if_over and not _is_over(row, why):
             raise under_way()  # It goes on since it was looked at.
+        if ending.hold is not None and row.status not in SUBSCRIPTION.final:
+            await ending.hold(session)
         for payment_id, fence in fences.items():
             await void_collection(session, payment_id, fence, why)
         if row.status in SUBSCRIPTION.final:

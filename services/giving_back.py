@@ -5,6 +5,7 @@ Also the worker's part: looking for answers that never came, and for refunds tha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -15,6 +16,7 @@ from billing.crediting import left_of
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import RefundStatus
 from billing.money import Money
+from billing.quotes import Quote
 from billing.returning import RefundOrigin, RefundReason
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.base import ID_PREFIXES
@@ -30,6 +32,8 @@ from services.ending import end_now
 from services.idempotency import Memory, once, scope_of
 from services.owned import own_payment
 from services.problems import gateway_unavailable, not_found, outcome_unknown
+from services.quoting import hold_to_quote
+from services.quoting_payments import quote_refund
 from services.refunding import COUNTS, carry_out, not_refundable, refund_as_it_is, refundable_of, reserve
 from services.returning import follow_returns
 from services.shielding import within_budget
@@ -52,6 +56,7 @@ class RefundWish:
     amount: Money | None = None
     line_ids: Sequence[str] | None = None
     ends_subscription: bool = False
+    quote_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ async def _begin(app: App, payment: Payment, wish: RefundWish, refund_id: str, w
             return fence, False
         amount = await amount_to_refund(session, payment, wish)
         await _refuse_beyond_cap(app, session, payment, amount, why.actor)
+        await hold_to_quote(app, session, wish.quote_token, partial(quote_refunding, why.actor, wish))
         row = await reserve(
             app,
             session,
@@ -143,6 +149,16 @@ async def _begin(app: App, payment: Payment, wish: RefundWish, refund_id: str, w
             ends_subscription_id=payment.subscription_id if wish.ends_subscription else None,
         )
         return row.fence, True
+
+
+async def quote_refunding(actor: Actor, wish: RefundWish, app: App, session: AsyncSession) -> Quote:
+    """What the refund gives back, as far as our books know what is left. Raises UserProblem as it would."""
+    payment = await payment_by_id(session, wish.payment_id)
+    if payment is None:
+        raise not_found("payment", "paymentId")
+    amount = await amount_to_refund(session, payment, wish)
+    await _refuse_beyond_cap(app, session, payment, amount, actor)
+    return await quote_refund(payment, amount, _digestible(wish), wish.ends_subscription, app, session)
 
 
 async def amount_to_refund(session: AsyncSession, payment: Payment, wish: RefundWish) -> Money:

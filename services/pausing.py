@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -10,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from billing.pausing import Course, resumed
+from billing.quotes import Quote
 from billing.schedule import Happening, what_is_due
 from models.customers import locked_customer
 from models.invoices import open_invoices_of
@@ -20,6 +22,8 @@ from services.changes import Why, move_subscription
 from services.idempotency import Memory, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.planned import refuse_if_over
+from services.quoting import at_quote, hold_to_quote
+from services.quoting_rests import quote_pause, quote_resume
 from services.timelines import in_time_of
 
 
@@ -31,6 +35,7 @@ class PauseWish:
     at_period_end: bool = False
     until: datetime | None = None
     expected_version: int | None = None
+    quote_token: str | None = None
     idempotency_key: str | None = None
 
 
@@ -38,6 +43,7 @@ class PauseWish:
 class ResumeWish:
     subscription_id: str
     expected_version: int | None = None
+    quote_token: str | None = None
     idempotency_key: str | None = None
 
 
@@ -48,12 +54,13 @@ async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscri
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     app = await in_time_of(app, seen.test_clock_id)
-    why = Why("pauseSubscription", actor, app.now())
+    why = Why("pauseSubscription", actor, at_quote(app, wish.quote_token).now())
 
     async def run() -> Subscription:
         async with app.database.write() as session:
             row, _ = await locked_subscription(session, seen, wish.expected_version)
-            await _refuse_to_pause(app, session, row, wish, why)
+            await _refuse_to_pause(app, session, row, wish, why.now)
+            await hold_to_quote(app, session, wish.quote_token, partial(quote_pausing, wish))
             before = (row.status, row.pause_at, row.resume_at)
             begin_pause(session, row, wish, why)
             if (row.status, row.pause_at, row.resume_at) != before:
@@ -71,27 +78,36 @@ async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subsc
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     app = await in_time_of(app, seen.test_clock_id)
-    why = Why("resumeSubscription", actor, app.now())
+    why = Why("resumeSubscription", actor, at_quote(app, wish.quote_token).now())
 
     async def run() -> Subscription:
         async with app.database.write() as session:
             row, _ = await locked_subscription(session, seen, wish.expected_version)
-            if row.status in SUBSCRIPTION.final:
-                raise already_ended(row)
-            refuse_if_over(app, row)
+            _refuse_to_resume(app, row)
+            await hold_to_quote(app, session, wish.quote_token, partial(quote_resuming, wish))
             if row.status is SubscriptionStatus.PAUSED:
                 await end_pause(session, row, why.now, why)
-            elif row.pause_at is not None:
-                row.pause_at = row.resume_at = None
             else:
-                raise UserProblem(
-                    ErrorCode.INVALID_STATE, f"The subscription is {row.status} and not paused.", ["subscriptionId"]
-                )
+                row.pause_at = row.resume_at = None
             row.due_at = row.next_due()
             row.touch(why.now)
             return row
 
     return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)
+
+
+async def quote_pausing(wish: PauseWish, app: App, session: AsyncSession) -> Quote:
+    """What the pause does to what is to come. Raises UserProblem as it would."""
+    row = await session.get_one(Subscription, wish.subscription_id)
+    await _refuse_to_pause(app, session, row, wish, app.now())
+    return await quote_pause(row.id, asdict(wish), wish.at_period_end, wish.until, app, session)
+
+
+async def quote_resuming(wish: ResumeWish, app: App, session: AsyncSession) -> Quote:
+    """What going on does to what is to come. Raises UserProblem as it would."""
+    row = await session.get_one(Subscription, wish.subscription_id)
+    _refuse_to_resume(app, row)
+    return await quote_resume(row.id, asdict(wish), app, session)
 
 
 def begin_pause(session: AsyncSession, row: Subscription, wish: PauseWish, why: Why) -> None:
@@ -125,11 +141,11 @@ async def course_after(session: AsyncSession, row: Subscription, at: datetime) -
     return resumed(course, row.paused_at or row.status_updated_at, at, keeps_anchor=row.billing_day is not None)
 
 
-async def _refuse_to_pause(app: App, session: AsyncSession, row: Subscription, wish: PauseWish, why: Why) -> None:
+async def _refuse_to_pause(app: App, session: AsyncSession, row: Subscription, wish: PauseWish, now: datetime) -> None:
     if row.status in SUBSCRIPTION.final:
         raise already_ended(row)
     refuse_if_over(app, row)
-    begins = row.period_end if wish.at_period_end else why.now
+    begins = row.period_end if wish.at_period_end else now
     if wish.until is not None and wish.until <= begins:
         raise UserProblem(ErrorCode.INVALID, "A pause ends after it begins. Give a later date.", ["until"])
     if row.status is SubscriptionStatus.PAUSED and not wish.at_period_end:
@@ -143,6 +159,16 @@ async def _refuse_to_pause(app: App, session: AsyncSession, row: Subscription, w
     end = row.schedule.end
     if wish.at_period_end and end is not None and end <= begins:
         raise UserProblem(ErrorCode.INVALID_STATE, "It ends with its period. Let it go on first.", ["effectiveAt"])
+
+
+def _refuse_to_resume(app: App, row: Subscription) -> None:
+    if row.status in SUBSCRIPTION.final:
+        raise already_ended(row)
+    refuse_if_over(app, row)
+    if row.status is not SubscriptionStatus.PAUSED and row.pause_at is None:
+        raise UserProblem(
+            ErrorCode.INVALID_STATE, f"The subscription is {row.status} and not paused.", ["subscriptionId"]
+        )
 
 
 async def pause_when_due(app: App, subscription_id: str, fence: int, why: Why) -> bool:

@@ -12,14 +12,14 @@ from billing.proration import ProrationBehavior
 from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.changes import Why
-from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, Hold, change_id_of, change_now, refuse_status
+from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now, refuse_status
 from services.choosing import with_another_plan
 from services.idempotency import once
 from services.ordering import WishedItem
 from services.owned import locked_subscription, own_subscription
 from services.placing import PlacedItem
 from services.planned import drop_planned_change, plan_change, refuse_if_over
-from services.quoting import at_quote, hold_to_quote
+from services.quoting import Hold, at_quote, hold_to_quote
 from services.quoting_changes import ChangeAsked, quote_change
 from services.timelines import in_time_of
 
@@ -64,7 +64,7 @@ async def change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> ChangeOut
             return await _plan(present, actor, seen, wish, hold, why)
         act = Act(
             seen=seen,
-            choose=change.choose,
+            choose=partial(_chosen, actor, wish),
             behavior=wish.proration or ProrationBehavior.PRORATE_NOW,
             change_id=change_id_of(actor, seen, _CAUSE, wish.idempotency_key),
             expected_version=wish.expected_version,
@@ -81,23 +81,18 @@ async def change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> ChangeOut
 def change_asked(actor: Actor, wish: ChangePlanWish) -> ChangeAsked:
     """The wish as what is quoted."""
 
-    async def choose(session: AsyncSession, row: Subscription) -> Sequence[PlacedItem]:
-        return await chosen_items(session, actor, row, wish)
-
     return ChangeAsked(
         act=_CAUSE,
         subscription_id=wish.subscription_id,
         wish=asdict(wish),
-        choose=choose,
+        choose=partial(_chosen, actor, wish),
         behavior=wish.proration,
         is_now=wish.is_now,
         date=wish.date,
     )
 
 
-async def chosen_items(
-    session: AsyncSession, actor: Actor, row: Subscription, wish: ChangePlanWish
-) -> Sequence[PlacedItem]:
+async def _chosen(actor: Actor, wish: ChangePlanWish, session: AsyncSession, row: Subscription) -> Sequence[PlacedItem]:
     """What it shall consist of. Raises UserProblem, CURRENCY_MISMATCH for another currency than the subscription's."""
     if wish.currency is not None and wish.currency != row.currency:
         raise UserProblem(
@@ -115,7 +110,7 @@ async def _plan(
         row, customer = await locked_subscription(session, seen, wish.expected_version)
         refuse_status(row)
         await hold(session)
-        items = await chosen_items(session, actor, row, wish)
+        items = await _chosen(actor, wish, session, row)
         await plan_change(app, session, customer, row, items, wish.proration, wish.date, why)
         return ChangeOutcome(row)
 

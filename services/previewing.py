@@ -7,10 +7,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem
 from models.customers import Customer, customer_of_user
 from models.invoices import Invoice
+from models.payments import payment_by_id
 from models.subscriptions import Subscription
 from services.amending import UpdateWish, refuse_what_is_not_the_customers, update_asked
 from services.app import Actor, ActorKind, App
+from services.canceling import CancelWish, quote_cancellation
+from services.giving_back import RefundWish, quote_refunding
 from services.ordering import SubscribeWish
+from services.pausing import PauseWish, ResumeWish, quote_pausing, quote_resuming
 from services.paying_again import quote_retry
 from services.plan_changes import ChangePlanWish, change_asked
 from services.problems import not_found
@@ -43,6 +47,31 @@ async def preview_update_subscription(app: App, actor: Actor, wish: UpdateWish) 
     """What `updateSubscription` with this wish would do to money. Raises UserProblem as it would."""
     refuse_what_is_not_the_customers(wish, actor)
     return await _of_subscription(app, actor, wish.subscription_id, partial(quote_change, update_asked(actor, wish)))
+
+
+async def preview_cancel(app: App, actor: Actor, wish: CancelWish) -> Quoted:
+    """What `cancelSubscription` with this wish would do to money. Raises UserProblem as it would."""
+    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_cancellation, wish))
+
+
+async def preview_pause(app: App, actor: Actor, wish: PauseWish) -> Quoted:
+    """What `pauseSubscription` with this wish would do to what is to come. Raises UserProblem as it would."""
+    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_pausing, wish))
+
+
+async def preview_resume(app: App, actor: Actor, wish: ResumeWish) -> Quoted:
+    """What `resumeSubscription` with this wish would do to what is to come. Raises UserProblem as it would."""
+    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_resuming, wish))
+
+
+async def preview_refund(app: App, actor: Actor, wish: RefundWish) -> Quoted:
+    """What `refundPayment` with this wish would give back, by our own books. Raises UserProblem as it would."""
+    async with app.database.read() as session:
+        payment = await payment_by_id(session, wish.payment_id)
+        if payment is None or not await _may_act(session, actor, payment.customer_id):
+            raise not_found("payment", "paymentId")
+        present = await in_time_within(app, session, payment.test_clock_id)
+        return sealed(app, await quote_refunding(actor, wish, present, session))
 
 
 async def preview_retry_payment(app: App, actor: Actor, invoice_id: str) -> Quoted:

@@ -26,6 +26,9 @@ FORESEEN = 12
 Quoting = Callable[[App, AsyncSession], Awaitable[Quote]]
 """(app at the quote's present, session) → the quote, nothing written. Raises UserProblem as the act would."""
 
+Hold = Callable[[AsyncSession], Awaitable[None]]
+"""(session) → that an act is still what was quoted, under its locks. Raises QuoteStale."""
+
 # What no amount follows from, so that it may be decided after the quote.
 _MONEYLESS = frozenset(
     (

@@ -15,6 +15,7 @@ from models.subscriptions import Subscription
 from services.app import App
 from services.forecasting import outlook_of
 from services.quoting import FORESEEN, asked, issued_draft
+from services.settling_up import LastBill, last_bill
 
 
 async def quote_payment(act: str, invoice: Invoice, wish: Mapping[str, Any], app: App, session: AsyncSession) -> Quote:
@@ -34,15 +35,16 @@ async def quote_payment(act: str, invoice: Invoice, wish: Mapping[str, Any], app
 async def quote_refund(
     payment: Payment, amount: Money, wish: Mapping[str, Any], ends: bool, app: App, session: AsyncSession
 ) -> Quote:
-    """Of giving back this much of a payment. `ends`: its subscription ends with it, without anything else."""
+    """Of giving back this much of a payment. `ends`: its subscription ends with it, and what was left is billed."""
     row = await session.get_one(Subscription, payment.subscription_id)
     customer = await session.get_one(Customer, row.customer_id)
     outlook = await outlook_of(session, customer, row)
+    bill = await last_bill(session, customer, row, app.now(), gives_back=False) if ends else LastBill()
     return quote(
         asked("refundPayment", customer, wish, row.version),
         app.now(),
         outlook.agreement.balance,
-        None,
+        bill.draft,
         refund=amount,
         foreseen=() if ends else forecast(outlook, FORESEEN),
     )
