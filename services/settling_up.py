@@ -31,6 +31,7 @@ from services.billed import present_lines, present_period
 from services.changes import Why
 from services.drafting import agreement_of
 from services.issuing import issue
+from services.metering import usage_lines
 from services.refunding import refundable_of, reserve
 
 _LAST = "end"
@@ -112,6 +113,7 @@ async def last_bill(
     stopped = row.paused_at if row.status is SubscriptionStatus.PAUSED and row.paused_at is not None else now
     unused = await unused_parts(session, row, stopped) if gives_back else ()
     lines = [_to_balance(part, row, stopped) for part in unused if not part.to_balance.is_zero]
+    lines += await usage_lines(session, row, min(now, row.schedule.end or now), measured_on=())
     agreement = await agreement_of(session, customer, row)
     if gives_back:
         agreement = replace(agreement, waiting=await _waiting_until(session, row, stopped))
