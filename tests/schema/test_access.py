@@ -84,6 +84,7 @@ def test_the_public_may_only_what_is_named_here() -> None:
         "Query.product",
         "Query.node",
         "Query.nodes",
+        "Query.previewSubscribe",
     }
 
 
@@ -157,6 +158,8 @@ def _at(value: Any, path: list[str]) -> Any:
 
 
 MINE, YOURS = "owner_{}", "other_{}"
+SUBSCRIPTION, INVOICE = 'subscriptionId: "%(owner_subscription)s"', 'invoiceId: "%(owner_invoice)s"'
+REFUND = 'paymentId: "%(owner_payment)s", reason: OTHER, idempotencyKey: "a-refund"'
 
 # Root field → operation, where its outcome stands, and the outcome for nobody, the owner, another customer, support
 # and admin. Names of the world's ids stand for those ids.
@@ -220,6 +223,27 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "subscriptionStatus.subscriptions.*.id",
         (LOGIN, NO, NO, NO, ["owner_subscription"]),
     ),
+    "previewSubscribe": (
+        '{ previewSubscribe(input: {planCode: "free"}) { preview { dueNow { formatted } } } }',
+        "previewSubscribe.preview.dueNow.formatted",
+        ("$0.00",) * 5,
+    ),
+    **{
+        name: (
+            f"query {{ {name}(input: {{{given}}}) {{ userErrors {{ code }} }} }}",
+            f"{name}.userErrors.*.code",
+            (LOGIN, *outcomes),
+        )
+        for name, given, outcomes in (
+            ("previewCancelSubscription", SUBSCRIPTION, ([], ["NOT_FOUND"], [], [])),
+            ("previewPauseSubscription", SUBSCRIPTION, ([], ["NOT_FOUND"], [], [])),
+            ("previewResumeSubscription", SUBSCRIPTION, (["INVALID_STATE"], ["NOT_FOUND"], *[["INVALID_STATE"]] * 2)),
+            ("previewUpdateSubscription", SUBSCRIPTION, ([], ["NOT_FOUND"], NO, [])),
+            ("previewChangePlan", f'{SUBSCRIPTION}, planCode: "plan-owner-0"', ([], ["NOT_FOUND"], NO, [])),
+            ("previewRetryPayment", INVOICE, (["ALREADY_PAID"], ["NOT_FOUND"], *[["ALREADY_PAID"]] * 2)),
+            ("previewRefundPayment", REFUND, (NO, NO, ["NOT_PERMITTED"], [])),
+        )
+    },
     "apiKeys": ("{ apiKeys { name } }", "apiKeys.*.name", (LOGIN, NO, NO, NO, [])),
     "organization": ("{ organization { name } }", "organization.name", (LOGIN, NO, NO, NO, "Perennial")),
     "gatewayEvents": ("{ gatewayEvents { nodes { id } } }", "gatewayEvents.nodes.*.id", (LOGIN, NO, NO, NO, [])),
