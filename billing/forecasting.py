@@ -87,6 +87,12 @@ def forecast(outlook: Outlook, count: int) -> Sequence[Foreseen]:
     return found
 
 
+def advance(outlook: Outlook, happening: Happening) -> Happened:
+    """What the next happening makes of the outlook; None also for one that ends what can be foreseen."""
+    step = _STEPS.get(happening)
+    return step(outlook) if step is not None else None
+
+
 def _renew(outlook: Outlook) -> Happened:
     span = next_span(outlook.grid, outlook.schedule)
     schedule = replace(

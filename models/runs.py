@@ -11,6 +11,7 @@ from billing.running import RunOutcome
 from models.base import BIG, UTCDateTime
 from models.invoices import Invoice
 from models.payments import MANUAL, ChargeAttempt, Payment
+from models.subscriptions import Subscription, on_timeline
 
 
 class BillingRun(SQLModel, table=True):
@@ -110,5 +111,30 @@ async def attempts_since(
             or_(col(ChargeAttempt.started_at) >= since, col(ChargeAttempt.finished_at) >= since),
         )
         .order_by(col(ChargeAttempt.started_at), col(ChargeAttempt.id))
+    )
+    return (await session.exec(query)).all()
+
+
+async def subscriptions_with_work(
+    session: AsyncSession, as_of: datetime, *, after: str, limit: int
+) -> Sequence[Subscription]:
+    """Subscriptions of the billing clock's customers to which, or for which, something is due by then, by their ids."""
+    is_collected = (
+        select(Payment.id)
+        .where(
+            Payment.subscription_id == Subscription.id,
+            or_(col(Payment.collect_at) <= as_of, col(Payment.give_up_at) <= as_of),
+        )
+        .exists()
+    )
+    query = (
+        select(Subscription)
+        .where(
+            *on_timeline(None),
+            col(Subscription.id) > after,
+            or_(col(Subscription.due_at) <= as_of, is_collected),
+        )
+        .order_by(col(Subscription.id))
+        .limit(limit)
     )
     return (await session.exec(query)).all()

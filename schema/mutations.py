@@ -33,6 +33,7 @@ from schema.payloads import (
 )
 from schema.policies import PolicyMutations
 from schema.return_mutations import ReturnMutations
+from schema.run_mutations import RunMutations
 from schema.steps import INPUT, done
 from schema.subscription_mutations import SubscriptionMutations
 from schema.upkeep import GatewayEvent, GatewayEventPayload, ReconciliationPayload, ReconciliationReport
@@ -54,6 +55,7 @@ class Mutation(
     EndingMutations,
     PolicyMutations,
     ReturnMutations,
+    RunMutations,
     SubscriptionMutations,
     UsageMutations,
 ):

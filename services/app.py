@@ -26,7 +26,7 @@ class App:
     `support_refund_cap`: what SUPPORT may give back of one payment, in minor units.
     `reconcile_every`: how often the worker reconciles, None: never. `timeline` is the test clock whose customers it
     serves, None: those who live by `clock`; what is due is always looked for on one timeline. `witness` is told what
-    the steps of a run do.
+    the steps of a run do; `due_by` leaves what is due later than that to others.
     """
 
     database: Database
@@ -43,6 +43,7 @@ class App:
     reconcile_every: timedelta | None = None
     timeline: str | None = None
     witness: Witness | None = None
+    due_by: datetime | None = None
 
     def at(self, now: datetime, timeline: str | None) -> "App":
         """The same parts at another present: `timeline`'s."""
@@ -56,6 +57,10 @@ class App:
     def now(self) -> datetime:
         """The billing instant; read once per step."""
         return self.clock.now()
+
+    def due(self) -> datetime:
+        """Up to when what is due is carried out: until now, unless less was asked for."""
+        return min(self.now(), self.due_by) if self.due_by is not None else self.now()
 
     def machine_now(self) -> datetime:
         """The machine's instant, for leases and for asking the gateway again."""

@@ -39,7 +39,7 @@ _AGAIN = timedelta(minutes=1)
 async def give_up_due_payments(app: App) -> int:
     """One pass over the payments of this timeline whose dunning is over; how many were given up."""
     async with app.database.read() as session:
-        due = await payments_to_give_up(session, app.now(), timeline=app.timeline, limit=_BATCH)
+        due = await payments_to_give_up(session, app.due(), timeline=app.timeline, limit=_BATCH)
         seen = [await payment_by_id(session, payment_id) for payment_id in due]
     given_up = 0
     for payment in seen:

@@ -45,7 +45,7 @@ STEPS: Mapping[Happening, tuple[str, Step]] = {
 
 async def work_on_due_subscriptions(app: App) -> int:
     """One pass over the subscriptions of this timeline to which something is due; to how many it happened."""
-    now, machine_now = app.now(), app.machine_now()
+    now, machine_now = app.due(), app.machine_now()
     async with app.database.read() as session:
         keys = await due_keys(
             session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=on_timeline(app.timeline)
@@ -65,7 +65,7 @@ async def _carry_out(app: App, subscription_id: str, fence: int) -> bool:
     if row is None:
         return False
     now = app.now()
-    happening = what_is_due(row.schedule, now)
+    happening = what_is_due(row.schedule, app.due())
     if happening is None:
         await _look_again_later(app, row, fence)
         return False

@@ -35,7 +35,7 @@ _GATEWAY_AWAY = timedelta(minutes=1)
 async def collect_due_payments(app: App) -> int:
     """One pass over the payments whose time to be tried has come; how many were tried."""
     async with app.database.read() as session:
-        due = await payments_to_collect(session, app.now(), timeline=app.timeline, limit=_BATCH)
+        due = await payments_to_collect(session, app.due(), timeline=app.timeline, limit=_BATCH)
     tried = 0
     for payment_id in due:
         async with app.database.write() as session:

@@ -504,6 +504,7 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     "createCustomer": ("CustomerInput!", '{"userId": "somebody"}', (LOGIN, NO, NO)),
     "createProduct": ("ProductInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
     "createPlan": ("PlanInput!", '{"name": "Tea", "productCode": "free", "interval": "MONTH"}', (LOGIN, NO, NO)),
+    "runBilling": ("DateTime", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
     "createTestClock": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
     "advanceTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "deleteTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
@@ -536,7 +537,7 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
 
 
 # What the one argument is called where it is not `input`, `id` or `since`, with any other that must be there.
-NAMES = {"createTestClock": "now", "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id'}
+NAMES = {"runBilling": "asOf", "createTestClock": "now", "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id'}
 
 
 def mutation(name: str, kind: str) -> str:

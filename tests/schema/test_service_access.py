@@ -45,6 +45,10 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Query.payment",
             "Query.customer",
             "Query.subscriptionStatus",
+            "BillingRunItem.subscription",
+            "BillingRunItem.invoice",
+            "BillingRunItem.payment",
+            "TestClock.customers",
         },
         Scope.ACT_FOR_CUSTOMER: {
             "Query.previewChangePlan",
@@ -83,6 +87,7 @@ def test_each_scope_opens_what_is_named_here() -> None:
         Scope.RUN_BILLING: {
             "Query.billingRun",
             "Query.testClock",
+            "Mutation.runBilling",
             "Mutation.createTestClock",
             "Mutation.advanceTestClock",
             "Mutation.deleteTestClock",

@@ -8,7 +8,14 @@ from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLInterfaceTyp
 from schema.build import build_schema
 from schema.snapshot import SNAPSHOT, render_snapshot
 
-SANDBOX_MUTATIONS = {"sandboxConfirmPaymentIntent", "sandboxConfirmSetupIntent", "sandboxAnswerChallenge"}
+SANDBOX_MUTATIONS = {
+    "sandboxConfirmPaymentIntent",
+    "sandboxConfirmSetupIntent",
+    "sandboxAnswerChallenge",
+    "createTestClock",
+    "advanceTestClock",
+    "deleteTestClock",
+}
 
 
 @pytest.fixture(scope="module")
