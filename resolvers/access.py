@@ -53,6 +53,8 @@ BUYERS = _to(Role.CUSTOMER, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 REFUNDERS = _to(Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 # What the application's own side does for customers, never a customer.
 CLERKS = _to(Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
+# Writing down what was agreed on and paid without a gateway.
+BOOKKEEPERS = _to(Role.ADMIN, key=Scope.RECORD_PAYMENTS)
 # What is for sale.
 SELLERS = _to(Role.ADMIN, key=Scope.MANAGE_CATALOG)
 # What the application measures; credits are granted by staff too.
@@ -99,6 +101,10 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.testClock": RUNNERS,
     "Mutation.subscribe": BUYERS,
     "Mutation.createCustomer": CLERKS,
+    "Mutation.createManualSubscription": BOOKKEEPERS,
+    "Mutation.renewManualSubscription": BOOKKEEPERS,
+    "Mutation.deleteManualSubscription": BOOKKEEPERS,
+    "Mutation.recordManualPayment": BOOKKEEPERS,
     "Mutation.createProduct": SELLERS,
     "Mutation.createPlan": SELLERS,
     "Mutation.recordUsage": METERS,

@@ -44,7 +44,7 @@ from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.database import Database
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
 from models.lists import Page, by_ids
-from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for
+from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for, payments_of_invoices
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
 from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem, changes_of, items_of
@@ -145,8 +145,9 @@ class Loaders:
         return self._one(Payment)
 
     @cached_property
-    def payment_of_invoice(self) -> DataLoader[str, Payment | None]:
-        return self._one(Payment, key="invoice_id")
+    def payments_of_invoice(self) -> DataLoader[str, Sequence[Payment]]:
+        """What a gateway collects of it, and what was recorded by hand."""
+        return self._many(payments_of_invoices, "invoice_id")
 
     @cached_property
     def prices_of_plan(self) -> DataLoader[str, Sequence[Price]]:

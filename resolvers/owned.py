@@ -22,7 +22,7 @@ from models.batches import (
     page_of,
 )
 from models.clocks import TestClock
-from models.customers import Customer, PaymentMethod, customer_of_account
+from models.customers import Customer, PaymentMethod, customer_of_account, customer_of_external_id
 from models.inbox import GatewayEvent
 from models.invoices import CreditNote, Invoice
 from models.lists import Page, count
@@ -108,7 +108,12 @@ async def customer(context: RequestContext, customer_id: str) -> Customer | None
 
 
 async def customer_by(
-    context: RequestContext, *, id: str | None = None, user_id: str | None = None, gateway_ref: str | None = None
+    context: RequestContext,
+    *,
+    id: str | None = None,
+    user_id: str | None = None,
+    external_id: str | None = None,
+    gateway_ref: str | None = None,
 ) -> Customer | None:
     """Any customer, by the one id that is given. The field that asks is for those who read all."""
     if id is not None:
@@ -116,6 +121,8 @@ async def customer_by(
     if user_id is not None:
         return await context.loaders.customer_of_user.load(user_id)
     async with context.app.database.read() as session:
+        if external_id is not None:
+            return await customer_of_external_id(session, external_id)
         return await customer_of_account(session, context.app.gateway.platform, gateway_ref or "")
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from billing.charging import CardProblem, IntentStatus
 from billing.lifecycle import SUBSCRIPTION, PaymentStatus, SubscriptionStatus
 from models.payments import ChargeAttempt, CollectionIntent, Payment
-from models.subscriptions import Subscription
+from models.subscriptions import CollectionMethod, Subscription
 
 
 class PaymentConfirmation(StrEnum):
@@ -22,6 +22,7 @@ class NextActionType(StrEnum):
     CONFIRM_WITH_SDK = "confirm_with_sdk"
     REDIRECT = "redirect"
     ADD_PAYMENT_METHOD = "add_payment_method"
+    PAY_OFFLINE = "pay_offline"
     NONE = "none"
 
 
@@ -60,7 +61,12 @@ def statuses(confirmations: Iterable[PaymentConfirmation]) -> frozenset[PaymentS
 
 
 def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentConfirmation:
-    """By the latest payment; without one there was nothing to pay, so it counts as paid once it was activated."""
+    """By an invoice that was sent and is waited for, else by the latest payment.
+
+    Without one there was nothing to pay, so it counts as paid once it was activated.
+    """
+    if subscription.invoice_due_at is not None:
+        return PaymentConfirmation.PENDING
     if latest is not None:
         return CONFIRMATIONS[latest.status]
     if subscription.activated_at is not None:
@@ -109,6 +115,9 @@ def action_of_subscription(
         action = action_of_payment(latest, intent.next_action_url if intent is not None else None)
         if action.type is not NextActionType.NONE:
             return action
+    if subscription.collection_method is CollectionMethod.SEND_INVOICE:
+        awaits = subscription.invoice_due_at is not None
+        return NextAction(NextActionType.PAY_OFFLINE) if awaits else NOTHING_TO_DO
     costs = subscription.original_amount_minor > subscription.discount_amount_minor
     if costs and will_renew(subscription) and not has_card:
         return NextAction(NextActionType.ADD_PAYMENT_METHOD)

@@ -209,7 +209,7 @@ publish(
     "How invoices are paid.",
     {
         "CHARGE_AUTOMATICALLY": "By the customer's card.",
-        "SEND_INVOICE": "By other ways: they are sent and waited for, and nothing is charged. See `recordManualPayment`.",
+        "SEND_INVOICE": "By other ways: they are sent and waited for. No card is charged. See `recordManualPayment`.",
     },
 )
 publish(
@@ -414,6 +414,7 @@ publish(
         "CONFIRM_WITH_SDK": "Confirm a card in the browser: give `clientSecret` to the gateway's SDK.",
         "REDIRECT": "Visit `redirectUrl`, the bank's challenge, and come back.",
         "ADD_PAYMENT_METHOD": "Save a card: without one the next renewal cannot be paid.",
+        "PAY_OFFLINE": "Pay the open invoice in the way that was agreed on: no card is charged for it.",
         "NONE": "Nothing.",
     },
 )

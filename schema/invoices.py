@@ -144,18 +144,19 @@ class Invoice(Node, Record):
 
     @strawberry.field(description="What was given back of what had been collected.")
     async def amount_refunded(self, info: Info) -> Money:
-        payment = await info.context.loaders.payment_of_invoice.load(self.id)
-        return Money.of(Amount(payment.amount_refunded_minor if payment is not None else 0, self.currency))
+        rows = await info.context.loaders.payments_of_invoice.load(self.id)
+        return Money.of(Amount(sum(row.amount_refunded_minor for row in rows), self.currency))
 
     @strawberry.field(description="When a card is tried for it next; null if none is before the customer acts.")
     async def next_payment_attempt_at(self, info: Info) -> datetime | None:
-        payment = await info.context.loaders.payment_of_invoice.load(self.id)
-        return payment.collect_at if payment is not None else None
+        rows = await info.context.loaders.payments_of_invoice.load(self.id)
+        return min((row.collect_at for row in rows if row.collect_at is not None), default=None)
 
     @strawberry.field(description="How often a card was tried for it.")
     async def attempt_count(self, info: Info) -> int:
-        payment = await info.context.loaders.payment_of_invoice.load(self.id)
-        return len(await info.context.loaders.attempts_of_payment.load(payment.id)) if payment is not None else 0
+        loaders = info.context.loaders
+        rows = await loaders.payments_of_invoice.load(self.id)
+        return sum(map(len, await loaders.attempts_of_payment.load_many([row.id for row in rows])))
 
     @strawberry.field(description="What was taken back of it, the oldest first.")
     async def credit_notes(self, info: Info) -> list[CreditNote]:
@@ -165,10 +166,12 @@ class Invoice(Node, Record):
     async def lines(self, info: Info) -> list[InvoiceLine]:
         return [InvoiceLine.of(row) for row in await info.context.loaders.lines_of_invoice.load(self.id)]
 
-    @strawberry.field(description="The collecting of it; empty if nothing was due.")
+    @strawberry.field(
+        description="The collecting of it, and what was recorded by hand, the oldest first; empty if nothing was due."
+    )
     async def payments(self, info: Info) -> list[PaymentRef]:
-        row = await info.context.loaders.payment_of_invoice.load(self.id)
-        return [payments.Payment.of(row)] if row is not None else []
+        rows = await info.context.loaders.payments_of_invoice.load(self.id)
+        return [payments.Payment.of(row) for row in rows]
 
 
 async def invoices_of(info: Info, parent: str, parent_id: str, where: InvoicesWhere, part: Span) -> Connection[Invoice]:

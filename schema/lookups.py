@@ -13,13 +13,21 @@ class CustomerLookup:
     user_id: strawberry.ID | None = strawberry.field(
         description="The application's own id of the user.", default=strawberry.UNSET
     )
+    external_id: str | None = strawberry.field(
+        description="The merchant's own id for the customer.", default=strawberry.UNSET
+    )
     gateway_customer_id: str | None = strawberry.field(
         description="The customer's id at the payment gateway.", default=strawberry.UNSET
     )
 
     def given(self) -> dict[str, str]:
         """The one that was given, by its name."""
-        fields = {"id": self.id, "user_id": self.user_id, "gateway_ref": self.gateway_customer_id}
+        fields = {
+            "id": self.id,
+            "user_id": self.user_id,
+            "external_id": self.external_id,
+            "gateway_ref": self.gateway_customer_id,
+        }
         return {name: value for name, value in fields.items() if isinstance(value, str)}
 
 

@@ -23,6 +23,7 @@ from schema.inputs import (
     SubscribeInput,
 )
 from schema.intents import PaymentIntent, SetupIntent
+from schema.manual_mutations import ManualMutations
 from schema.payloads import (
     ChallengePayload,
     PaymentIntentPayload,
@@ -53,6 +54,7 @@ class Mutation(
     ChangeMutations,
     CustomerMutations,
     EndingMutations,
+    ManualMutations,
     PolicyMutations,
     ReturnMutations,
     RunMutations,

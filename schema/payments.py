@@ -8,6 +8,7 @@ from billing.lifecycle import AttemptOutcome, PaymentStatus
 from billing.money import Money as Amount
 from billing.returning import PaymentStanding
 from models.batches import PAYMENTS, PaymentsWhere, Span
+from models.payments import MANUAL
 from models.payments import ChargeAttempt as AttemptRow
 from models.payments import Payment as PaymentRow
 from resolvers.standing import CONFIRMATIONS, PaymentConfirmation, problem_of
@@ -68,6 +69,7 @@ class Payment(Node):
     status: PaymentStanding = described("Where it stands.")
     status_literal: PaymentConfirmation = described("The same in four words.")
     success: bool = described("Whether it is paid.")
+    paid_out_of_band: bool = described("Whether it came by other ways than a gateway's, and was recorded by hand.")
     amount: Money = described("What is to be collected in all.")
     amount_paid: Money = described("What has been collected.")
     amount_due: Money = described("What is still to be collected.")
@@ -92,6 +94,7 @@ class Payment(Node):
             status=row.standing,
             status_literal=CONFIRMATIONS[row.status],
             success=row.status is PaymentStatus.SUCCEEDED,
+            paid_out_of_band=row.platform == MANUAL,
             amount=Money.of(row.amount),
             amount_paid=Money.of(paid),
             amount_due=Money.of(row.amount - paid),
@@ -121,8 +124,13 @@ class Payment(Node):
     async def payment_method(self, info: Info) -> PaymentMethodRef | None:
         return await cards.payment_method_of(info, self.row.payment_method_id)
 
-    @strawberry.field(description="The gateway's id of its intent; null until the gateway has answered.")
+    @strawberry.field(
+        description="The gateway's id of its intent; null until the gateway has answered. Of one that was recorded by "
+        "hand, the merchant's own reference."
+    )
     async def gateway_payment_id(self, info: Info) -> str | None:
+        if self.row.platform == MANUAL:
+            return self.row.reference
         intent = await info.context.loaders.newest_intent(self.row.id)
         return intent.gateway_ref if intent is not None else None
 

@@ -36,7 +36,7 @@ from services.closing import TERM_ENDED, close
 from services.idempotency import Memory, once, scope_of
 from services.issuing import issue, void_invoice
 from services.offline import PaymentRecord, recorded_payment_id, refuse_record, write_payment
-from services.owned import already_ended, locked_subscription, own_subscription
+from services.owned import already_ended, locked_subscription
 from services.places import hold_places
 from services.problems import not_found
 from services.timelines import in_time_of
@@ -269,7 +269,7 @@ async def renew_manual_subscription(
 
     Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE, CURRENCY_MISMATCH, IDEMPOTENCY_CONFLICT.
     """
-    seen = await own_subscription(app, actor, renewal.subscription_id)
+    seen = await _known(app, renewal.subscription_id, "subscriptionId")
     present = await in_time_of(app, seen.test_clock_id)
     why = Why(_RENEW, actor, present.now())
     occasion = scope_of(actor, seen.customer_id, _RENEW, idempotency_key)
@@ -341,6 +341,15 @@ async def _item_at(session: AsyncSession, row: Subscription, plan: Plan, due: Mo
     return successor
 
 
+async def _known(app: App, subscription_id: str, field: str) -> Subscription:
+    """Any customer's: writing down is the merchant's side alone. Raises NOT_FOUND."""
+    async with app.database.read() as session:
+        row = await session.get(Subscription, subscription_id)
+    if row is None:
+        raise not_found("subscription", field)
+    return row
+
+
 async def _told(app: App, answer: Mapping[str, Any]) -> Recorded:
     async with app.database.read() as session:
         return Recorded(
@@ -364,7 +373,7 @@ async def delete_manual_subscription(
 
     Repeating it changes nothing. Raises UserProblem NOT_FOUND, INVALID_STATE, VERSION_CONFLICT.
     """
-    seen = await own_subscription(app, actor, subscription_id)
+    seen = await _known(app, subscription_id, "id")
     present = await in_time_of(app, seen.test_clock_id)
     why = Why("deleteManualSubscription", actor, present.now())
     async with present.database.write() as session:

@@ -13,7 +13,7 @@ from billing.quotes import Quote
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, open_invoices_of
 from models.payments import payment_of_invoice
-from models.subscriptions import Subscription
+from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, ActorKind, App
 from services.arrears import effective_method
 from services.changes import Why
@@ -146,6 +146,9 @@ async def _invoice_to_pay(session: AsyncSession, row: Subscription, wanted_id: s
     if wanted is not None and wanted.id != unpaid[0].id:
         message = f"Invoice {unpaid[0].number} is older and must be paid first; this one follows of itself."
         raise UserProblem(ErrorCode.INVALID_STATE, message, ["invoiceId"])
+    if row.collection_method is CollectionMethod.SEND_INVOICE:
+        message = "No card is charged for this invoice: it was sent, and is paid in the way that was agreed on."
+        raise UserProblem(ErrorCode.INVALID_STATE, message, ["invoiceId" if wanted_id else "subscriptionId"])
     return unpaid[0]
 
 

@@ -10,6 +10,7 @@ class Scope(StrEnum):
     READ = "read"
     ACT_FOR_CUSTOMER = "act_for_customer"
     MANAGE_CATALOG = "manage_catalog"
+    RECORD_PAYMENTS = "record_payments"
     RECORD_USAGE = "record_usage"
     RUN_BILLING = "run_billing"
 
@@ -21,5 +22,6 @@ SCOPE_MEANINGS: Mapping[Scope, str] = {
     ),
     Scope.MANAGE_CATALOG: "make products, plans and coupons",
     Scope.RECORD_USAGE: "record usage, grant and consume credits",
+    Scope.RECORD_PAYMENTS: "write down manual subscriptions, and payments that came by other ways",
     Scope.RUN_BILLING: "run the billing and read its runs; in the sandbox, move test clocks",
 }

@@ -502,6 +502,28 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         (LOGIN, REFUSED_FOREIGN, None),
     ),
     "createCustomer": ("CustomerInput!", '{"userId": "somebody"}', (LOGIN, NO, NO)),
+    "createManualSubscription": (
+        "CreateManualSubscriptionInput!",
+        (
+            '{"customer": {"userId": "kid"}, "planCode": "free", "interval": "MONTH", '
+            '"periodStart": "2026-01-01", "periodEnd": "2026-02-01"}'
+        ),
+        (LOGIN, NO, NO),
+    ),
+    "renewManualSubscription": (
+        "RenewManualSubscriptionInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "idempotencyKey": "k"}',
+        (LOGIN, NO, NO),
+    ),
+    "deleteManualSubscription": ("ID!", '"%(owner_subscription)s"', (LOGIN, NO, NO)),
+    "recordManualPayment": (
+        "RecordManualPaymentInput!",
+        (
+            '{"invoiceId": "%(owner_invoice)s", "idempotencyKey": "k", '
+            '"payment": {"amountPaid": {"amount": "1.00", "currencyCode": "USD"}}}'
+        ),
+        (LOGIN, NO, NO),
+    ),
     "createProduct": ("ProductInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
     "createPlan": ("PlanInput!", '{"name": "Tea", "productCode": "free", "interval": "MONTH"}', (LOGIN, NO, NO)),
     "runBilling": ("DateTime", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),

@@ -93,6 +93,12 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Mutation.deleteTestClock",
             "Customer.testClock",
         },
+        Scope.RECORD_PAYMENTS: {
+            "Mutation.createManualSubscription",
+            "Mutation.renewManualSubscription",
+            "Mutation.deleteManualSubscription",
+            "Mutation.recordManualPayment",
+        },
         Scope.MANAGE_CATALOG: {"Mutation.createProduct", "Mutation.createPlan"},
         Scope.RECORD_USAGE: {"Mutation.recordUsage"},
     }
@@ -476,7 +482,7 @@ async def test_a_customer_is_found_by_each_of_their_names(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "by", [{}, {"id": "x", "userId": "y"}, {"id": None}, {"id": "x", "userId": None}, {"externalId": "x"}, None]
+    "by", [{}, {"id": "x", "userId": "y"}, {"id": None}, {"id": "x", "userId": None}, {"email": "x"}, None]
 )
 async def test_a_look_up_by_none_or_by_two_names_is_refused(small_house: House, by: Any) -> None:
     query = "query($by: CustomerLookup!) { customer(by: $by) { id } }"
