@@ -21,6 +21,7 @@ from billing.metering import UsageType
 from billing.proration import INVOICED_NOW, Present, ProrationBehavior, Turn, turn_over, turn_within
 from billing.recurring import RecurringItem, recurring_lines
 from models.base import new_id
+from models.catalog import Plan
 from models.customers import Customer
 from models.invoices import Invoice, PendingLine, open_invoices_of, waiting_lines_of
 from models.payments import Payment
@@ -32,6 +33,7 @@ from services.changes import Why, announce
 from services.choosing import present_items
 from services.drafting import agreement_with
 from services.issuing import issue
+from services.metering import usage_lines
 from services.places import hold_places
 from services.placing import PlacedItem
 
@@ -62,8 +64,9 @@ class ChangeProposal:
     """A change as it would be written.
 
     `grid` and `span` are the new ones where a new period begins, with the change (`span`) or at the end of the present
-    one. `draft` is the invoice at once; `waiting` what waits for the next one afterwards, by pending line's id, `later`
-    what comes to it. `amounts` is a full period's invoice from now on.
+    one. `usage` is what metered items that end with it have measured, `draft` the invoice at once; `waiting` is what
+    waits for the next one afterwards, by pending line's id, `later` what comes to it. `amounts` is a full period's
+    invoice from now on.
     """
 
     target: Target
@@ -74,6 +77,7 @@ class ChangeProposal:
     amounts: InvoiceDraft
     grid: Grid | None = None
     span: Span | None = None
+    usage: Sequence[Line] = ()
     draft: InvoiceDraft | None = None
     waiting: Mapping[str, Line] | None = None
     later: Sequence[Line] = ()
@@ -114,9 +118,25 @@ async def propose_change(
         [item for item, _ in present],
         counts_use=target.behavior is ProrationBehavior.USAGE_AWARE,
     )
-    if begins_anew or target.behavior is ProrationBehavior.FULL_PRICE_RESET:
-        return _anew(row, plain, was, occasion)
-    return _within(row, plain, was, occasion)
+    is_reset = begins_anew or target.behavior is ProrationBehavior.FULL_PRICE_RESET
+    if target.behavior in INVOICED_NOW:
+        # What is not invoiced now is on the next invoice, with the ended items' own prices.
+        closed = [item for item, _ in present] if is_reset else ended
+        goes_on = [by_id[item.id].plan for item in [*kept, *begun]]
+        plain = replace(plain, usage=await _measured(session, row, closed, goes_on, target.at))
+    return _anew(row, plain, was, occasion) if is_reset else _within(row, plain, was, occasion)
+
+
+async def _measured(
+    session: AsyncSession,
+    row: Subscription,
+    closed: Sequence[SubscriptionItem],
+    goes_on: Sequence[Plan],
+    at: datetime,
+) -> Sequence[Line]:
+    """What these items have measured until the change, at the prices that they had."""
+    features = {plan.meter_feature_id for plan in goes_on if plan.meter_feature_id is not None}
+    return await usage_lines(session, row, at, only=[item.id for item in closed], measured_on=features)
 
 
 def _within(row: Subscription, plain: ChangeProposal, was: Present, occasion: str) -> ChangeProposal:
@@ -152,11 +172,12 @@ def _anew(row: Subscription, plain: ChangeProposal, was: Present, occasion: str)
 def _with_money(plain: ChangeProposal, turn: Turn, period: Period, occasion: str) -> ChangeProposal:
     if plain.target.behavior not in INVOICED_NOW:
         return replace(plain, waiting=turn.waiting, later=turn.lines)
-    if not turn.lines:
+    lines = [*plain.usage, *turn.lines]
+    if not lines:
         return replace(plain, waiting=turn.waiting)
     billing = replace(plain.agreement, waiting=tuple(turn.waiting.values()))
     draft = billing.draft_lines(
-        turn.lines,
+        lines,
         period=period,
         reason=InvoiceReason.SUBSCRIPTION_UPDATE,
         occasion=occasion,

@@ -3,7 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from sqlmodel import select
 
+from models.base import new_id
+from models.credits import CreditBalance
+from models.subscriptions import Subscription
 from tests.scenarios.changing import (
     CHANGE,
     END,
@@ -19,7 +23,8 @@ from tests.scenarios.changing import (
     codes,
     totals,
 )
-from tests.scenarios.merchant import Merchant
+from tests.scenarios.merchant import Merchant, done
+from tests.scenarios.metering import key_of, sell, tell
 from tests.support.house import House
 from tests.support.outside import charges_by_invoice
 
@@ -283,4 +288,102 @@ async def test_what_comes_to_too_little_waits_in_the_balance(changer: Changer, h
     assert (codes(told), told["payment"], told["invoice"]["status"]) == ([], None, "PAID")
     assert amounts(told["invoice"]) == [-500, 525]
     assert totals(await changer.pass_by(HALF))[-1] == ("PAID", 1050, 1075)
+    await clean(house)
+
+
+# ── coupons, credits, usage ──
+
+
+async def test_a_coupon_goes_back_with_the_price_and_takes_off_the_new_one(changer: Changer, house: House) -> None:
+    coupon = {"code": "HALF", "percentOff": "50", "duration": "FOREVER"}
+    await done(house, "createCoupon", "CouponInput", coupon, "coupon { id }")
+    await changer.begin("small", couponCode="HALF")
+    house.pass_time(HALF)
+    told = await changer.change("large")
+    assert (codes(told), told["subscription"]["amount"]["amountMinor"]) == ([], 1000)
+    # Half of the 5.00 that were paid, half of 20.00, and half off that.
+    assert amounts(told["invoice"]) == [-250, 1000, -500]
+    assert totals(await changer.pass_by(HALF)) == [("PAID", 500, 500), ("PAID", 250, 250), ("PAID", 1000, 1000)]
+    await clean(house)
+
+
+async def test_a_coupon_of_one_period_is_not_given_twice(changer: Changer, house: House) -> None:
+    coupon = {"code": "FIRST", "amountsOff": [{"amount": "4.00", "currencyCode": "USD"}], "duration": "ONCE"}
+    await done(house, "createCoupon", "CouponInput", coupon, "coupon { id }")
+    await changer.begin("small", couponCode="FIRST")
+    house.pass_time(HALF)
+    up = await changer.change("large", "PRORATE_NEXT_INVOICE")
+    assert codes(up) == []
+    # 6.00 were paid: half of that comes back, and the second period is paid in full.
+    renewed = await changer.pass_by(HALF)
+    assert amounts(renewed["invoices"]["nodes"][0]) == [2000, -300, 1000]
+    await clean(house)
+
+
+async def use_up(house: House, subscription_id: str, used: int) -> None:
+    """So many of the hundred stamps are gone."""
+    async with house.app.database.write() as session:
+        row = await session.get_one(Subscription, subscription_id)
+        of_stamps = select(CreditBalance).where(CreditBalance.unit == "stamp")
+        balance = (await session.exec(of_stamps)).first() or CreditBalance(
+            id=new_id("credit_balance"),
+            subscription_id=row.id,
+            customer_id=row.customer_id,
+            unit="stamp",
+            created_at=house.clock.now(),
+            updated_at=house.clock.now(),
+        )
+        balance.total_granted, balance.total_used, balance.remaining = 100, used, 100 - used
+        session.add(balance)
+
+
+@pytest.mark.parametrize(("used", "credit"), [(0, -500), (40, -500), (70, -300), (100, 0)])
+async def test_what_has_been_used_up_is_not_given_back(changer: Changer, house: House, used: int, credit: int) -> None:
+    credits = [{"unit": "stamp", "total": 100}]
+    await Merchant(house).plan("stamped", "10.00", product="letters", credits=credits)
+    await changer.begin("stamped")
+    house.pass_time(HALF)
+    await use_up(house, changer.subscribed[-1], used)
+    told = await changer.change("large", "USAGE_AWARE")
+    assert codes(told) == []
+    assert amounts(told["invoice"]) == ([credit, 1000] if credit else [1000])
+    await clean(house)
+
+
+async def test_usage_is_closed_at_the_old_price_on_the_changes_invoice(changer: Changer, house: House) -> None:
+    await Merchant(house).product("api")
+    await sell(house, "calls-1", productCode="api")
+    await sell(house, "calls-3", productCode="api", prices=[{"currencyCode": "USD", "unitAmountDecimal": "0.03"}])
+    await changer.begin("small")
+    key, row = await key_of(house), changer.subscribed[-1]
+    both = [{"planCode": "small"}, {"planCode": "calls-1"}]
+    assert codes(await changer.ask(UPDATE, items=both)) == []
+    house.pass_time(HALF / 2)
+    assert (await tell(house, key, {"subscriptionId": row, "quantity": "200"}))["accepted"] == 1
+    house.pass_time(HALF / 2)
+    changed = await changer.ask(UPDATE, items=[{"planCode": "large"}, {"planCode": "calls-3"}])
+    assert [(line["kind"], line["amount"]["amountMinor"]) for line in changed["invoice"]["lines"]] == [
+        ("USAGE", 200),
+        ("CREDIT", -500),
+        ("RECURRING", 1000),
+    ]
+    house.pass_time(HALF / 2)
+    await tell(house, key, {"subscriptionId": row, "quantity": "100", "idempotencyKey": "later"})
+    renewed = await changer.pass_by(HALF / 2)
+    # A hundred more at the new price, and nothing of the old ones again.
+    assert totals(renewed)[-1] == ("PAID", 2300, 2300)
+    await clean(house)
+
+
+async def test_usage_waits_for_the_next_invoice_where_no_money_moves(changer: Changer, house: House) -> None:
+    await Merchant(house).product("api")
+    await sell(house, "calls-1", productCode="api")
+    await changer.begin("small")
+    key, row = await key_of(house), changer.subscribed[-1]
+    await changer.ask(UPDATE, items=[{"planCode": "small"}, {"planCode": "calls-1"}])
+    await tell(house, key, {"subscriptionId": row, "quantity": "200"})
+    house.pass_time(HALF)
+    told = await changer.ask(UPDATE, items=[{"planCode": "small"}], proration="NONE")
+    assert (codes(told), told["invoice"]) == ([], None)
+    assert totals(await changer.pass_by(HALF)) == [("PAID", 1000, 1000), ("PAID", 1200, 1200)]
     await clean(house)
