@@ -40,6 +40,7 @@ from models.catalog import (
     prices_of,
 )
 from models.clocks import TestClock
+from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
 from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.database import Database
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
@@ -101,6 +102,40 @@ class Loaders:
     @cached_property
     def customer_of_user(self) -> DataLoader[str, Customer | None]:
         return self._one(Customer, key="user_id")
+
+    @cached_property
+    def coupon(self) -> DataLoader[str, Coupon | None]:
+        return self._one(Coupon)
+
+    @cached_property
+    def promotion_code(self) -> DataLoader[str, PromotionCode | None]:
+        return self._one(PromotionCode)
+
+    @cached_property
+    def codes_of_coupon(self) -> DataLoader[str, Sequence[PromotionCode]]:
+        return self._many(promotion_codes_of, "coupon_id")
+
+    @cached_property
+    def discounts_of_subscription(self) -> DataLoader[str, Sequence[Applied]]:
+        """Those that are on it, in the order of their application."""
+
+        async def batch(wanted: list[str]) -> list[Sequence[Applied]]:
+            async with self._database.read() as session:
+                found = await discounts_of(session, wanted)
+            return [[each for each in found if each.discount.subscription_id == id] for id in wanted]
+
+        return DataLoader(batch)
+
+    @cached_property
+    def uses_of_discount(self) -> DataLoader[str, Sequence[int]]:
+        """The numbers of the periods that it was used for."""
+
+        async def batch(wanted: list[str]) -> list[Sequence[int]]:
+            async with self._database.read() as session:
+                found = await uses_of(session, wanted)
+            return [found.get(id, ()) for id in wanted]
+
+        return DataLoader(batch)
 
     @cached_property
     def payment_method(self) -> DataLoader[str, PaymentMethod | None]:

@@ -22,6 +22,7 @@ from models.batches import (
     page_of,
 )
 from models.clocks import TestClock
+from models.coupons import Coupon, PromotionCode
 from models.customers import Customer, PaymentMethod, customer_of_account, customer_of_external_id
 from models.inbox import GatewayEvent
 from models.invoices import CreditNote, Invoice
@@ -124,6 +125,15 @@ async def customer_by(
         if external_id is not None:
             return await customer_of_external_id(session, external_id)
         return await customer_of_account(session, context.app.gateway.platform, gateway_ref or "")
+
+
+async def coupon(context: RequestContext, coupon_id: str) -> Coupon | None:
+    """Coupons are told of to those who read all; others see those on their subscriptions."""
+    return await context.loaders.coupon.load(coupon_id) if context.reads_all else None
+
+
+async def promotion_code(context: RequestContext, code_id: str) -> PromotionCode | None:
+    return await context.loaders.promotion_code.load(code_id) if context.reads_all else None
 
 
 async def live_subscriptions_of_user(context: RequestContext, user_id: str) -> list[Subscription]:

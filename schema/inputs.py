@@ -135,6 +135,8 @@ class SubscribeInput:
     tax_percent: Decimal | None = optional(
         "The tax on top of its prices, 0 to 100, instead of the plan's own. Staff and API keys only."
     )
+    coupon_code: str | None = optional("A coupon to redeem with it, by its own code.")
+    promotion_code: str | None = optional("A word that stands for a coupon instead, in capitals or not.")
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
     metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
@@ -178,6 +180,8 @@ class SubscribeInput:
             collection_method=self.collection_method,
             days_until_due=self.days_until_due,
             tax_percent=self.tax_percent,
+            coupon_code=self.coupon_code,
+            promotion_code=self.promotion_code,
         )
 
 

@@ -12,6 +12,7 @@ from schema.card_mutations import CardMutations
 from schema.catalog_mutations import CatalogMutations
 from schema.change_mutations import ChangeMutations
 from schema.clock_mutations import ClockMutations
+from schema.coupon_mutations import CouponMutations
 from schema.customer_mutations import CustomerMutations
 from schema.ending_mutations import EndingMutations
 from schema.enums import ChallengeOutcome
@@ -52,6 +53,7 @@ class Mutation(
     CardMutations,
     CatalogMutations,
     ChangeMutations,
+    CouponMutations,
     CustomerMutations,
     EndingMutations,
     ManualMutations,

@@ -34,6 +34,8 @@ from schema.card_inputs import PaymentMethodFilter
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Before, Connection, First, Last, connection, span
+from schema.coupon_queries import CouponQueries
+from schema.coupons import Coupon, PromotionCode
 from schema.credit_notes import CreditNote
 from schema.customers import Customer
 from schema.fields import Info, argument
@@ -64,7 +66,7 @@ OwnerId = Annotated[
 
 
 @strawberry.type(description="All that can be read.")
-class Query(PolicyQueries, PreviewQueries, RunQueries):
+class Query(CouponQueries, PolicyQueries, PreviewQueries, RunQueries):
     @strawberry.field(description="Which server answers. Open to everybody.")
     def server_info(self, info: Info) -> ServerInfo:
         return ServerInfo.of(info.context, info.schema)
@@ -328,6 +330,8 @@ _FINDERS: dict[str, _Finder] = {
     "plan": _shown(_in_catalog("plan"), Plan.of),
     "price": _shown(_in_catalog("price"), PlanPrice.of),
     "feature": _shown(_in_catalog("feature"), Feature.of),
+    "coupon": _shown(owned.coupon, Coupon.of),
+    "promotion_code": _shown(owned.promotion_code, PromotionCode.of),
     "customer": _shown(owned.customer, Customer.of),
     "payment_method": _shown(owned.payment_method, PaymentMethod.of),
     "subscription": _shown(owned.subscription, PlanSubscription.of),

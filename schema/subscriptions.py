@@ -29,6 +29,7 @@ from schema import cards, customers, invoices, payments, previews, usage
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Connection, First, connection, span
+from schema.coupons import Discount, discounts_of
 from schema.enums import CancellationReason
 from schema.fields import (
     CustomerRef,
@@ -260,6 +261,10 @@ class PlanSubscription(Node, Record):
         if at is None or planned is None or self.row.status in SUBSCRIPTION.final:
             return None
         return ScheduledChange.of(planned, at, self.row.currency)
+
+    @strawberry.field(description="The coupons on it, in the order of their application.")
+    async def discounts(self, info: Info) -> list[Discount]:
+        return await discounts_of(info, self.row)
 
     @strawberry.field(description="A card of its own; null if the customer's default one pays.")
     async def payment_method(self, info: Info) -> PaymentMethodRef | None:

@@ -218,6 +218,8 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "customer.id",
         (LOGIN, NO, NO, "owner_customer", "owner_customer"),
     ),
+    "coupon": ('{ coupon(code: "none") { id } }', "coupon.id", (LOGIN, NO, NO, None, None)),
+    "coupons": ("{ coupons { nodes { id } } }", "coupons.nodes.*.id", (LOGIN, NO, NO, [], [])),
     "subscriptionStatus": (
         '{ subscriptionStatus(userId: "owner") { subscriptions { id } } }',
         "subscriptionStatus.subscriptions.*.id",
@@ -358,8 +360,10 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
         "ApiKey",
         "BillingRun",
         "BillingRunItem",
+        "Coupon",
         "Feature",
         "GatewayEvent",
+        "PromotionCode",
         "ReconciliationReport",
         "TestClock",
     } == {kind.name for kind in graphql_schema.get_possible_types(node)}
@@ -414,6 +418,18 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         "SubscribeInput!",
         '{"planCode": "free", "customerId": "%(owner_customer)s"}',
         (LOGIN, ["NOT_PERMITTED"], NO),
+    ),
+    "createCoupon": ("CouponInput!", '{"percentOff": "10"}', (LOGIN, NO, NO)),
+    "createPromotionCode": ("CreatePromotionCodeInput!", '{"couponCode": "none", "code": "none"}', (LOGIN, NO, NO)),
+    "applyCoupon": (
+        "ApplyCouponInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "couponCode": "none"}',
+        (LOGIN, REFUSED_FOREIGN, None),
+    ),
+    "removeCoupon": (
+        "RemoveCouponInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "couponCode": "none"}',
+        (LOGIN, NO, None),
     ),
     "createSetupIntent": (
         "CreateSetupIntentInput",
