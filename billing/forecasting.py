@@ -106,6 +106,8 @@ def _renew(outlook: Outlook) -> Happened:
 
 
 def _start(outlook: Outlook) -> Happened:
+    if outlook.schedule.trial_end is not None:
+        return replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.TRIALING)), None
     begun = replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.ACTIVE))
     span = outlook.grid.span_from(begun.schedule.period_start).until(begun.schedule.ends_at)
     return begun.bill(span, reason=InvoiceReason.SUBSCRIPTION_CREATE)

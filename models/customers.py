@@ -135,6 +135,11 @@ async def locked_customer(session: AsyncSession, customer_id: str) -> Customer |
     return (await session.exec(query.execution_options(populate_existing=True))).first()
 
 
+async def trials_of(session: AsyncSession, customer_ids: Sequence[str]) -> Sequence[UsedTrial]:
+    query = select(UsedTrial).where(col(UsedTrial.customer_id).in_(customer_ids))
+    return (await session.exec(query.order_by(UsedTrial.customer_id, UsedTrial.product_id))).all()
+
+
 async def gateway_account(session: AsyncSession, customer_id: str, platform: str) -> GatewayAccount | None:
     query = select(GatewayAccount).where(GatewayAccount.customer_id == customer_id, GatewayAccount.platform == platform)
     return (await session.exec(query)).first()

@@ -41,7 +41,7 @@ from models.catalog import (
 )
 from models.clocks import TestClock
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
-from models.customers import Customer, GatewayAccount, PaymentMethod
+from models.customers import Customer, GatewayAccount, PaymentMethod, UsedTrial, trials_of
 from models.database import Database
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
 from models.lists import Page, by_ids
@@ -188,6 +188,10 @@ class Loaders:
     def prices_of_plan(self) -> DataLoader[str, Sequence[Price]]:
         """The default price first."""
         return self._many(prices_of, "plan_id")
+
+    @cached_property
+    def trials_of_customer(self) -> DataLoader[str, Sequence[UsedTrial]]:
+        return self._many(trials_of, "customer_id")
 
     @cached_property
     def accounts_of_customer(self) -> DataLoader[str, Sequence[GatewayAccount]]:

@@ -67,11 +67,12 @@ def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentC
     """
     if subscription.invoice_due_at is not None:
         return PaymentConfirmation.PENDING
+    """By the latest payment; without one there was nothing to pay, so it counts as paid once it gave access."""
     if latest is not None:
         return CONFIRMATIONS[latest.status]
-    if subscription.activated_at is not None:
-        return PaymentConfirmation.PAID
     ended = subscription.status in SUBSCRIPTION.final
+    if subscription.activated_at is not None or subscription.status is SubscriptionStatus.TRIALING:
+        return PaymentConfirmation.PAID
     return PaymentConfirmation.CANCELED if ended else PaymentConfirmation.PENDING
 
 

@@ -152,6 +152,10 @@ class Customer(Node, Record):
             info, "customer_id", self.id, PaymentsWhere(), span(info, PAYMENTS, first=first, after=after)
         )
 
+    @strawberry.field(description="Whether a trial of any product was ever started.")
+    async def has_used_trial(self, info: Info) -> bool:
+        return bool(await info.context.loaders.trials_of_customer.load(self.id))
+
     @strawberry.field(description="The customer at each payment gateway.")
     async def gateway_accounts(self, info: Info) -> list[GatewayAccount]:
         return [GatewayAccount.of(row) for row in await info.context.loaders.accounts_of_customer.load(self.id)]

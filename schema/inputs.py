@@ -137,6 +137,10 @@ class SubscribeInput:
     )
     coupon_code: str | None = optional("A coupon to redeem with it, by its own code.")
     promotion_code: str | None = optional("A word that stands for a coupon instead, in capitals or not.")
+    trial_period_days: int | None = optional(
+        "How many days are free at first, 0 to 730, instead of the plan's; a product is tried once. Staff and API keys "
+        "only."
+    )
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
     metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
@@ -156,6 +160,7 @@ class SubscribeInput:
         within(1, 120, period_count=self.period_count)
         within(1, 365, days_until_due=self.days_until_due)
         within(0, 100, tax_percent=self.tax_percent)
+        within(0, 730, trial_period_days=self.trial_period_days)
         return SubscribeWish(
             plan_id=self.plan_id,
             plan_code=self.plan_code,
@@ -182,6 +187,7 @@ class SubscribeInput:
             tax_percent=self.tax_percent,
             coupon_code=self.coupon_code,
             promotion_code=self.promotion_code,
+            trial_period_days=self.trial_period_days,
         )
 
 

@@ -16,8 +16,7 @@ from schema.actions import OWNERS_ONLY, GatewayError, NextAction
 from schema.fields import CustomerRef, Info, PaymentMethodRef, described
 from schema.interfaces import Node
 from schema.money import Money
-from services.cards import SetupIntentView
-from services.outcomes import PaymentIntentView
+from services.outcomes import PaymentIntentView, SetupIntentView
 
 
 @strawberry.type(description="The gateway's object for collecting one invoice. Every try of that invoice confirms it.")

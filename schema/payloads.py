@@ -28,6 +28,9 @@ class SubscribePayload:
     subscription: PlanSubscription | None = described("The subscription, also when its first payment is not made yet.")
     payment: Payment | None = described("The first payment; null when nothing is to be paid.")
     payment_intent: PaymentIntent | None = described("The gateway's intent, with its client secret for the browser.")
+    setup_intent: SetupIntent | None = described(
+        "On a trial without a card: what the browser saves one with, for the first period."
+    )
     next_action: NextAction | None = described("What the customer must do next; its `type` is NONE when nothing.")
     user_errors: list[UserError] = described(ERRORS)
 
@@ -37,6 +40,7 @@ class SubscribePayload:
             subscription=_subscription(outcome),
             payment=_payment(outcome),
             payment_intent=_intent(info, outcome, started=True),
+            setup_intent=_setup_intent(outcome),
             next_action=await _next_action(info, outcome, started=True),
             user_errors=user_errors(outcome.problems),
         )
@@ -44,7 +48,12 @@ class SubscribePayload:
     @classmethod
     def refused(cls, problem: UserProblem) -> "SubscribePayload":
         return cls(
-            subscription=None, payment=None, payment_intent=None, next_action=None, user_errors=user_errors([problem])
+            subscription=None,
+            payment=None,
+            payment_intent=None,
+            setup_intent=None,
+            next_action=None,
+            user_errors=user_errors([problem]),
         )
 
 
@@ -150,6 +159,11 @@ def _subscription(outcome: PaymentOutcome) -> PlanSubscription | None:
 
 def _payment(outcome: PaymentOutcome) -> Payment | None:
     return Payment.of(outcome.payment) if outcome.payment is not None else None
+
+
+def _setup_intent(outcome: PaymentOutcome) -> SetupIntent | None:
+    view = outcome.setup_intent
+    return SetupIntent.of(view, started=True) if view is not None else None
 
 
 def _intent(info: Info, outcome: PaymentOutcome, *, started: bool) -> PaymentIntent | None:

@@ -51,6 +51,7 @@ from schema.periods import Period, PeriodInput
 from schema.returns import Refund
 from schema.scalars import CurrencyCode
 from schema.scheduled import ScheduledChange
+from schema.trials import Trial
 
 _OF_SUBSCRIPTIONS = ChangesWhere(SUBSCRIPTION.name)
 
@@ -156,6 +157,7 @@ class PlanSubscription(Node, Record):
     tax_percent: Decimal | None = described("The tax on top of its prices; null where the plans' own holds.")
     collection_method: CollectionMethod = described("How its invoices are paid.")
     days_until_due: int | None = described("After how many days a sent invoice must be paid; null if it is charged.")
+    trial: Trial | None = described("Its trial, also when that is over; null if it has none.")
     current_period: Period = described("The period under way, or the last one.")
     billing_day: int = described("The day of the month on which its periods begin, in its own zone; else the last.")
     billing_cycle_anchor: datetime = described("The instant from which periods are counted.")
@@ -194,6 +196,7 @@ class PlanSubscription(Node, Record):
             tax_percent=row.tax_percent,
             collection_method=row.collection_method,
             days_until_due=row.days_until_due,
+            trial=Trial.of(row),
             current_period=Period(start=row.period_start, end=row.period_end),
             billing_day=row.billing_day or row.anchor.astimezone(ZoneInfo(row.timezone)).day,
             billing_cycle_anchor=row.anchor,

@@ -30,20 +30,13 @@ from services.app import Actor, App
 from services.arrears import collect_soon
 from services.customers import acting_customer, ensure_gateway_account
 from services.idempotency import scope_of
+from services.outcomes import SetupIntentView
 from services.problems import CardDeclined, gateway_unavailable, not_found
 from services.shielding import within_budget
 from services.timelines import present_of
 from services.wallets import drop_card, keep_card, make_default
 
 _ENDED = frozenset((IntentStatus.SUCCEEDED, IntentStatus.CANCELED))
-
-
-@dataclass(frozen=True, slots=True)
-class SetupIntentView:
-    """A setup intent's row and the gateway's live answer."""
-
-    row: SetupIntentRow
-    snapshot: SetupIntentSnapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,6 @@ PRODUCTS = (
                 "Seven days free, then billed on the 5th.",
                 trial_period_days=7,
                 billing_day=5,
-                is_online_sale=False,
             ),
         ),
     ),

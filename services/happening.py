@@ -21,6 +21,7 @@ from services.pausing import pause_when_due, resume_when_due
 from services.planned import change_when_due
 from services.renewing import renew
 from services.starting import start_when_due
+from services.trials import announce_trial_end
 from services.witnessing import witnessed
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ STEPS: Mapping[Happening, tuple[str, Step]] = {
     Happening.START: ("start", start_when_due),
     Happening.END: ("period_over", end_when_over),
     Happening.RESUME: ("pause_over", resume_when_due),
+    Happening.ANNOUNCE_TRIAL_END: ("trial_ends_soon", announce_trial_end),
     Happening.CHANGE: ("scheduled_change", change_when_due),
     Happening.OVERDUE: ("invoice_overdue", fall_behind_when_overdue),
     Happening.PAUSE: ("scheduled_pause", pause_when_due),

@@ -26,6 +26,7 @@ from services.changes import Why
 from services.placing import Order, PlacedItem
 from services.problems import not_found
 from services.redeeming import Bought, asked_coupon, check_redeemable
+from services.trials import trial_length
 
 MOST_ITEMS = 20
 DAYS_UNTIL_DUE = 30
@@ -75,6 +76,7 @@ class SubscribeWish:
     collection_method: CollectionMethod | None = None
     days_until_due: int | None = None
     tax_percent: Decimal | None = None
+    trial_period_days: int | None = None
     coupon_code: str | None = None
     promotion_code: str | None = None
 
@@ -99,6 +101,7 @@ async def ordered(session: AsyncSession, customer: Customer, wish: SubscribeWish
     method = await _method(session, customer, wish.payment_method_id)
     coupon = await asked_coupon(session, wish.coupon_code, wish.promotion_code)
     order = replace(_order(items, wish, why), coupon=coupon)
+    order = replace(order, trial=await _trial(session, customer, order, wish))
     _check_dates(order, ZoneInfo(customer.timezone), why.now)
     products = [item.plan.product_id for item in items]
     beside = [
@@ -124,6 +127,7 @@ def _refuse_what_is_not_the_customers(wish: SubscribeWish, actor: Actor) -> None
         "collectionMethod": wish.collection_method,
         "daysUntilDue": wish.days_until_due,
         "taxPercent": wish.tax_percent,
+        "trialPeriodDays": wish.trial_period_days,
         "items": next((item.unit_amount for item in wish.items or () if item.unit_amount is not None), None),
     }
     for name, given in merchants.items():
@@ -159,6 +163,13 @@ def _order(items: Sequence[PlacedItem], wish: SubscribeWish, why: Why) -> Order:
         setup_future_usage=wish.setup_future_usage,
         return_url=wish.return_url,
     )
+
+
+async def _trial(session: AsyncSession, customer: Customer, order: Order, wish: SubscribeWish) -> timedelta:
+    """As the merchant says, else as the plan does; a product is tried once."""
+    days = order.plan.trial_period_days if wish.trial_period_days is None else wish.trial_period_days
+    products = [item.plan.product_id for item in order.items]
+    return await trial_length(session, customer, products, days, order.start)
 
 
 def _check_dates(order: Order, zone: ZoneInfo, now: datetime) -> None:

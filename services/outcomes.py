@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from billing.charging import CardProblem
 from billing.errors import UserProblem
 from billing.lifecycle import AttemptOutcome, PaymentStatus
-from gateways.port import PaymentIntentSnapshot
+from gateways.port import PaymentIntentSnapshot, SetupIntentSnapshot
+from models.customers import SetupIntentRow
 from models.payments import CollectionIntent, Payment, attempts_of, latest_payment_of, newest_intent, payment_by_id
 from models.subscriptions import Subscription
 from services.app import App
@@ -23,13 +24,25 @@ class PaymentIntentView:
 
 
 @dataclass(frozen=True, slots=True)
+class SetupIntentView:
+    """A setup intent's row and the gateway's live answer."""
+
+    row: SetupIntentRow
+    snapshot: SetupIntentSnapshot
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentOutcome:
-    """What a step about a payment leaves behind, read again from the rows; success and problems come together."""
+    """What a step about a payment leaves behind, read again from the rows; success and problems come together.
+
+    `setup_intent`: where nothing is to be paid yet, what the browser saves a card for the first period with.
+    """
 
     subscription: Subscription | None
     payment: Payment | None
     intent: PaymentIntentView | None
     problems: Sequence[UserProblem] = field(default_factory=tuple)
+    setup_intent: SetupIntentView | None = None
 
 
 async def payment_outcome(

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.agreement import Agreement
-from billing.calendar import Grid, Span, grid_on_day
+from billing.calendar import Grid, Period, Span, grid_on_day
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from billing.invoicing import InvoiceDraft, InvoiceReason
@@ -28,6 +28,7 @@ from services.drafting import agreement_with, recurring_items
 from services.issuing import issue
 from services.redeeming import CouponWish, applied_to, redeem
 from services.settling import activate
+from services.trials import begin_trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Proposal:
 
 async def propose(app: App, session: AsyncSession, customer: Customer, order: Order, why: Why) -> Proposal:
     """What `place` writes; nothing is written here, so that a preview is the act itself. Raises AMOUNT_TOO_SMALL."""
-    row, span = new_subscription(app, customer, order, why)
+    row, span = new_subscription(app, customer, order, why)  # the span of the first period that costs something
     items = _items(row, order, why)
     discount = applied_to(row, order.coupon, why) if order.coupon is not None else None
     agreement = await agreement_with(
@@ -165,6 +166,9 @@ async def place(app: App, session: AsyncSession, customer: Customer, order: Orde
         await redeem(session, proposal.discount, order.coupon.given, why)
     if subscription.status is SubscriptionStatus.SCHEDULED:
         return Placed(subscription.id, None, None)  # Its first invoice is issued when it starts.
+    if subscription.status is SubscriptionStatus.TRIALING:
+        await begin_trial(session, subscription, why)
+        return Placed(subscription.id, None, None)  # Its first invoice is issued when the trial ends.
     _, payment = await issue(
         app,
         session,
@@ -189,10 +193,13 @@ def _refuse_too_small(draft: InvoiceDraft) -> None:
 
 
 def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tuple[Subscription, Span]:
-    """The row, which waits for its start or its first payment, and its first period."""
+    """The row, which waits for its start, its trial's end or its first payment, and the first period to bill."""
     plan, zone = order.plan, ZoneInfo(customer.timezone)
     grid, ends_at = order.grid(zone), order.end(zone)
-    span = grid.span_from(order.start).until(ends_at)
+    span = grid.span_from(order.billed_from)
+    span = span.until(ends_at) if ends_at is None or ends_at > order.billed_from else span
+    trial = Period(order.start, order.billed_from) if order.trial else None
+    first = trial or span.period
     row = Subscription(
         id=new_id("subscription"),
         customer_id=customer.id,
@@ -200,7 +207,7 @@ def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tu
         plan_id=plan.id,
         name=order.name,
         origin=order.origin,
-        status=SubscriptionStatus.SCHEDULED if order.start > why.now else SubscriptionStatus.INCOMPLETE,
+        status=_first_status(order, why),
         status_updated_at=why.now,
         currency=order.currency,
         original_amount_minor=0,
@@ -209,9 +216,11 @@ def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tu
         timezone=customer.timezone,
         anchor=grid.anchor,
         billing_day=grid.day,
-        period_start=span.period.start,
-        period_end=span.period.end,
+        period_start=first.start,
+        period_end=first.end,
         started_at=order.start,
+        trial_start=trial.start if trial else None,
+        trial_end=trial.end if trial else None,
         ends_at=ends_at,
         cancel_at_period_end=plan.cancel_at_period_end if order.auto_renew is None else not order.auto_renew,
         collection_method=order.collection_method,
@@ -224,6 +233,12 @@ def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tu
     )
     row.due_at = row.next_due()
     return row, span
+
+
+def _first_status(order: Order, why: Why) -> SubscriptionStatus:
+    if order.start > why.now:
+        return SubscriptionStatus.SCHEDULED
+    return SubscriptionStatus.TRIALING if order.trial else SubscriptionStatus.INCOMPLETE
 
 
 def _items(row: Subscription, order: Order, why: Why) -> Sequence[SubscriptionItem]:

@@ -10,6 +10,7 @@ from billing.calendar import Period, Span
 from billing.events import RENEWED
 from billing.forecasting import next_span
 from billing.invoicing import InvoiceDraft, InvoiceReason
+from billing.lifecycle import SubscriptionStatus
 from billing.schedule import Happening, what_is_due
 from models.customers import Customer, locked_customer
 from models.invoices import manual_invoice_from, open_invoices_of
@@ -21,6 +22,8 @@ from services.changes import Why, announce
 from services.drafting import draft_period, price_of_period
 from services.issuing import issue
 from services.retrying import collect
+from services.settling import activate
+from services.trials import end_without_card
 
 
 async def renew(app: App, subscription_id: str, fence: int, why: Why) -> bool:
@@ -54,12 +57,18 @@ async def _bill_next_period(
         return None
     unpaid = await open_invoices_of(session, seen.id)
     span, draft = await next_draft(session, customer, seen)
+    ends_trial = seen.status is SubscriptionStatus.TRIALING
+    if ends_trial and not unpaid and await end_without_card(session, customer, seen, draft, why):
+        return None
     if draft.used_discounts or seen.discount_amount_minor:
         price = await price_of_period(session, customer, seen, span)
         seen.discount_amount_minor = price.discount_total.minor
     begin_period(seen, span, why)
+    if ends_trial:
+        activate(session, seen, why)
+    else:
+        announce(session, RENEWED, seen.id, why, customer_id=seen.customer_id, payload={"period": seen.period_number})
     release(seen, due_at=seen.next_due())
-    announce(session, RENEWED, seen.id, why, customer_id=seen.customer_id, payload={"period": seen.period_number})
     _, payment = await issue(app, session, customer, seen, draft, why)
     if payment is None:
         return None

@@ -18,6 +18,7 @@ from services.drafting import draft_period
 from services.issuing import issue
 from services.retrying import collect
 from services.settling import activate
+from services.trials import begin_trial, may_begin_trial
 
 
 async def start_when_due(app: App, subscription_id: str, fence: int, why: Why) -> bool:
@@ -46,6 +47,12 @@ async def _begin(
     if customer is None or what_is_due(seen.schedule, why.now) is not Happening.START:
         release(seen, due_at=seen.next_due())
         return False, None
+    if await may_begin_trial(session, seen):
+        move_subscription(session, seen, SubscriptionEvent.START_TRIAL, why)
+        await begin_trial(session, seen, why)
+        release(seen, due_at=seen.next_due())
+        return True, None
+    _give_trial_up(seen)
     move_subscription(session, seen, SubscriptionEvent.START, why)
     release(seen, due_at=seen.next_due())
     if seen.origin is SubscriptionOrigin.MANUAL:
@@ -64,3 +71,13 @@ async def _begin(
         return True, None
     payment.collect_at = why.now
     return True, (payment.id, payment.fence)
+
+
+def _give_trial_up(row: Subscription) -> None:
+    """The product was tried since this was agreed: the first period begins at once."""
+    if row.trial_end is None:
+        return
+    row.trial_start = row.trial_end = None
+    if row.billing_day is None:
+        row.anchor = row.period_start
+    row.period_end = row.grid.span_from(row.period_start).until(row.ends_at).period.end

@@ -1,16 +1,20 @@
 """Subscribing: from a wish to a standing order, its first invoice and its first payment."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
+from billing.lifecycle import SubscriptionStatus
 from billing.subscribing import Course
 from models.customers import Customer, PaymentMethod, locked_customer
 from models.payments import latest_payment_of
-from models.subscriptions import Subscription
+from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, App
+from services.arrears import effective_method
+from services.cards import create_setup_intent
 from services.changes import Why
 from services.customers import acting_customer
 from services.ending import end_incomplete
@@ -43,7 +47,35 @@ async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOut
     async def run() -> SubscribeOutcome:
         return await _subscribe(present, actor, customer, wish)
 
-    return await once(app, actor, customer.id, _CAUSE, wish.idempotency_key, asdict(wish), PAYMENT_OUTCOMES, run)
+    outcome = await once(app, actor, customer.id, _CAUSE, wish.idempotency_key, asdict(wish), PAYMENT_OUTCOMES, run)
+    return await _with_setup_intent(present, actor, customer, outcome, wish)
+
+
+async def _with_setup_intent(
+    app: App, actor: Actor, customer: Customer, outcome: SubscribeOutcome, wish: SubscribeWish
+) -> SubscribeOutcome:
+    """On a trial without a card: what the browser saves one with. Asked for again it is the same one."""
+    row = outcome.subscription
+    if row is None or row.status is not SubscriptionStatus.TRIALING:
+        return outcome
+    async with app.database.read() as session:
+        now = await session.get_one(Customer, customer.id)
+        has_card = await effective_method(session, row, now) is not None
+    is_free = row.original_amount_minor == row.discount_amount_minor
+    if has_card or is_free or row.collection_method is not CollectionMethod.CHARGE_AUTOMATICALLY:
+        return outcome
+    try:
+        view = await create_setup_intent(
+            app,
+            actor,
+            usage=SetupFutureUsage.OFF_SESSION,
+            return_url=wish.return_url,
+            customer_id=customer.id if actor.acts_for_customers else None,
+            idempotency_key=f"trial:{row.id}",
+        )
+    except UserProblem as problem:
+        return replace(outcome, problems=[*outcome.problems, problem])
+    return replace(outcome, setup_intent=view)
 
 
 async def _subscribe(app: App, actor: Actor, customer: Customer, wish: SubscribeWish) -> SubscribeOutcome:

@@ -9,6 +9,7 @@ from gateways.sandbox import Fault
 from tests.scenarios.shopping import Shopper
 from tests.support.house import House
 from tests.support.outside import VISA, gateway_books, sandbox_of
+from tests.support.shelf import take_off_sale
 
 CONFLICT = [{"code": "IDEMPOTENCY_CONFLICT", "field": ["idempotencyKey"]}]
 
@@ -84,6 +85,7 @@ async def test_the_answer_is_read_again_from_what_became_of_it(house: House) -> 
 
 async def test_what_was_refused_may_be_asked_again_under_its_key(small_house: House) -> None:
     shopper = Shopper(small_house, "demo-card")
+    await take_off_sale(small_house.app, "basic-monthly")
     wish = {"planCode": "basic-monthly", "idempotencyKey": "click-1"}
     for _ in range(2):
         told = await shopper.subscribe(None, **wish)

@@ -19,6 +19,7 @@ from tests.support.outside import (
     gateway_books,
     sandbox_of,
 )
+from tests.support.shelf import take_off_sale
 
 SUBSCRIPTIONS = """
 { me { subscriptions(first: 5) { nodes {
@@ -112,6 +113,7 @@ async def test_a_product_and_an_interval_name_a_plan(
 async def test_what_is_not_sold_is_refused_and_leaves_nothing(
     small_house: House, wish: dict[str, Any], code: str, field: list[str]
 ) -> None:
+    await take_off_sale(small_house.app, "basic-monthly")
     shopper = Shopper(small_house, "demo-card")
     told = await shopper.subscribe(None, **wish)
     assert told == {

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.house import House
+from tests.support.shelf import take_off_sale
 
 ERRORS = "userErrors { __typename code message field }"
 DECLINES, ASKS = "4000000000000002", "4000002760003184"
@@ -368,6 +369,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, list[str] | None]] = {
 
 
 async def test_wishes_that_are_refused_begin_nothing(house: House) -> None:
+    await take_off_sale(house.app, "basic-monthly")
     found = {}
     for name, (wish, _, _) in REFUSALS.items():
         told = await subscribe(house, "demo-card", **wish)
