@@ -11,7 +11,7 @@ import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
-from billing.lifecycle import REFUND, RefundEvent, RefundStatus
+from billing.lifecycle import REFUND, SUBSCRIPTION, RefundEvent, RefundStatus
 from billing.money import Money
 from billing.returning import RefundOrigin, RefundReason, refundable
 from gateways.port import GatewayRefused, GatewayUnavailable
@@ -19,6 +19,7 @@ from models.customers import locked_customer
 from models.leases import LEASE, LeaseLost, check_fence, release
 from models.payments import Payment, payment_by_id
 from models.returns import Refund, paid_intent, refunds_of
+from models.subscriptions import Subscription
 from services.app import App
 from services.changes import Why, move_refund, remember
 from services.returning import Returns, refunds_and_disputes_of, settle_returns
@@ -194,8 +195,16 @@ async def _let_go(app: App, refund_id: str, fence: int) -> Refund:
             check_fence(row, fence)
         except LeaseLost:
             return row
-        release(row, due_at=next_look(app, row))
+        release(row, due_at=next_look(app, row) or await _when_to_end(app, session, row))
         return row
+
+
+async def _when_to_end(app: App, session: AsyncSession, row: Refund) -> datetime | None:
+    """When the worker looks after a refund that has arrived, for the subscription that was to end with it lives on."""
+    if row.ends_subscription_id is None or row.status not in COUNTS:
+        return None
+    subscription = await session.get_one(Subscription, row.ends_subscription_id)
+    return app.machine_now() + _UNANSWERED_FIRST if subscription.status not in SUBSCRIPTION.final else None
 
 
 async def _locked(session: AsyncSession, refund_id: str) -> tuple[Refund, Payment]:
