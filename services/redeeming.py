@@ -197,8 +197,9 @@ async def remove_coupon(app: App, actor: Actor, *, subscription_id: str, coupon_
 
 async def end_discounts(session: AsyncSession, row: Subscription, why: Why, *, was_begun: bool) -> None:
     """The subscription is over. One that was never begun gives its redemptions back."""
-    for applied in await discounts_of(session, [row.id]):
-        discount = applied.discount
+    found = await discounts_of(session, [row.id])
+    # Counters are taken back in one order everywhere, so that two ends never wait for one another.
+    for discount in sorted((applied.discount for applied in found), key=lambda discount: discount.coupon_id):
         discount.status = DiscountStatus.ENDED if was_begun else DiscountStatus.FREED
         discount.ended_at = why.now
         if not was_begun:

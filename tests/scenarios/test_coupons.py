@@ -198,3 +198,52 @@ async def test_a_coupon_that_is_taken_off_is_on_no_later_invoice(story: Story) -
     assert await story.months(1) == [900, 1000, 900]
     assert await story.standing("TENTH") == ("ACTIVE", 2)
     await _ends_well(story)
+
+
+PREVIEW = """query ($input: SubscribeInput!) { previewSubscribe(input: $input) {
+  preview { dueNow { amountMinor } discountTotal { amountMinor } total { amountMinor } quoteToken
+    schedule { amount { amountMinor } } }
+  userErrors { code } } }"""
+UPCOMING = (
+    """{ mySubscription { upcomingInvoices(first: 4) { discountTotal { amountMinor } total { amountMinor } } } }"""
+)
+
+
+async def test_a_preview_and_the_forecast_know_for_how_long_a_coupon_lasts(story: Story) -> None:
+    await story.coupon("QUARTER", percentOff="25", duration="REPEATING", durationInPeriods=3)
+    await story.promote("QUARTER", "Spring")
+    wish = {"planCode": "coffee", "promotionCode": "SPRING", "paymentMethodId": await story.card(story.user)}
+    preview = (await story.house.ask(PREVIEW, {"input": wish}, story.user))["previewSubscribe"]["preview"]
+    assert [preview[name]["amountMinor"] for name in ("dueNow", "discountTotal", "total")] == [750, 250, 750]
+    assert [each["amount"]["amountMinor"] for each in preview["schedule"]][:4] == [750, 750, 1000, 1000]
+    assert await story.standing("QUARTER") == ("ACTIVE", 0)  # a preview reserves nothing
+    begun = await story.buy(promotionCode="SPRING", quoteToken=preview["quoteToken"])
+    assert totals(begun) == [750]
+    upcoming = (await story.house.ask(UPCOMING, user=story.user))["mySubscription"]["upcomingInvoices"]
+    foreseen = [each["total"]["amountMinor"] for each in upcoming]
+    assert foreseen == [750, 750, 1000, 1000]
+    assert (await story.months(4))[1:] == foreseen
+
+
+async def test_a_quote_does_not_hold_a_coupon_that_is_used_up_meanwhile(story: Story) -> None:
+    await story.coupon("LAST", percentOff="100", maxRedemptions=1)
+    wish = {"planCode": "coffee", "couponCode": "LAST", "paymentMethodId": await story.card(story.user)}
+    preview = (await story.house.ask(PREVIEW, {"input": wish}, story.user))["previewSubscribe"]["preview"]
+    assert codes(await story.subscribe(user="demo-new", card=False, couponCode="LAST")) == []
+    late = await story.subscribe(couponCode="LAST", quoteToken=preview["quoteToken"])
+    assert (codes(late), late["subscription"]) == (["COUPON_EXHAUSTED"], None)
+
+
+async def test_free_days_use_no_period_up(story: Story) -> None:
+    await Merchant(story.house).plan("tea", "10.00", trialPeriodDays=7)
+    await story.coupon("TWICE", percentOff="50", duration="REPEATING", durationInPeriods=2)
+    told = await story.subscribe(planCode="tea", couponCode="TWICE")
+    assert (codes(told), told["subscription"]["status"]) == ([], "TRIALING")
+    assert (totals(told["subscription"]), on_it(told["subscription"])) == ([], [("TWICE", 2)])
+    assert price(told["subscription"]) == (500, 1000, 500)
+    story.house.pass_time(timedelta(days=7))
+    await story.house.work()
+    assert on_it(await story.mine()) == [("TWICE", 1)]
+    assert await story.months(2) == [500, 500, 1000]
+    assert await story.standing("TWICE") == ("ACTIVE", 1)
+    await _ends_well(story)
