@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from bootstrap import Installation
+    from services.app import App
 
 cli = typer.Typer(
     add_completion=False,
@@ -101,7 +102,7 @@ def worker(
         await installation.start()
         try:
             if once:
-                out.print_json(data=dict(await Worker(installation.app).once()))
+                out.print_json(data=await _worked_once(installation.app))
             else:
                 await _until_signalled(Worker(installation.app).run)
         finally:
@@ -194,6 +195,22 @@ def check() -> None:
     if wrong:
         raise typer.Exit(1)
     out.print("The ledger balances and agrees with every payment, here and at the gateway.", soft_wrap=True)
+
+
+async def _worked_once(app: "App") -> dict[str, int]:
+    """What each step of the passes counted, and what came of it as a run of the billing tells it."""
+    from dataclasses import asdict, replace
+
+    from billing.running import Deed, RunOutcome, counts_of
+    from worker import Worker
+
+    outcomes: list[RunOutcome] = []
+
+    async def note(deed: Deed) -> None:
+        outcomes.append(deed.outcome)
+
+    worked = await Worker(replace(app, witness=note)).once()
+    return {**worked, **asdict(counts_of(outcomes))}
 
 
 def _settings() -> Settings:
