@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlmodel import col, select
+
+from billing.lifecycle import SUBSCRIPTION, InvoiceStatus
+from models.invoices import Invoice, PendingLine
+from models.subscriptions import Subscription
+from models.usage import UsageRecord
 from tests.support.house import House
 
 ADMIN = "demo-admin"
@@ -75,3 +81,18 @@ class Merchant:
         now = self.house.clock.now()
         end = datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(hours=now.hour, minutes=now.minute)
         await self.live((end - now) / timedelta(days=1), step=step)
+
+
+async def nothing_left_to_bill(house: House) -> None:
+    """Every subscription has ended, nothing is open, waits or is due any more, and the books agree."""
+    assert await house.audit() == []
+    async with house.app.database.read() as session:
+        live = (
+            await session.exec(select(Subscription).where(col(Subscription.status).not_in(SUBSCRIPTION.final)))
+        ).all()
+        unpaid = (await session.exec(select(Invoice.number).where(Invoice.status == InvoiceStatus.OPEN))).all()
+        waiting = (await session.exec(select(PendingLine.id).where(col(PendingLine.invoice_id).is_(None)))).all()
+        unbilled = (await session.exec(select(UsageRecord.id).where(col(UsageRecord.invoice_id).is_(None)))).all()
+    assert (list(live), list(unpaid), list(waiting), list(unbilled)) == ([], [], [], [])
+    house.pass_time(timedelta(days=400))
+    assert set((await house.work()).values()) == {0}
