@@ -108,7 +108,11 @@ def _renew(outlook: Outlook) -> Happened:
 def _start(outlook: Outlook) -> Happened:
     if outlook.schedule.trial_end is not None:
         return replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.TRIALING)), None
+    if outlook.schedule.trial_end is not None:
+        return replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.TRIALING)), None
     begun = replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.ACTIVE))
+    if begun.schedule.is_given_up:
+        return begun, None
     span = outlook.grid.span_from(begun.schedule.period_start).until(begun.schedule.ends_at)
     return begun.bill(span, reason=InvoiceReason.SUBSCRIPTION_CREATE)
 

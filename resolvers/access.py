@@ -75,6 +75,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.previewChangePlan": BUYERS,
     "Query.previewUpdateSubscription": BUYERS,
     "Query.previewRetryPayment": ACTORS,
+    "Query.previewApplyCoupon": ACTORS,
     "Query.previewCancelSubscription": ACTORS,
     "Query.previewPauseSubscription": ACTORS,
     "Query.previewResumeSubscription": ACTORS,

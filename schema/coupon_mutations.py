@@ -2,22 +2,24 @@
 
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Annotated
 
 import strawberry
-from strawberry.scalars import JSON
-
 from billing.calendar import Interval
 from billing.couponing import CouponDuration, CouponTerms
 from billing.errors import ErrorCode, UserProblem
 from schema.coupons import Coupon, PromotionCode
 from schema.fields import Info, described, optional
-from schema.inputs import at_most
+from schema.inputs import QUOTED, at_most
 from schema.money import MoneyInput
 from schema.payloads import ERRORS, SubscriptionPayload, refusals
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError
+from services.quoting_coupons import quote_coupon
+from strawberry.scalars import JSON
+
 from services import couponing, redeeming
 
 MOST_PRODUCTS = 100
@@ -90,6 +92,7 @@ class ApplyCouponInput:
     subscription_id: strawberry.ID = described("The subscription.")
     coupon_code: str | None = optional("The coupon's own code.")
     promotion_code: str | None = optional("A word that stands for a coupon, in capitals or not.")
+    quote_token: str | None = optional(QUOTED)
 
 
 @strawberry.input(description="Which coupon to take off which subscription.")
@@ -148,6 +151,8 @@ class CouponMutations:
             subscription_id=input.subscription_id,
             coupon_code=input.coupon_code,
             promotion_code=input.promotion_code,
+            quote_token=input.quote_token,
+            quoting=partial(quote_coupon, input.subscription_id, input.coupon_code, input.promotion_code),
         )
         try:
             row = await done(info, step)

@@ -8,6 +8,7 @@ import strawberry
 from billing.errors import UserProblem
 from resolvers.identity import Role
 from schema.change_inputs import ChangePlanInput
+from schema.coupon_mutations import ApplyCouponInput
 from schema.ending_inputs import PauseSubscriptionInput, ResumeSubscriptionInput
 from schema.fields import Info, described
 from schema.inputs import CancelSubscriptionInput, SubscribeInput
@@ -88,6 +89,20 @@ class PreviewQueries:
     async def preview_refund_payment(self, info: Info, input: Annotated[RefundPaymentInput, INPUT]) -> PreviewPayload:
         try:
             return await _preview(previewing.preview_refund(info.context.app, info.context.actor, input.wish()))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.field(description="What `applyCoupon` with this input would take off the charges to come.")
+    async def preview_apply_coupon(self, info: Info, input: Annotated[ApplyCouponInput, INPUT]) -> PreviewPayload:
+        asking = previewing.preview_apply_coupon(
+            info.context.app,
+            info.context.actor,
+            input.subscription_id,
+            input.coupon_code,
+            input.promotion_code,
+        )
+        try:
+            return await _preview(asking)
         except UserProblem as problem:
             return _refused(problem)
 

@@ -10,7 +10,7 @@ from billing.forecasting import Foreseen, Outlook, Planned, forecast
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.proration import ProrationBehavior
 from models.customers import Customer
-from models.subscriptions import ScheduledChange, Subscription, changes_of
+from models.subscriptions import ScheduledChange, Subscription, SubscriptionOrigin, changes_of
 from services.app import App
 from services.drafting import agreement_of
 from services.planned import planned_items
@@ -45,6 +45,8 @@ def outlook_with(row: Subscription, agreement: Agreement, change: Planned | None
     schedule = row.schedule
     if schedule.status is SubscriptionStatus.INCOMPLETE:
         schedule = replace(schedule, status=SubscriptionStatus.ACTIVE)
+    if row.origin is SubscriptionOrigin.MANUAL:
+        schedule = replace(schedule, is_given_up=True)  # Its bills are written down when somebody pays.
     return Outlook(schedule, row.grid, row.period_number, agreement, change, paused_at=row.paused_at)
 
 

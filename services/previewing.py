@@ -20,6 +20,7 @@ from services.plan_changes import ChangePlanWish, change_asked
 from services.problems import not_found
 from services.quoting import Quoted, Quoting, sealed
 from services.quoting_changes import quote_change
+from services.quoting_coupons import quote_coupon
 from services.quoting_orders import quote_subscribe
 from services.timelines import in_time_within
 
@@ -72,6 +73,14 @@ async def preview_refund(app: App, actor: Actor, wish: RefundWish) -> Quoted:
             raise not_found("payment", "paymentId")
         present = await in_time_within(app, session, payment.test_clock_id)
         return sealed(app, await quote_refunding(actor, wish, present, session))
+
+
+async def preview_apply_coupon(
+    app: App, actor: Actor, subscription_id: str, coupon_code: str | None, promotion_code: str | None
+) -> Quoted:
+    """What `applyCoupon` would take off what is to come. Raises UserProblem as it would."""
+    quoting = partial(quote_coupon, subscription_id, coupon_code, promotion_code)
+    return await _of_subscription(app, actor, subscription_id, quoting)
 
 
 async def preview_retry_payment(app: App, actor: Actor, invoice_id: str) -> Quoted:

@@ -8,8 +8,6 @@ redemptions back in the transaction that ends it: there is no moment at which on
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
 from billing.calendar import Interval
 from billing.couponing import Redemption, folded, refuse
 from billing.errors import ErrorCode, UserProblem
@@ -35,7 +33,9 @@ from models.subscriptions import Subscription, items_of
 from services.app import Actor, App
 from services.changes import Why, announce
 from services.owned import already_ended, locked_subscription, own_subscription
+from services.quoting import Quoting, at_quote, hold_to_quote
 from services.timelines import in_time_of
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +129,33 @@ async def redeem(session: AsyncSession, applied: Applied, given: str, why: Why) 
 
 
 async def apply_coupon(
-    app: App, actor: Actor, *, subscription_id: str, coupon_code: str | None, promotion_code: str | None
+    app: App,
+    actor: Actor,
+    *,
+    subscription_id: str,
+    coupon_code: str | None,
+    promotion_code: str | None,
+    quote_token: str | None = None,
+    quoting: Quoting | None = None,
 ) -> Subscription:
-    """Put a coupon on a subscription that runs, from its next period on.
+    """Put a coupon on a subscription that runs, from its next period on. `quoting` is asked where a token is given.
 
     Raises NOT_FOUND, REQUIRED, INVALID, INVALID_STATE, COUPON_….
     """
     seen = await own_subscription(app, actor, subscription_id)
     app = await in_time_of(app, seen.test_clock_id)
-    why = Why("applyCoupon", actor, app.now())
+    why = Why("applyCoupon", actor, at_quote(app, quote_token).now())
     async with app.database.write() as session:
         row, customer = await locked_subscription(session, seen, None)
-        wish = await _applicable(session, row, customer, coupon_code, promotion_code, why)
+        wish = await applicable(session, row, customer, coupon_code, promotion_code, why)
+        if quoting is not None:
+            await hold_to_quote(app, session, quote_token, quoting)
         await redeem(session, applied_to(row, wish, why), wish.given, why)
         row.touch(why.now)
         return row
 
 
-async def _applicable(
+async def applicable(
     session: AsyncSession,
     row: Subscription,
     customer: Customer,
@@ -154,6 +163,7 @@ async def _applicable(
     promotion_code: str | None,
     why: Why,
 ) -> CouponWish:
+    """The coupon that the codes stand for, if it may be put on the subscription now; reads only. Raises UserProblem."""
     if row.status in SUBSCRIPTION.final:
         raise already_ended(row)
     if row.status is SubscriptionStatus.INCOMPLETE:

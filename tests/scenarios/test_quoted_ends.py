@@ -206,3 +206,67 @@ async def test_a_foreign_subscription_is_not_found_in_a_preview(house: House) ->
         }
     assert await everything(house.app) == before
     assert (await quoted(house, "a-stranger"))["dueNow"] == {"formatted": "$7.00"}
+
+
+COUPON = """mutation ($input: CouponInput!) { createCoupon(input: $input) { coupon { code } userErrors { code } } }"""
+TAKE = """mutation ($input: ApplyCouponInput!) { applyCoupon(input: $input) { subscription { id }
+  userErrors { code ... on QuoteStaleError { freshQuote { quoteToken dueNext { formatted } } } } } }"""
+PREVIEW_TAKE = f"""query ($input: ApplyCouponInput!) {{ previewApplyCoupon(input: $input) {{
+  preview {{ {PREVIEW} }} userErrors {{ code }} }} }}"""
+THREE_PERIODS = {"code": "HALF", "percentOff": "50", "duration": "REPEATING", "durationInPeriods": 3}
+
+
+async def test_a_coupon_takes_off_what_is_to_come_as_quoted(house: House) -> None:
+    made = await house.ask(COUPON, {"input": THREE_PERIODS}, "demo-admin")
+    assert made["createCoupon"]["userErrors"] == []
+    wish = {"subscriptionId": await _started(house), "couponCode": "HALF"}
+    preview = (await house.ask(PREVIEW_TAKE, {"input": wish}, USER))["previewApplyCoupon"]["preview"]
+    assert [amount["formatted"] for _, amount in _charges(preview)] == ["$3.50"] * 3 + ["$7.00"] * 9
+    await give_balance(house, 100)
+    (error,) = (await house.ask(TAKE, {"input": {**wish, "quoteToken": preview["quoteToken"]}}, USER))["applyCoupon"][
+        "userErrors"
+    ]
+    assert (error["code"], error["freshQuote"]["dueNext"]) == ("QUOTE_STALE", {"formatted": "$2.50"})
+    token = error["freshQuote"]["quoteToken"]
+    done = await house.ask(TAKE, {"input": {**wish, "quoteToken": token}}, USER)
+    assert done["applyCoupon"]["userErrors"] == []
+    assert [amount["formatted"] for _, amount in await _foreseen(house)] == ["$2.50"] + ["$3.50"] * 2 + ["$7.00"] * 9
+
+
+async def test_subscribing_with_a_coupon_costs_what_was_quoted_until_it_runs_out(house: House) -> None:
+    await house.ask(COUPON, {"input": THREE_PERIODS}, "demo-admin")
+    preview = await quoted(house, couponCode="HALF")
+    assert (preview["dueNow"], preview["discountTotal"]) == ({"formatted": "$3.50"}, {"formatted": "$3.50"})
+    assert [amount["formatted"] for _, amount in _charges(preview)] == ["$3.50"] * 2 + ["$7.00"] * 10
+    done = await subscribed(
+        house, couponCode="HALF", quoteToken=preview["quoteToken"], paymentMethodId=await card_of(house)
+    )
+    assert (done["userErrors"], done["payment"]["amount"]) == ([], preview["dueNow"])
+    assert await _foreseen(house) == _charges(preview)
+    foreseen = await upcoming(house)
+    for _ in range(4):
+        house.pass_time(timedelta(days=31))
+        await house.work()
+    query = f"{{ mySubscription {{ invoices(first: 4) {{ nodes {{ {LINES} {AMOUNTS} }} }} }} }}"
+    issued = (await house.ask(query, user=USER))["mySubscription"]["invoices"]["nodes"]
+    for each, invoice in zip(foreseen, reversed(issued), strict=False):
+        same(each, invoice)
+
+
+async def test_a_trial_costs_nothing_now_and_then_what_was_quoted(house: House) -> None:
+    customer = (await house.ask("{ me { id } }", user=USER))["me"]["id"]
+    wish = {"trialPeriodDays": 14, "customerId": customer}
+    preview = await quoted(house, "demo-admin", **wish)
+    assert (preview["dueNow"], preview["lines"]) == ({"formatted": "$0.00"}, [])
+    assert (preview["dueNext"], preview["dueNextAt"]) == ({"formatted": "$7.00"}, "2026-02-14T09:30:00Z")
+    done = await subscribed(house, "demo-admin", quoteToken=preview["quoteToken"], **wish)
+    assert (done["userErrors"], done["subscription"]["status"]) == ([], "TRIALING")
+    foreseen = await upcoming(house)
+    assert [(each["at"], each["amountDue"]) for each in foreseen] == _charges(preview)
+    house.pass_time(timedelta(days=14))
+    while any((await house.work()).values()):
+        pass
+    query = f"{{ mySubscription {{ status invoices(first: 2) {{ nodes {{ {LINES} {AMOUNTS} }} }} }} }}"
+    after = (await house.ask(query, user=USER))["mySubscription"]
+    assert (after["status"], len(after["invoices"]["nodes"])) == ("ACTIVE", 1)
+    same(foreseen[0], after["invoices"]["nodes"][0])

@@ -7,14 +7,14 @@ from typing import Any
 import orjson
 import pytest
 from graphql import GraphQLSchema, is_object_type
-from sqlmodel import select
-
 from models.base import metadata
-from resolvers.access import ACCESS
 from resolvers.identity import Role
 from schema.build import build_schema, enforce_access
+from sqlmodel import select
 from tests.schema.rows import add_customer
 from tests.support.house import House
+
+from resolvers.access import ACCESS
 
 OWNER, OTHER, SUPPORT, ADMIN = "owner", "other", "demo-support", "demo-admin"
 CALLERS = (None, OWNER, OTHER, SUPPORT, ADMIN)
@@ -238,6 +238,11 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         )
         for name, given, outcomes in (
             ("previewCancelSubscription", SUBSCRIPTION, ([], ["NOT_FOUND"], [], [])),
+            (
+                "previewApplyCoupon",
+                f'{SUBSCRIPTION}, couponCode: "none"',
+                (["COUPON_INVALID"], ["NOT_FOUND"], *[["COUPON_INVALID"]] * 2),
+            ),
             ("previewPauseSubscription", SUBSCRIPTION, ([], ["NOT_FOUND"], [], [])),
             ("previewResumeSubscription", SUBSCRIPTION, (["INVALID_STATE"], ["NOT_FOUND"], *[["INVALID_STATE"]] * 2)),
             ("previewUpdateSubscription", SUBSCRIPTION, ([], ["NOT_FOUND"], NO, [])),

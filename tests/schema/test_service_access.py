@@ -6,15 +6,15 @@ from typing import Any
 
 import orjson
 import pytest
-
-from resolvers.access import ACCESS
 from resolvers.identity import Role
 from schema.build import build_schema
 from services.scopes import Scope
 from tests.schema.keys import ADMIN, ask_with_key, post_with_key, secret_of_key
 from tests.schema.rows import add_customer
-from tests.schema.test_access import MUTATIONS, QUERIES, everything, mutation, outcome
 from tests.support.house import House
+
+from resolvers.access import ACCESS
+from tests.schema.test_access import MUTATIONS, QUERIES, everything, mutation, outcome
 
 OWNER = "owner"
 NO = "FORBIDDEN"
@@ -61,6 +61,7 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Query.previewChangePlan",
             "Query.previewUpdateSubscription",
             "Query.previewRetryPayment",
+            "Query.previewApplyCoupon",
             "Query.previewCancelSubscription",
             "Query.previewPauseSubscription",
             "Query.previewResumeSubscription",
@@ -180,6 +181,7 @@ READS: dict[str, tuple[Any, Any]] = {
     ),
     "previewResumeSubscription": (NO, ["INVALID_STATE"]),
     "previewRetryPayment": (NO, ["ALREADY_PAID"]),
+    "previewApplyCoupon": (NO, ["COUPON_INVALID"]),
     "apiKeys": (NO, NO),
     "billingRun": (NO, NO),
     "testClock": (NO, NO),
