@@ -281,6 +281,10 @@ async def credit_notes_of(session: AsyncSession, invoice_ids: Sequence[str]) -> 
     return (await session.exec(query)).all()
 
 
+async def credit_notes_of_refund(session: AsyncSession, refund_id: str) -> Sequence[CreditNote]:
+    return (await session.exec(select(CreditNote).where(CreditNote.refund_id == refund_id))).all()
+
+
 async def credited_by_line(session: AsyncSession, invoice_ids: Sequence[str]) -> dict[str, int]:
     """Invoice line id → what of its cost credit notes have taken back, in minor units; tax is part of it."""
     credited: dict[str, int] = {}

@@ -5,14 +5,13 @@ All in the caller's transaction, under the customer's lock, which numbers them w
 
 from collections.abc import Sequence
 
-from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.crediting import CreditableLine, credit
 from billing.money import Money
 from models.base import new_id
 from models.customers import Customer
-from models.invoices import CreditNote, credited_by_line, lines_of
+from models.invoices import CreditNote, credit_notes_of_refund, credited_by_line, lines_of
 from models.payments import Payment
 from models.returns import Refund
 from services.changes import Why
@@ -63,7 +62,6 @@ async def issue_credit_note(
 
 async def void_credit_note(session: AsyncSession, refund: Refund, why: Why) -> None:
     """The refund's money came home again: nothing of the invoice is taken back by it. Its number is not used again."""
-    notes = await session.exec(select(CreditNote).where(CreditNote.refund_id == refund.id))
-    for note in notes.all():
+    for note in await credit_notes_of_refund(session, refund.id):
         note.voided_at = note.voided_at or why.now
     await session.flush()
