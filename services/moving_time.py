@@ -227,6 +227,7 @@ class _Turn:
         """On to the next instant at which something is due, or to the end; whether there is more to do."""
         async with self.app.database.write() as session:
             clock = await self._held(session)
+            before = (clock.now, clock.status)
             at = await next_due(session, present)
             goes_on = clock.status is TestClockStatus.ADVANCING and at is not None and at <= clock.target
             if clock.status is TestClockStatus.DELETING:
@@ -236,7 +237,8 @@ class _Turn:
             if not goes_on:
                 clock.status = TestClockStatus.READY if clock.archived_at is None else clock.status
                 release(clock, due_at=None)
-            clock.touch(self.app.machine_now())
+            if (clock.now, clock.status) != before:
+                clock.touch(self.app.machine_now())
         return goes_on
 
     async def _rest(self, due_at: datetime) -> None:

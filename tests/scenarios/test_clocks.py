@@ -163,6 +163,24 @@ async def test_a_refusal_on_a_clock_is_told_and_a_new_card_pays_at_its_present(h
     assert await house.audit() == []
 
 
+async def test_dunning_to_its_end_takes_one_call(house: House) -> None:
+    clock = await a_clock(house)
+    subscription = await a_subscriber(house, "u-1", clock)
+    customer = (await house.ask('{ customer(by: {userId: "u-1"}) { id } }', user=ADMIN))["customer"]["id"]
+    await house.ask(ATTACH, {"card": "pm_card_chargeCustomerFail", "customer": customer}, user=ADMIN)
+    moved = await advance(house, clock, datetime(2028, 1, 31, tzinfo=UTC))
+    assert moved["testClock"] == {"now": "2028-01-31T00:00:00Z", "status": "READY"}
+    assert [(run["asOf"][:10], [i["outcome"] for i in run["items"]["nodes"]]) for run in moved["runs"]] == [
+        ("2027-02-28", ["RENEWED", "DECLINED"]),
+        ("2027-03-02", ["DECLINED"]),
+        ("2027-03-07", ["DECLINED"]),
+        ("2027-03-14", ["DECLINED"]),
+        ("2027-03-21", ["DECLINED", "GIVEN_UP"]),
+    ]
+    assert (await life(house, subscription))["status"] == "CANCELED"
+    assert await house.audit() == []
+
+
 async def test_access_is_judged_by_the_clocks_present(house: House) -> None:
     clock = await a_clock(house)
     subscription = await a_subscriber(house, "u-1", clock)
