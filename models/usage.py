@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.calendar import Period
 from billing.lifecycle import SUBSCRIPTION
 from billing.lines import LineKind
-from billing.metering import Aggregation
+from billing.metering import Aggregation, UsageEvent, aggregate
 from models.base import DecimalText, UTCDateTime
 from models.catalog import Plan, PlanEntitlement
 from models.customers import Customer
@@ -172,6 +172,27 @@ async def counted_features(
         if feature is not None
     ]
     return [*measured, *((id, feature, None) for id, feature in (await session.exec(allowed)).all())]
+
+
+async def used_in(
+    session: AsyncSession, spans: Sequence[tuple[str, datetime, datetime]]
+) -> dict[str, dict[str, Decimal]]:
+    """What was used in each of these spans of a subscription: subscription → feature → quantity as it is measured."""
+    ids = [subscription_id for subscription_id, _, _ in spans]
+    counted = await counted_features(session, ids)
+    how = {(id, feature): aggregation for id, feature, aggregation in reversed(counted)}  # what is measured goes first
+    found: dict[str, dict[str, Decimal]] = {}
+    for subscription_id, start, end in spans:
+        features = [feature for id, feature in how if id == subscription_id]
+        events: dict[str, list[UsageEvent]] = {}
+        for record in await usage_between(session, subscription_id, features, start, end) if features else ():
+            event = UsageEvent(record.id, record.occurred_at, record.quantity, record.unique_value)
+            events.setdefault(record.feature_id, []).append(event)
+        found[subscription_id] = {
+            feature: aggregate(how[subscription_id, feature] or Aggregation.SUM, each)
+            for feature, each in events.items()
+        }
+    return found
 
 
 async def hold_customers(session: AsyncSession, customer_ids: Sequence[str]) -> None:

@@ -4,6 +4,8 @@ Owns: the loaders of one request, each batch in a short read session of its own.
 """
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -49,6 +51,7 @@ from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_o
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
 from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem, changes_of, items_of
+from models.usage import used_in
 
 R = TypeVar("R", bound=SQLModel)
 K = TypeVar("K", bound=Hashable)
@@ -278,6 +281,17 @@ class Loaders:
     async def listed(self, listing: Listing[R], parent: str, parent_id: str, span: Span) -> Page[R]:
         """Part of the whole list below one parent."""
         return await self._page(listing, parent, parent_id, EVERYTHING, span)
+
+    @cached_property
+    def usage_of_subscription(self) -> DataLoader[tuple[str, datetime, datetime], dict[str, Decimal]]:
+        """By subscription and span: feature → what was used of it."""
+
+        async def batch(wanted: list[tuple[str, datetime, datetime]]) -> list[dict[str, Decimal]]:
+            async with self._database.read() as session:
+                used = await used_in(session, wanted)
+            return [used[subscription_id] for subscription_id, _, _ in wanted]
+
+        return DataLoader(batch)
 
     async def newest_intent(self, payment_id: str) -> CollectionIntent | None:
         """The payment's intent with the highest number."""

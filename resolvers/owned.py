@@ -139,10 +139,13 @@ async def promotion_code(context: RequestContext, code_id: str) -> PromotionCode
 async def live_subscriptions_of_user(context: RequestContext, user_id: str) -> list[Subscription]:
     """Those that have not ended, newest first; none for a user who was never here."""
     customer = await customer_by(context, user_id=user_id)
-    if customer is None:
-        return []
+    return [] if customer is None else await live_subscriptions(context, customer.id)
+
+
+async def live_subscriptions(context: RequestContext, customer_id: str) -> list[Subscription]:
+    """The customer's that have not ended, newest first."""
     page = await context.loaders.subscriptions_of_customer(
-        customer.id, SubscriptionsWhere(live=True), Span(limit=MOST_LIVE)
+        customer_id, SubscriptionsWhere(live=True), Span(limit=MOST_LIVE)
     )
     return list(page.rows)
 

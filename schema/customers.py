@@ -19,11 +19,13 @@ from models.batches import (
 from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
-from schema import cards, invoices, payments, runs, subscriptions
+from schema import cards, entitlements, invoices, payments, runs, subscriptions
+from schema.catalog import AppRole
 from schema.connections import After, Connection, First, connection, span
 from schema.enums import GatewayPlatform
 from schema.fields import (
     CustomerRef,
+    EntitlementsRef,
     Info,
     InvoiceRef,
     PaymentMethodRef,
@@ -155,6 +157,19 @@ class Customer(Node, Record):
     @strawberry.field(description="Whether a trial of any product was ever started.")
     async def has_used_trial(self, info: Info) -> bool:
         return bool(await info.context.loaders.trials_of_customer.load(self.id))
+
+    @strawberry.field(description="What the customer may do now: the sum over all subscriptions that give access.")
+    async def entitlements(self, info: Info) -> EntitlementsRef:
+        return await entitlements.entitlements_of(info, await owned.live_subscriptions(info.context, self.id))
+
+    @strawberry.field(description="The highest role that subscriptions grant in the application; null if none does.")
+    async def role(self, info: Info) -> AppRole | None:
+        return (await entitlements.entitlements_of(info, await owned.live_subscriptions(info.context, self.id))).role
+
+    @strawberry.field(description="When that role ends; null while it goes on, or if there is none.")
+    async def role_ends_at(self, info: Info) -> datetime | None:
+        rows = await owned.live_subscriptions(info.context, self.id)
+        return (await entitlements.entitlements_of(info, rows)).role_ends_at
 
     @strawberry.field(description="The customer at each payment gateway.")
     async def gateway_accounts(self, info: Info) -> list[GatewayAccount]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from schema.cards import PaymentMethod
     from schema.catalog import Plan, PlanPrice, Product
     from schema.customers import Customer
+    from schema.entitlements import Entitlement, Entitlements
     from schema.intents import PaymentIntent
     from schema.invoices import Invoice, InvoiceLine
     from schema.payments import Payment
@@ -29,6 +30,8 @@ CustomerRef = Annotated["Customer", strawberry.lazy("schema.customers")]
 PaymentMethodRef = Annotated["PaymentMethod", strawberry.lazy("schema.cards")]
 PaymentIntentRef = Annotated["PaymentIntent", strawberry.lazy("schema.intents")]
 PlanSubscriptionRef = Annotated["PlanSubscription", strawberry.lazy("schema.subscriptions")]
+EntitlementRef = Annotated["Entitlement", strawberry.lazy("schema.entitlements")]
+EntitlementsRef = Annotated["Entitlements", strawberry.lazy("schema.entitlements")]
 InvoiceRef = Annotated["Invoice", strawberry.lazy("schema.invoices")]
 InvoiceLineRef = Annotated["InvoiceLine", strawberry.lazy("schema.invoices")]
 UpcomingInvoiceRef = Annotated["UpcomingInvoice", strawberry.lazy("schema.previews")]

@@ -3,6 +3,7 @@
 import strawberry
 
 from models.subscriptions import Subscription
+from schema.entitlements import Entitlements, entitlements_of
 from schema.fields import Info, described
 from schema.subscriptions import PlanSubscription
 
@@ -36,6 +37,7 @@ class SubscriptionStatusCheck:
     user_id: strawberry.ID = described("The user that was asked about.")
     is_active: bool = described("Whether any subscription gives access now. The field to open or close a door by.")
     subscriptions: list[PlanSubscription] = described("The subscriptions that have not ended, newest first.")
+    rows: strawberry.Private[list[Subscription]]
 
     @classmethod
     async def of(cls, info: Info, user_id: str, rows: list[Subscription]) -> "SubscriptionStatusCheck":
@@ -44,4 +46,9 @@ class SubscriptionStatusCheck:
             user_id=strawberry.ID(user_id),
             is_active=any([await each.gives_access(info) for each in found]),
             subscriptions=found,
+            rows=rows,
         )
+
+    @strawberry.field(description="What the user may do now.")
+    async def entitlements(self, info: Info) -> Entitlements:
+        return await entitlements_of(info, self.rows)

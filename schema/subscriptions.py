@@ -25,7 +25,7 @@ from resolvers.standing import (
     ends_at,
     will_renew,
 )
-from schema import cards, customers, invoices, payments, previews, usage
+from schema import cards, customers, entitlements, invoices, payments, previews, usage
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Connection, First, connection, span
@@ -33,6 +33,7 @@ from schema.coupons import Discount, discounts_of
 from schema.enums import CancellationReason
 from schema.fields import (
     CustomerRef,
+    EntitlementRef,
     Info,
     InvoiceRef,
     MeterUsageRef,
@@ -268,6 +269,10 @@ class PlanSubscription(Node, Record):
     @strawberry.field(description="The coupons on it, in the order of their application.")
     async def discounts(self, info: Info) -> list[Discount]:
         return await discounts_of(info, self.row)
+
+    @strawberry.field(description="What it alone allows now; nothing unless it gives access.")
+    async def entitlements(self, info: Info) -> list[EntitlementRef]:
+        return (await entitlements.entitlements_of(info, [self.row])).items
 
     @strawberry.field(description="A card of its own; null if the customer's default one pays.")
     async def payment_method(self, info: Info) -> PaymentMethodRef | None:
