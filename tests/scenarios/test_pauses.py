@@ -173,6 +173,27 @@ async def test_with_a_billing_day_the_period_after_a_pause_is_the_stub_up_to_it(
     assert await house.audit() == []
 
 
+async def test_a_paused_trial_goes_on_for_the_days_that_were_left_of_it(house: House) -> None:
+    """Seven days from 31 January; its periods end on the fifth."""
+    shopper = Shopper(house, "demo-card")
+    await shopper.subscribe("basic-monthly", paymentMethodId=await shopper.default_card())
+    house.pass_time(timedelta(days=3))
+    await pause(shopper, until="2026-02-13T09:30:00Z")
+    house.pass_time(timedelta(days=12))
+    assert (await house.work())["happened"] == 2  # it goes on, and the end of the trial is announced
+    now = await standing(house)
+    assert (now["status"], now["isActive"]) == ("TRIALING", True)
+    assert now["currentPeriod"] == {"start": "2026-01-31T09:30:00Z", "end": "2026-02-17T09:30:00Z"}
+    assert bills(now) == []
+    house.pass_time(timedelta(days=2))
+    await house.work()
+    now = await standing(house)
+    assert [change["to"] for change in now["statusHistory"]] == ["TRIALING", "PAUSED", "TRIALING", "ACTIVE"]
+    # 16 of the 28 days up to the fifth, of 29.90.
+    assert bills(now) == [("PAID", "2026-02-17T09:30:00Z", "2026-03-05T09:30:00Z", 1709)]
+    assert await house.audit() == []
+
+
 async def test_a_pause_is_refused_while_an_invoice_is_open(house: House) -> None:
     shopper = Payer(house, "demo-card")
     await shopper.fall_behind()

@@ -1,6 +1,7 @@
 """Money that goes back on request: how much, of what, by whom, and what follows from it."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from tests.services.returns import (
     gateway_balance,
     give_back,
 )
-from tests.support.house import House
+from tests.support.databases import copy_of_file
+from tests.support.house import House, open_house
 from tests.support.meanwhile import just_before
 from tests.support.outside import VISA, dashboard, sandbox_of
 
@@ -257,12 +259,28 @@ async def test_a_refund_can_end_the_subscription(house: House) -> None:
     assert await house.audit() == []
 
 
-async def test_support_gives_back_up_to_its_cap_in_all(small_house: House) -> None:
-    house = small_house
-    payment = await bought(house)
-    nothing = await refund(house, payment, "a", user="demo-support", amount=usd("0.01"))
-    assert [(error["code"], error["field"]) for error in nothing["userErrors"]] == [("NOT_PERMITTED", ["amount"])]
-    assert await gateway_refunds(house) == []
+async def test_support_gives_back_nothing_unless_a_setting_says_so(small_house: House) -> None:
+    payment = await bought(small_house)
+    told = await refund(small_house, payment, "a", user="demo-support", amount=usd("0.01"))
+    assert [(error["code"], error["field"]) for error in told["userErrors"]] == [("NOT_PERMITTED", ["amount"])]
+    assert await gateway_refunds(small_house) == []
+
+
+async def test_support_gives_back_up_to_its_cap_in_all_and_an_administrator_more(
+    stocked_file: Path, tmp_path: Path
+) -> None:
+    url = copy_of_file(stocked_file, tmp_path / "capped.db")
+    async with open_house(url, demo=False, support_refund_cap=300) as house:
+        payment = await bought(house)
+        assert (await refund(house, payment, "a", user="demo-support", amount=usd("2.00")))["userErrors"] == []
+        assert (await refund(house, payment, "b", amount=usd("1.00")))["userErrors"] == []
+        beyond = await refund(house, payment, "c", user="demo-support", amount=usd("1.01"))
+        assert [error["message"] for error in beyond["userErrors"]] == [
+            "Support may give back USD 1.00 of this payment. Ask an administrator."
+        ]
+        assert (await refund(house, payment, "d", user="demo-support", amount=usd("1.00")))["userErrors"] == []
+        assert await gateway_refunds(house) == [(200, "succeeded"), (100, "succeeded"), (100, "succeeded")]
+        assert await house.audit() == []
 
 
 @pytest.mark.parametrize(
