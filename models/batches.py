@@ -18,6 +18,7 @@ from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus, Subscr
 from billing.returning import PaymentStanding
 from models.catalog import Plan, Price, Product
 from models.coupons import Coupon
+from models.credits import CreditEntry
 from models.customers import Customer, GatewayAccount, PaymentMethod
 from models.inbox import GatewayEvent, GatewayEventStatus
 from models.invoices import Invoice
@@ -68,6 +69,7 @@ GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descen
 CUSTOMERS = Listing("customer", Customer, (Key("id", str),), descending=False)
 RUNS = Listing("billingRun", BillingRun, (Key("id", str),), descending=True)
 RUN_ITEMS = Listing("billingRunItem", BillingRunItem, (Key("id", str),), descending=False)
+CREDIT_ENTRIES = Listing("creditEntry", CreditEntry, (Key("id", str),), descending=True)
 CHANGES = Listing("change", Change, (Key("id", str),), descending=False)
 PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
 

@@ -9,6 +9,8 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.base import BIG, EnumText, UTCDateTime
+from models.catalog import PlanCredit
+from models.subscriptions import SubscriptionItem
 
 
 class CreditKind(StrEnum):
@@ -66,5 +68,34 @@ async def balances_of_subscription(session: AsyncSession, subscription_id: str) 
     """By unit."""
     query = (
         select(CreditBalance).where(CreditBalance.subscription_id == subscription_id).order_by(col(CreditBalance.unit))
+    )
+    return (await session.exec(query)).all()
+
+
+async def balance_of_unit(session: AsyncSession, subscription_id: str, unit: str) -> CreditBalance | None:
+    """As it is now, whatever the session has seen of it."""
+    query = select(CreditBalance).where(CreditBalance.subscription_id == subscription_id, CreditBalance.unit == unit)
+    return (await session.exec(query.execution_options(populate_existing=True))).first()
+
+
+async def entry_of_key(session: AsyncSession, balance_id: str, key: str) -> CreditEntry | None:
+    query = select(CreditEntry).where(CreditEntry.balance_id == balance_id, CreditEntry.idempotency_key == key)
+    return (await session.exec(query)).first()
+
+
+async def credit_balances_of(session: AsyncSession, ids: Sequence[str], *, parent: str) -> Sequence[CreditBalance]:
+    """Those of these subscriptions or customers, by unit; `parent` is the column that names them."""
+    owner = col(getattr(CreditBalance, parent))
+    query = select(CreditBalance).where(owner.in_(ids)).order_by(col(CreditBalance.unit), col(CreditBalance.id))
+    return (await session.exec(query)).all()
+
+
+async def credit_terms_of(session: AsyncSession, subscription_id: str) -> Sequence[tuple[PlanCredit, int]]:
+    """What the plans of the subscription's present items grant, and how many times."""
+    query = (
+        select(PlanCredit, SubscriptionItem.quantity)
+        .join(SubscriptionItem, col(SubscriptionItem.plan_id) == PlanCredit.plan_id)
+        .where(SubscriptionItem.subscription_id == subscription_id, col(SubscriptionItem.ended_at).is_(None))
+        .order_by(PlanCredit.unit, col(SubscriptionItem.id))
     )
     return (await session.exec(query)).all()

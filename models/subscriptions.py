@@ -240,6 +240,16 @@ async def items_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Se
     return (await session.exec(query)).all()
 
 
+async def live_subscriptions_of(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:
+    """The customer's that have not ended, newest first."""
+    query = (
+        select(Subscription)
+        .where(Subscription.customer_id == customer_id, col(Subscription.status).not_in(SUBSCRIPTION.final))
+        .order_by(col(Subscription.id).desc())
+    )
+    return (await session.exec(query)).all()
+
+
 async def priced_items(session: AsyncSession, subscription_id: str) -> Sequence[tuple[SubscriptionItem, Plan, Price]]:
     """All that it ever contained, ended items too, in the order in which it was added."""
     query = (

@@ -6,7 +6,7 @@ Owns: the loaders of one request, each batch in a short read session of its own.
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
@@ -17,6 +17,7 @@ from billing.lifecycle import SUBSCRIPTION
 from billing.money import Money
 from models.batches import (
     CHANGES,
+    CREDIT_ENTRIES,
     EVERYTHING,
     INVOICES,
     PAYMENT_METHODS,
@@ -43,6 +44,7 @@ from models.catalog import (
 )
 from models.clocks import TestClock
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
+from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, GatewayAccount, PaymentMethod, UsedTrial, trials_of
 from models.database import Database
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
@@ -296,6 +298,25 @@ class Loaders:
     async def newest_intent(self, payment_id: str) -> CollectionIntent | None:
         """The payment's intent with the highest number."""
         return max(await self.intents_of_payment.load(payment_id), key=lambda intent: intent.n, default=None)
+
+    @cached_property
+    def credit_entry(self) -> DataLoader[str, CreditEntry | None]:
+        return self._one(CreditEntry)
+
+    @cached_property
+    def credit_balance(self) -> DataLoader[str, CreditBalance | None]:
+        return self._one(CreditBalance)
+
+    @cached_property
+    def credit_balances_of_subscription(self) -> DataLoader[str, Sequence[CreditBalance]]:
+        return self._many(partial(credit_balances_of, parent="subscription_id"), "subscription_id")
+
+    @cached_property
+    def credit_balances_of_customer(self) -> DataLoader[str, Sequence[CreditBalance]]:
+        return self._many(partial(credit_balances_of, parent="customer_id"), "customer_id")
+
+    async def credit_entries_of(self, balance_id: str, where: Where, span: Span) -> Page[CreditEntry]:
+        return await self._page(CREDIT_ENTRIES, "balance_id", balance_id, where, span)
 
     async def plans_of_product(self, product_id: str, where: Where, span: Span) -> Page[Plan]:
         return await self._page(PLANS, "product_id", product_id, where, span)

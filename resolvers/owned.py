@@ -23,6 +23,7 @@ from models.batches import (
 )
 from models.clocks import TestClock
 from models.coupons import Coupon, PromotionCode
+from models.credits import CreditEntry
 from models.customers import Customer, PaymentMethod, customer_of_account, customer_of_external_id
 from models.inbox import GatewayEvent
 from models.invoices import CreditNote, Invoice
@@ -80,6 +81,12 @@ async def subscription_item(context: RequestContext, item_id: str) -> Subscripti
 async def charge_attempt(context: RequestContext, attempt_id: str) -> ChargeAttempt | None:
     found = await context.loaders.charge_attempt.load(attempt_id)
     return found if found is not None and await payment(context, found.payment_id) is not None else None
+
+
+async def credit_entry(context: RequestContext, entry_id: str) -> CreditEntry | None:
+    found = await context.loaders.credit_entry.load(entry_id)
+    balance = await context.loaders.credit_balance.load(found.balance_id) if found is not None else None
+    return found if balance is not None and await context.may_see(balance.customer_id) else None
 
 
 async def refund(context: RequestContext, refund_id: str) -> Refund | None:

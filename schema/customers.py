@@ -19,11 +19,12 @@ from models.batches import (
 from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
-from schema import cards, entitlements, invoices, payments, runs, subscriptions
+from schema import cards, credits, entitlements, invoices, payments, runs, subscriptions
 from schema.catalog import AppRole
 from schema.connections import After, Connection, First, connection, span
 from schema.enums import GatewayPlatform
 from schema.fields import (
+    CreditBalanceRef,
     CustomerRef,
     EntitlementsRef,
     Info,
@@ -170,6 +171,10 @@ class Customer(Node, Record):
     async def role_ends_at(self, info: Info) -> datetime | None:
         rows = await owned.live_subscriptions(info.context, self.id)
         return (await entitlements.entitlements_of(info, rows)).role_ends_at
+
+    @strawberry.field(description="What is left of the credits of all subscriptions, by unit.")
+    async def credit_balances(self, info: Info) -> list[CreditBalanceRef]:
+        return await credits.balances_of_customer(info, self.id)
 
     @strawberry.field(description="The customer at each payment gateway.")
     async def gateway_accounts(self, info: Info) -> list[GatewayAccount]:

@@ -12,11 +12,8 @@ from billing.errors import ERROR_MEANINGS, ErrorCode
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import AttemptOutcome, InvoiceStatus, RefundStatus, SubscriptionStatus
 from billing.lines import LineKind
-from billing.metering import Aggregation, UsageType
-from billing.pricing import BillingScheme, Rounding, TiersMode
 from billing.proration import ProrationBehavior
 from billing.returning import DisputeStatus, PaymentStanding, RefundOrigin, RefundReason
-from models.catalog import ProductType
 from models.inbox import GatewayEventStatus
 from models.subscriptions import CollectionMethod, SubscriptionOrigin
 from resolvers.identity import Role
@@ -127,54 +124,6 @@ publish(
         "MONTH": "A calendar month; the 31st is clamped to the month's last day.",
         "YEAR": "A calendar year.",
     },
-)
-publish(
-    UsageType,
-    "UsageType",
-    "What a plan bills by.",
-    {
-        "LICENSED": "A chosen quantity, in advance.",
-        "METERED": "What was used, in arrears; see `recordUsage`.",
-    },
-)
-publish(
-    Aggregation,
-    "AggregateUsage",
-    "How the usage of a period becomes one number.",
-    {
-        "SUM": "All quantities together.",
-        "MAX": "The largest quantity.",
-        "LAST_DURING_PERIOD": "The latest quantity.",
-        "COUNT": "How many events there were, whatever their quantities.",
-        "UNIQUE_COUNT": "How many different `uniqueValue`s there were.",
-    },
-)
-publish(
-    BillingScheme,
-    "BillingScheme",
-    "Whether every unit costs the same.",
-    {"PER_UNIT": "Each unit at one price.", "TIERED": "What a unit costs depends on how many there are."},
-)
-publish(
-    TiersMode,
-    "TiersMode",
-    "How tiers apply.",
-    {
-        "GRADUATED": "Each unit at the price of the tier that it falls in.",
-        "VOLUME": "All units at the price of the tier that the last one falls in.",
-    },
-)
-publish(
-    Rounding,
-    "Rounding",
-    "What becomes of a package that is not full.",
-    {"UP": "It counts as a whole one.", "DOWN": "It does not count."},
-)
-publish(
-    ProductType,
-    "ProductType",
-    "What kind of thing a product is.",
-    {"SERVICE": "Something used, such as access.", "GOOD": "Something sent."},
 )
 publish(
     SubscriptionStatus,

@@ -10,6 +10,7 @@ from resolvers.context import RequestContext
 if TYPE_CHECKING:
     from schema.cards import PaymentMethod
     from schema.catalog import Plan, PlanPrice, Product
+    from schema.credits import CreditBalance
     from schema.customers import Customer
     from schema.entitlements import Entitlement, Entitlements
     from schema.intents import PaymentIntent
@@ -26,6 +27,7 @@ Info = strawberry.Info[RequestContext, None]
 ProductRef = Annotated["Product", strawberry.lazy("schema.catalog")]
 PlanRef = Annotated["Plan", strawberry.lazy("schema.catalog")]
 PlanPriceRef = Annotated["PlanPrice", strawberry.lazy("schema.catalog")]
+CreditBalanceRef = Annotated["CreditBalance", strawberry.lazy("schema.credits")]
 CustomerRef = Annotated["Customer", strawberry.lazy("schema.customers")]
 PaymentMethodRef = Annotated["PaymentMethod", strawberry.lazy("schema.cards")]
 PaymentIntentRef = Annotated["PaymentIntent", strawberry.lazy("schema.intents")]

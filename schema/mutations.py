@@ -13,6 +13,7 @@ from schema.catalog_mutations import CatalogMutations
 from schema.change_mutations import ChangeMutations
 from schema.clock_mutations import ClockMutations
 from schema.coupon_mutations import CouponMutations
+from schema.credit_mutations import CreditMutations
 from schema.customer_mutations import CustomerMutations
 from schema.ending_mutations import EndingMutations
 from schema.enums import ChallengeOutcome
@@ -54,6 +55,7 @@ class Mutation(
     CatalogMutations,
     ChangeMutations,
     CouponMutations,
+    CreditMutations,
     CustomerMutations,
     EndingMutations,
     ManualMutations,

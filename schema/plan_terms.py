@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import strawberry
 
+import schema.catalog_enums  # noqa: F401 (publishes them before any type names one)
 from billing.money import Money as Amount
 from billing.pricing import Rounding
 from models.catalog import Feature as FeatureRow

@@ -37,6 +37,7 @@ from schema.connections import After, Before, Connection, First, Last, connectio
 from schema.coupon_queries import CouponQueries
 from schema.coupons import Coupon, PromotionCode
 from schema.credit_notes import CreditNote
+from schema.credits import CreditEntry
 from schema.customers import Customer
 from schema.fields import Info, argument
 from schema.inputs import InvoiceFilter, PaymentFilter, PlanFilter
@@ -340,6 +341,7 @@ _FINDERS: dict[str, _Finder] = {
     "payment": _shown(owned.payment, Payment.of),
     "payment_intent": _intent,
     "charge_attempt": _shown(owned.charge_attempt, ChargeAttempt.of),
+    "credit_entry": _shown(owned.credit_entry, CreditEntry.of),
     "refund": _shown(owned.refund, Refund.of),
     "dispute": _shown(owned.dispute, Dispute.of),
     "credit_note": _shown(owned.credit_note, CreditNote.of),

@@ -25,13 +25,14 @@ from resolvers.standing import (
     ends_at,
     will_renew,
 )
-from schema import cards, customers, entitlements, invoices, payments, previews, usage
+from schema import cards, credits, customers, entitlements, invoices, payments, previews, usage
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
 from schema.connections import After, Connection, First, connection, span
 from schema.coupons import Discount, discounts_of
 from schema.enums import CancellationReason
 from schema.fields import (
+    CreditBalanceRef,
     CustomerRef,
     EntitlementRef,
     Info,
@@ -328,6 +329,10 @@ class PlanSubscription(Node, Record):
         self, info: Info, first: Annotated[int, argument("How many: 1 to 36.")] = 1
     ) -> list[UpcomingInvoiceRef]:
         return await previews.upcoming_of(info, self.id, first)
+
+    @strawberry.field(description="What is left of its credits, by unit.")
+    async def credit_balances(self, info: Info) -> list[CreditBalanceRef]:
+        return await credits.balances_of_subscription(info, self.id)
 
     @strawberry.field(description="What was used of each metered item, billed or not.")
     async def usage(

@@ -70,7 +70,7 @@ async def grant_allowances(
         _grant(session, balance, total, why)
         if is_used_up:
             balance.total_used, balance.remaining = total, 0
-            _enter(session, balance, CreditKind.ADJUST, -total, why, "recorded as used up")
+            enter(session, balance, CreditKind.ADJUST, -total, why, "recorded as used up")
 
 
 async def renew_allowances(
@@ -91,7 +91,7 @@ async def renew_allowances(
         total = allowance.total_for(period, zone) if allowance is not None else balance.total_granted
         if balance.remaining:
             unused, balance.remaining = balance.remaining, 0
-            _enter(session, balance, CreditKind.EXPIRE, -unused, why, "renewed")
+            enter(session, balance, CreditKind.EXPIRE, -unused, why, "renewed")
         if allowance is not None:
             balance.daily, balance.expires_at = allowance.daily, allowance.expires_at
         balance.total_granted = balance.total_used = 0
@@ -104,21 +104,33 @@ async def renew_allowances(
 def _grant(session: AsyncSession, balance: CreditBalance, total: int, why: Why) -> None:
     balance.total_granted += total
     balance.remaining += total
-    _enter(session, balance, CreditKind.GRANT, total, why, None)
+    enter(session, balance, CreditKind.GRANT, total, why, None)
 
 
-def _enter(
-    session: AsyncSession, balance: CreditBalance, kind: CreditKind, quantity: int, why: Why, reason: str | None
-) -> None:
-    session.add(
-        CreditEntry(
-            id=new_id("credit_entry"),
-            balance_id=balance.id,
-            kind=kind,
-            quantity=quantity,
-            balance_after=balance.remaining,
-            reason=reason,
-            occurred_at=why.now,
-            created_at=why.now,
-        )
+def enter(
+    session: AsyncSession,
+    balance: CreditBalance,
+    kind: CreditKind,
+    quantity: int,
+    why: Why,
+    reason: str | None,
+    *,
+    occurred_at: datetime | None = None,
+    key: str | None = None,
+    input_hash: str | None = None,
+) -> CreditEntry:
+    """Note a movement that the balance has made. `key` and `input_hash`: of a request that may be repeated."""
+    entry = CreditEntry(
+        id=new_id("credit_entry"),
+        balance_id=balance.id,
+        kind=kind,
+        quantity=quantity,
+        balance_after=balance.remaining,
+        reason=reason,
+        idempotency_key=key,
+        input_hash=input_hash,
+        occurred_at=occurred_at or why.now,
+        created_at=why.now,
     )
+    session.add(entry)
+    return entry

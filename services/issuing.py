@@ -26,6 +26,7 @@ from services.asking import next_question
 from services.changes import Why, move_invoice, remember
 from services.discounting import use_up
 from services.metering import count_usage
+from services.refilling import refill
 
 
 async def issue(
@@ -49,6 +50,7 @@ async def issue(
     await _apply_balance(session, invoice, draft.credit_applied, why)
     if draft.amount_due.is_zero:
         settle_without_money(session, invoice, why)
+        await refill(session, subscription, invoice, why)
         return invoice, None
     if subscription.collection_method is CollectionMethod.SEND_INVOICE:
         if subscription.days_until_due is not None:

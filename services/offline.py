@@ -29,6 +29,7 @@ from services.changes import Why, move_invoice, move_payment, remember
 from services.idempotency import Memory, once, scope_of
 from services.owned import locked_subscription
 from services.problems import not_found
+from services.refilling import refill
 from services.settling import activate
 from services.shielding import within_budget
 from services.stopping import collecting_stopped, end_collection
@@ -177,6 +178,8 @@ async def write_payment(
     if invoice.amount_due.is_zero and invoice.status is InvoiceStatus.OPEN:
         invoice.paid_at = paid_at
         move_invoice(session, invoice, InvoiceEvent.PAY, why)
+        subscription = await session.get_one(Subscription, invoice.subscription_id)
+        await refill(session, subscription, invoice, why)
     else:
         invoice.touch(why.now)
     return payment

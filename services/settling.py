@@ -45,6 +45,7 @@ from services.app import Actor, App
 from services.arrears import after_success, awaits_customer, not_collected
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription, remember
+from services.refilling import refill
 from services.timelines import in_time_within
 from services.wallets import keep_card, make_default
 
@@ -292,6 +293,7 @@ class _Settling:
         invoice.amount_paid_minor = payment.amount_minor
         invoice.paid_at = why.now
         move_invoice(session, invoice, InvoiceEvent.PAY, why)
+        await refill(session, subscription, invoice, why)
         book(
             session,
             PostingKind.PAYMENT_CAPTURED,

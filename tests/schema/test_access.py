@@ -7,14 +7,14 @@ from typing import Any
 import orjson
 import pytest
 from graphql import GraphQLSchema, is_object_type
+from sqlmodel import select
+
 from models.base import metadata
+from resolvers.access import ACCESS
 from resolvers.identity import Role
 from schema.build import build_schema, enforce_access
-from sqlmodel import select
 from tests.schema.rows import add_customer
 from tests.support.house import House
-
-from resolvers.access import ACCESS
 
 OWNER, OTHER, SUPPORT, ADMIN = "owner", "other", "demo-support", "demo-admin"
 CALLERS = (None, OWNER, OTHER, SUPPORT, ADMIN)
@@ -68,6 +68,7 @@ def test_every_sensitive_field_declares_its_roles(graphql_schema: GraphQLSchema)
         "NextAction.clientSecret",
         "Plan.subscriptionsCount",
         "ChargeAttempt.idempotencyKey",
+        "CreditEntry.idempotencyKey",
         "ApiKeyPayload.secret",
     }
     assert found - OPEN <= set(ACCESS)
@@ -363,6 +364,7 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
     # An API key is nobody's but the administrators': tests/schema/test_api_keys.py.
     assert set(found.values()) | {
         "ApiKey",
+        "CreditEntry",
         "BillingRun",
         "BillingRunItem",
         "Coupon",
@@ -556,6 +558,16 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         "[UsageEventInput!]!",
         '[{"subscriptionId": "%(owner_subscription)s", "featureCode": "calls", "quantity": 1, "idempotencyKey": "k"}]',
         (LOGIN, NO, NO),
+    ),
+    "consumeCredits": (
+        "CreditInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "unit": "cup", "quantity": 1, "idempotencyKey": "k"}',
+        (LOGIN, NO, NO),
+    ),
+    "grantCredits": (
+        "CreditInput!",
+        '{"subscriptionId": "%(owner_subscription)s", "unit": "cup", "quantity": 1, "idempotencyKey": "k"}',
+        (LOGIN, NO, None),
     ),
     "createApiKey": ("CreateApiKeyInput!", '{"name": "a key", "scopes": ["read"]}', (LOGIN, NO, NO)),
     "revokeApiKey": ("ID!", '"apk_00000000000000000000000000000000"', (LOGIN, NO, NO)),

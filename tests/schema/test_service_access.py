@@ -6,15 +6,15 @@ from typing import Any
 
 import orjson
 import pytest
+
+from resolvers.access import ACCESS
 from resolvers.identity import Role
 from schema.build import build_schema
 from services.scopes import Scope
 from tests.schema.keys import ADMIN, ask_with_key, post_with_key, secret_of_key
 from tests.schema.rows import add_customer
-from tests.support.house import House
-
-from resolvers.access import ACCESS
 from tests.schema.test_access import MUTATIONS, QUERIES, everything, mutation, outcome
+from tests.support.house import House
 
 OWNER = "owner"
 NO = "FORBIDDEN"
@@ -110,7 +110,12 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Mutation.recordManualPayment",
         },
         Scope.MANAGE_CATALOG: {"Mutation.createProduct", "Mutation.createPlan", "Mutation.createCoupon"},
-        Scope.RECORD_USAGE: {"Mutation.recordUsage"},
+        Scope.RECORD_USAGE: {
+            "Mutation.recordUsage",
+            "Mutation.consumeCredits",
+            "Mutation.grantCredits",
+            "CreditEntry.idempotencyKey",
+        },
     }
 
 

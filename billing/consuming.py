@@ -1,0 +1,65 @@
+"""Credits: how many a paid period grants, and whether so many may be consumed now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from billing.calendar import Period
+from billing.errors import ErrorCode, UserProblem
+
+
+@dataclass(frozen=True, slots=True)
+class CreditTerms:
+    """What one item grants of a unit for each of its quantity. `total` None: daily × days of the period."""
+
+    daily: int | None
+    total: int | None
+    quantity: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a period grants of a unit in all; `daily` None: without a limit for the day."""
+
+    daily: int | None
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What is left of a unit, and how many were used on the day `used_on`, by the customer's calendar."""
+
+    remaining: int
+    daily: int | None = None
+    used_today: int = 0
+    used_on: date | None = None
+
+    def left_on(self, today: date) -> int:
+        """How many may still be consumed that day."""
+        if self.daily is None:
+            return self.remaining
+        used = self.used_today if self.used_on == today else 0
+        return min(self.remaining, max(self.daily - used, 0))
+
+
+def granted(terms: Sequence[CreditTerms], period: Period, zone: ZoneInfo) -> Grant:
+    """What the items grant together. A period has at least one day, by the zone's calendar."""
+    days = max((period.end.astimezone(zone).date() - period.start.astimezone(zone).date()).days, 1)
+    totals = [(days * (each.daily or 0) if each.total is None else each.total) * each.quantity for each in terms]
+    dailies = [each.daily * each.quantity for each in terms if each.daily is not None]
+    return Grant(sum(dailies) if len(dailies) == len(terms) else None, sum(totals))
+
+
+def consume(holding: Holding, quantity: int, today: date) -> Holding:
+    """What is left after it. Raises UserProblem OUT_OF_CREDITS, DAILY_LIMIT_REACHED: all of it or nothing."""
+    if holding.remaining < quantity:
+        raise UserProblem(ErrorCode.OUT_OF_CREDITS, f"{holding.remaining} are left, not {quantity}.", ["quantity"])
+    if holding.left_on(today) < quantity:
+        raise UserProblem(
+            ErrorCode.DAILY_LIMIT_REACHED,
+            f"{holding.left_on(today)} are left for today, not {quantity}. There are more tomorrow.",
+            ["quantity"],
+        )
+    used = holding.used_today if holding.used_on == today else 0
+    return replace(holding, remaining=holding.remaining - quantity, used_today=used + quantity, used_on=today)
