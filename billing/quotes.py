@@ -153,7 +153,7 @@ def instant_of(token: str, now: datetime) -> datetime | None:
 
 def is_token_of(token: str, quote: Quote, key: bytes) -> bool:
     """Whether the token was given for exactly this."""
-    return hmac.compare_digest(token.encode(), token_of(quote, key).encode())
+    return hmac.compare_digest(token.encode(errors="replace"), token_of(quote, key).encode())
 
 
 def _seal(quote: Quote, key: bytes) -> str:
@@ -168,13 +168,17 @@ def _plain(quote: Quote) -> Any:
         [asked.act, asked.customer, asked.version, dict(asked.wish)],
         [quote.at.isoformat(), str(quote.balance), str(quote.refund_now), str(quote.due_now)],
         [_plain_line(line) for line in quote.lines],
-        [str(each) for each in (quote.subtotal, quote.discount_total, quote.tax_total, quote.credit_applied)],
+        [str(each) for each in _totals(quote)],
         [[each.at.isoformat(), str(each.amount), each.description] for each in quote.schedule],
         [
             [c.feature_id, c.at.isoformat(), c.before, c.after, c.unlimited_before, c.unlimited_after]
             for c in quote.entitlement_changes
         ],
     ]
+
+
+def _totals(quote: Quote) -> Sequence[Money]:
+    return quote.subtotal, quote.discount_total, quote.tax_total, quote.total, quote.credit_applied
 
 
 def _plain_line(line: Line) -> Any:
