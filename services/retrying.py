@@ -22,6 +22,7 @@ from models.subscriptions import Subscription
 from services.app import WORKER, App
 from services.arrears import card_of, effective_method, not_collected, tries_of
 from services.asking import next_question
+from services.carrying import carried_over
 from services.changes import Why
 from services.collecting import Try, open_intent
 from services.customers import ensure_gateway_account
@@ -61,6 +62,8 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
         await pay(app, payment_id, fence, snapshot, wish, why)
         await _leave_waiting(app, payment_id, why)
     except (GatewayUnavailable, GatewayRefused, UserProblem) as problem:
+        if await carried_over(app, payment_id, fence, problem):
+            return False
         await _put_aside(app, payment_id, fence, app.now() + _GATEWAY_AWAY if _is_away(problem) else None)
         return False
     except LeaseLost:

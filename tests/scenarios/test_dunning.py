@@ -6,9 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from billing.dunning import FinalAction
+from billing.ledger import Account, PostingKind
 from gateways.sandbox.cards import BLOCKED, EXPIRED, GENERIC, INSUFFICIENT_FUNDS, PROCESSING_ERROR
+from gateways.sandbox.currencies import LEAST_AMOUNT
+from models.customers import balance_of, customer_of_user
+from models.ledger import LedgerEntry
 from services.policies import PolicyChange, update_dunning_policy
 from tests.scenarios.shopping import Shopper
 from tests.support.bank import Bank, bank
@@ -400,3 +405,43 @@ async def test_the_grace_of_the_policy_goes_before_the_setting(house: House, deb
     assert (await debtor.life())["isActive"] is False
     await update_dunning_policy(house.app, PolicyChange(grace_period_days=4))
     assert (await debtor.life())["isActive"] is True
+
+
+async def test_what_the_gateway_calls_too_small_is_carried_to_the_balance_and_asked_for_with_the_next_invoice(
+    house: House, debtor: Debtor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway settles in another currency, say, and its minimum is higher there than we know."""
+    monkeypatch.setitem(LEAST_AMOUNT, "usd", 1000)
+    await debtor.pass_to(RENEWAL)
+    life = await debtor.life()
+    invoice = life["invoices"]["nodes"][0]
+    assert (life["status"], invoice["status"], invoice["payments"][0]["status"]) == ("ACTIVE", "PAID", "CANCELED")
+    assert await house.audit() == []
+
+    await debtor.pass_to(datetime(2026, 3, 31, 9, 30, tzinfo=UTC))
+    invoice = await debtor.newest()
+    assert (invoice["status"], invoice["total"], invoice["payments"][0]["status"]) == (
+        "PAID",
+        {"formatted": "$7.00"},
+        "SUCCEEDED",
+    )
+    charges = (await dashboard(house).charges.list_async({"limit": 1})).to_dict()["data"]
+    assert charges[0]["amount"] == 1400
+    assert await house.audit() == []
+
+
+async def test_what_was_too_small_to_be_charged_is_written_off_with_the_last_subscription(
+    house: House, debtor: Debtor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LEAST_AMOUNT, "usd", 1000)
+    await debtor.pass_to(RENEWAL)
+    told = await debtor.cancel(effectiveAt="NOW")
+    assert told["subscription"]["status"] == "CANCELED"
+    async with house.app.database.read() as session:
+        customer = await customer_of_user(session, debtor.user)
+        assert customer is not None
+        assert (await balance_of(session, customer.id, "USD")).minor == 0
+        query = select(LedgerEntry).where(LedgerEntry.kind == PostingKind.BALANCE_WRITTEN_OFF)
+        booked = {entry.account: entry.amount_minor for entry in (await session.exec(query)).all()}
+    assert booked == {Account.WRITTEN_OFF: 700, Account.CUSTOMER_BALANCE: -700}
+    assert await house.audit() == []
