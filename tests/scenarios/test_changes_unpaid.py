@@ -86,12 +86,13 @@ async def test_a_customer_who_walks_away_from_the_bank_does_not_keep_what_is_not
     await changer.begin("small")
     await pay_with(changer, "pm_card_authenticationRequired")
     await changer.change("yearly", returnUrl="https://shop.example/return")
-    for _ in range(10):
-        house.pass_time(timedelta(days=1))
-        await house.work()
+    access = [(await changer.pass_by(timedelta(days=1)))["isActive"] for _ in range(24)]
+    assert access == [True] * 6 + [False] * 18
     shown = await changer.mine()
-    assert (shown["plan"]["code"], shown["isActive"]) == ("yearly", False)
+    assert (shown["plan"]["code"], shown["status"]) == ("yearly", "CANCELED")
+    assert sorted(totals(shown)) == [("PAID", 1000, 1000), ("UNCOLLECTIBLE", 11000, 11000)]
     assert sorted((await charges_by_invoice(house)).values()) == [0, 1]
+    await clean(house)
 
 
 async def test_without_a_card_nothing_is_changed_that_costs(changer: Changer, house: House) -> None:

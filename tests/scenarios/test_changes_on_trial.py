@@ -1,0 +1,92 @@
+"""Changes while nothing is paid yet: on trial, and before the start."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.scenarios.changing import CHANGE, UPDATE, Changer, amounts, changer_of, clean, codes, totals
+from tests.scenarios.merchant import Merchant
+from tests.scenarios.orders import customer_id, subscribe
+from tests.support.house import House
+
+
+@pytest.fixture
+async def changer(house: House) -> Changer:
+    """On trial from 31 January to 7 February."""
+    changer = await changer_of(house)
+    await Merchant(house).plan("tried", "10.00", product="letters", trialPeriodDays=7)
+    told = await subscribe(house, changer.user, planCode="tried", paymentMethodId=await changer.default_card())
+    assert told["subscription"]["status"] == "TRIALING"
+    changer.subscribed.append(told["subscription"]["id"])
+    return changer
+
+
+@pytest.mark.parametrize("proration", ["PRORATE_NOW", "FULL_PRICE_RESET", "NONE"])
+async def test_on_trial_a_change_moves_no_money_and_the_trial_goes_on(
+    changer: Changer, house: House, proration: str
+) -> None:
+    house.pass_time(timedelta(days=3))
+    before = (await changer.mine())["currentPeriod"]
+    told = await changer.change("yearly", proration)
+    shown = told["subscription"]
+    assert (codes(told), told["invoice"], shown["status"], shown["currentPeriod"]) == ([], None, "TRIALING", before)
+    paid = await changer.pass_by(timedelta(days=4))
+    assert (paid["status"], paid["plan"]["code"]) == ("ACTIVE", "yearly")
+    assert paid["currentPeriod"] == {"start": "2026-02-07T09:30:00Z", "end": "2027-02-07T09:30:00Z"}
+    assert [total for _, total, _ in totals(paid) if total] == [12000]
+    await clean(house)
+
+
+async def test_what_is_planned_for_the_trials_end_moves_with_it(changer: Changer, house: House) -> None:
+    await changer.ask(CHANGE, planCode="large")
+    later = await changer.ask(UPDATE, "demo-admin", trialEnd="2026-02-10T00:00:00Z")
+    assert codes(later) == []
+    assert later["subscription"]["currentPeriod"]["end"] == "2026-02-10T00:00:00Z"
+    assert later["subscription"]["scheduledChange"]["at"] == "2026-02-10T00:00:00Z"
+    assert (await changer.pass_by(timedelta(days=7)))["status"] == "TRIALING"
+    paid = await changer.pass_by(timedelta(days=3))
+    assert (paid["status"], paid["plan"]["code"]) == ("ACTIVE", "large")
+    assert paid["currentPeriod"] == {"start": "2026-02-10T00:00:00Z", "end": "2026-03-10T00:00:00Z"}
+    assert [total for _, total, _ in totals(paid) if total] == [2000]
+    await clean(house)
+
+
+async def test_a_trial_is_ended_now(changer: Changer, house: House) -> None:
+    house.pass_time(timedelta(days=1))
+    told = await changer.ask(UPDATE, "demo-admin", trialEnd="2026-01-01T00:00:00Z")
+    assert (codes(told), told["subscription"]["currentPeriod"]["end"]) == ([], "2026-02-01T09:30:00Z")
+    paid = await changer.pass_by(timedelta(0))
+    assert (paid["status"], paid["currentPeriod"]["end"]) == ("ACTIVE", "2026-03-01T09:30:00Z")
+    assert [total for _, total, _ in totals(paid) if total] == [1000]
+    far = await changer.ask(UPDATE, "demo-admin", trialEnd="2026-02-10T00:00:00Z")
+    assert codes(far) == ["INVALID_STATE"]
+    await clean(house)
+
+
+async def test_a_trial_has_its_limit(changer: Changer) -> None:
+    told = await changer.ask(UPDATE, "demo-admin", trialEnd="2028-02-01T00:00:00Z")
+    assert [(e["code"], e["field"]) for e in told["userErrors"]] == [("INVALID", ["trialEnd"])]
+
+
+async def test_before_its_start_a_subscription_changes_without_money(changer: Changer, house: House) -> None:
+    await Merchant(house).plan("stamps", "4.00")
+    await Merchant(house).plan("stamps-yearly", "40.00", product="stamps-product", interval="YEAR")
+    told = await subscribe(
+        house,
+        "demo-admin",
+        planCode="stamps",
+        customerId=await customer_id(house, changer.user),
+        startAt="2026-02-05T00:00:00Z",
+    )
+    assert told["subscription"]["status"] == "SCHEDULED"
+    changer.subscribed.append(told["subscription"]["id"])
+    changed = await changer.change("stamps-yearly")
+    assert (codes(changed), changed["invoice"]) == ([], None)
+    assert changed["subscription"]["currentPeriod"] == {
+        "start": "2026-02-05T00:00:00Z",
+        "end": "2027-02-05T00:00:00Z",
+    }
+    await changer.pass_by(timedelta(days=5))
+    paid = await changer.pass_by(timedelta(0))
+    assert (paid["status"], [amounts(each) for each in paid["invoices"]["nodes"]]) == ("ACTIVE", [[4000]])
+    await clean(house)
