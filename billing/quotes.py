@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from billing.entitlements import Entitled
 from billing.forecasting import Foreseen
 from billing.invoicing import InvoiceDraft
 from billing.lines import Line
@@ -35,9 +36,9 @@ class ScheduledCharge:
 
 @dataclass(frozen=True, slots=True)
 class EntitlementChange:
-    """What of a feature is gained or lost, and when. A limit of None is none at all: see the two flags.
+    """What of a feature is gained or lost, and when.
 
-    `before` and `after` are limits; `unlimited_before` and `unlimited_after` stand for a feature without a limit.
+    `before` and `after` are limits. None is nothing at all, or without limit where its flag says so.
     """
 
     feature_id: str
@@ -46,6 +47,26 @@ class EntitlementChange:
     after: int | None
     unlimited_before: bool = False
     unlimited_after: bool = False
+
+
+def entitlement_changes(
+    before: Sequence[Entitled], after: Sequence[Entitled], at: datetime
+) -> Sequence[EntitlementChange]:
+    """What differs between the two, each feature once."""
+    was, will = {each.feature_id: each for each in before}, {each.feature_id: each for each in after}
+    found: list[EntitlementChange] = []
+    for feature_id in dict.fromkeys([*was, *will]):
+        old, new = _limit(was.get(feature_id)), _limit(will.get(feature_id))
+        if old != new:
+            found.append(EntitlementChange(feature_id, at, old[0], new[0], old[1], new[1]))
+    return found
+
+
+def _limit(entitled: Entitled | None) -> tuple[int | None, bool]:
+    """The limit, None for nothing at all, and whether there is none because it is without limit."""
+    if entitled is None or not entitled.is_enabled:
+        return None, False
+    return entitled.limit, entitled.is_unlimited
 
 
 @dataclass(frozen=True, slots=True)

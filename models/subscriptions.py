@@ -1,6 +1,6 @@
 """Subscriptions, what they contain, and the one live place per customer and product."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -315,3 +315,15 @@ async def live_on_timeline(session: AsyncSession, timeline: str, *, limit: int) 
 def on_timeline(timeline: str | None) -> Sequence[ColumnElement[bool]]:
     """Which due subscriptions are a timeline's: a test clock's, or with None those of the billing clock."""
     return [col(Subscription.test_clock_id) == timeline]
+
+
+async def subscriptions_with_status(
+    session: AsyncSession, customer_id: str, statuses: Collection[SubscriptionStatus]
+) -> Sequence[Subscription]:
+    """The customer's subscriptions that stand there, the oldest first."""
+    query = (
+        select(Subscription)
+        .where(Subscription.customer_id == customer_id, col(Subscription.status).in_(statuses))
+        .order_by(col(Subscription.id))
+    )
+    return (await session.exec(query)).all()

@@ -6,6 +6,8 @@ from functools import partial
 from typing import Annotated
 
 import strawberry
+from strawberry.scalars import JSON
+
 from billing.calendar import Interval
 from billing.couponing import CouponDuration, CouponTerms
 from billing.errors import ErrorCode, UserProblem
@@ -17,10 +19,8 @@ from schema.payloads import ERRORS, SubscriptionPayload, refusals
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError
-from services.quoting_coupons import quote_coupon
-from strawberry.scalars import JSON
-
 from services import couponing, redeeming
+from services.quoting_coupons import quote_coupon
 
 MOST_PRODUCTS = 100
 MOST_AMOUNTS = 50

@@ -5,15 +5,15 @@ from datetime import datetime
 from typing import Any
 
 import strawberry
+from strawberry.scalars import JSON
+
 from billing.errors import ErrorCode, UserProblem
 from billing.proration import ProrationBehavior
+from schema.fields import described, optional
+from schema.inputs import QUOTED, at_most, within
 from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL
 from services.amending import UpdateWish
-from strawberry.scalars import JSON
-
-from schema.fields import described, optional
-from schema.inputs import QUOTED, at_most, within
 
 _KEY = "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
 

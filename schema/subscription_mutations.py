@@ -3,13 +3,13 @@
 from typing import Annotated
 
 import strawberry
+
 from billing.errors import UserProblem
 from schema.card_inputs import UpdateSubscriptionPaymentMethodInput
+from schema.fields import Info
 from schema.invoices import Invoice
 from schema.payloads import SubscriptionPayload, SubscriptionPaymentPayload, refusals
 from schema.steps import INPUT, done
-
-from schema.fields import Info
 from schema.subscription_inputs import (
     RetryPaymentInput,
     StartSubscriptionPaymentInput,

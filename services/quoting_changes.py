@@ -10,13 +10,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.forecasting import Outlook, changed, forecast
 from billing.invoicing import InvoiceDraft
 from billing.proration import ProrationBehavior
-from billing.quotes import Quote, quote
+from billing.quotes import EntitlementChange, Quote, quote
 from models.customers import Customer, balance_of
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import App
 from services.arrears import effective_method
 from services.changing import refuse_status
 from services.drafting import agreement_of
+from services.entitling import changes_of_access
 from services.forecasting import as_planned, outlook_of, outlook_with, planned_change
 from services.places import refuse_taken_places
 from services.placing import PlacedItem
@@ -49,16 +50,22 @@ async def quote_change(change: ChangeAsked, app: App, session: AsyncSession) -> 
     row = await session.get_one(Subscription, change.subscription_id)
     customer = await session.get_one(Customer, row.customer_id)
     draft: InvoiceDraft | None = None
+    gained: Sequence[EntitlementChange] = ()
     if change.choose is None:
         outlook = await outlook_of(session, customer, _amended(app, row, change))
     else:
-        draft, outlook = await _changed(app, session, customer, row, change, change.choose)
+        items = await change.choose(session, row)
+        draft, outlook = await _changed(app, session, customer, row, change, items)
+        at = app.now() if change.is_now else change.date or row.period_end
+        held = [(each.plan.id, each.quantity) for each in items]
+        gained = await changes_of_access(session, customer.id, row, held, at)
     return quote(
         asked(change.act, customer, change.wish, row.version),
         app.now(),
         await balance_of(session, customer.id, row.currency),
         draft,
         foreseen=forecast(outlook, FORESEEN),
+        entitlement_changes=gained,
         warnings=await _warnings(session, customer, row, draft),
     )
 
@@ -73,12 +80,16 @@ def _amended(app: App, row: Subscription, change: ChangeAsked) -> Subscription:
 
 
 async def _changed(
-    app: App, session: AsyncSession, customer: Customer, row: Subscription, change: ChangeAsked, choose: Choose
+    app: App,
+    session: AsyncSession,
+    customer: Customer,
+    row: Subscription,
+    change: ChangeAsked,
+    items: Sequence[PlacedItem],
 ) -> tuple[InvoiceDraft | None, Outlook]:
     """The invoice at once, and what follows. What was planned before gives way to this change."""
     refuse_status(row)
     refuse_if_over(app, row)
-    items = await choose(session, row)
     await refuse_taken_places(session, row, [each.plan.product_id for each in items])
     row = _amended(app, row, change)
     plain = outlook_with(row, await agreement_of(session, customer, row))

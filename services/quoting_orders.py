@@ -16,6 +16,7 @@ from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.changes import Why
 from services.drafting import agreement_of
+from services.entitling import changes_of_access, held_by
 from services.forecasting import outlook_with
 from services.ordering import SubscribeWish, ordered
 from services.placing import Proposal, propose
@@ -35,6 +36,7 @@ async def quote_subscribe(
     proposal = await propose(app, session, customer, wanted.order, why)
     if wanted.existing is not None:
         proposal = _with_balance(proposal, await _balance_without(session, proposal.agreement.balance, wanted.existing))
+    held = [(item.plan_id, item.quantity) for item in proposal.items]
     row, agreement, draft = proposal.subscription, proposal.agreement, proposal.draft
     is_billed_now = row.status is SubscriptionStatus.INCOMPLETE
     after = outlook_with(row, agreement.after_period(draft) if is_billed_now else agreement)
@@ -44,6 +46,7 @@ async def quote_subscribe(
         agreement.balance,
         draft if is_billed_now else None,
         foreseen=forecast(after, FORESEEN),
+        entitlement_changes=await changes_of_access(session, customer.id, None, held, row.started_at),
     )
 
 
@@ -59,6 +62,9 @@ async def _quote_first_payment(
         agreement.balance,
         await issued_draft(session, invoice),
         foreseen=forecast(outlook_with(row, agreement), FORESEEN),
+        entitlement_changes=await changes_of_access(
+            session, customer.id, row, await held_by(session, row), row.started_at
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from models.invoices import Invoice
 from models.payments import Payment
 from models.subscriptions import Subscription
 from services.app import App
+from services.entitling import NOTHING, changes_of_access
 from services.forecasting import outlook_of
 from services.quoting import FORESEEN, asked, issued_draft
 from services.settling_up import LastBill, last_bill
@@ -47,4 +48,5 @@ async def quote_refund(
         bill.draft,
         refund=amount,
         foreseen=() if ends else forecast(outlook, FORESEEN),
+        entitlement_changes=await changes_of_access(session, customer.id, row, NOTHING, app.now()) if ends else (),
     )

@@ -11,11 +11,12 @@ from billing.forecasting import Outlook, forecast, gone_on, paused
 from billing.invoicing import InvoiceDraft, credit_applied
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import Money, total
-from billing.quotes import Quote, quote
+from billing.quotes import EntitlementChange, Quote, quote
 from models.customers import Customer
 from models.invoices import Invoice, open_invoices_of
 from models.subscriptions import Subscription
 from services.app import App
+from services.entitling import NOTHING, changes_of_access, held_by
 from services.forecasting import outlook_of
 from services.owned import already_ended
 from services.quoting import FORESEEN, asked
@@ -42,7 +43,9 @@ async def quote_end(end: EndAsked, app: App, session: AsyncSession) -> Quote:
     runs_out = end.at_period_end or end.at is not None
     if runs_out and row.status is not SubscriptionStatus.INCOMPLETE:
         schedule = replace(outlook.schedule, cancel_at_period_end=end.at is None, cancel_at=end.at)
-        return _quote(app, customer, row, "cancelSubscription", end.wish, replace(outlook, schedule=schedule))
+        ends = replace(outlook, schedule=schedule)
+        lost = await changes_of_access(session, customer.id, row, NOTHING, schedule.end or app.now())
+        return _quote(app, customer, row, "cancelSubscription", end.wish, ends, lost)
     unpaid = await open_invoices_of(session, row.id)
     bill = LastBill()
     if row.status is not SubscriptionStatus.INCOMPLETE:
@@ -53,6 +56,7 @@ async def quote_end(end: EndAsked, app: App, session: AsyncSession) -> Quote:
         outlook.agreement.balance,
         _with_voided(bill.draft, outlook, unpaid),
         refund=total([part.to_card for part in bill.unused], row.currency),
+        entitlement_changes=await changes_of_access(session, customer.id, row, NOTHING, app.now()),
         warnings=[f"Invoice {each.number} over {each.amount_due} is withdrawn." for each in unpaid],
     )
 
@@ -85,7 +89,9 @@ async def quote_pause(
     outlook = replace(outlook, schedule=schedule)
     if not is_paused and not at_period_end:
         outlook = paused(outlook, app.now())
-    return _quote(app, customer, row, "pauseSubscription", wish, outlook)
+    begins = row.period_end if at_period_end else app.now()
+    lost = await changes_of_access(session, customer.id, row, NOTHING, begins)
+    return _quote(app, customer, row, "pauseSubscription", wish, outlook, lost)
 
 
 async def quote_resume(subscription_id: str, wish: Mapping[str, Any], app: App, session: AsyncSession) -> Quote:
@@ -96,7 +102,8 @@ async def quote_resume(subscription_id: str, wish: Mapping[str, Any], app: App, 
         outlook = gone_on(outlook, app.now())
     else:
         outlook = replace(outlook, schedule=replace(outlook.schedule, pause_at=None, resume_at=None))
-    return _quote(app, customer, row, "resumeSubscription", wish, outlook)
+    gained = await changes_of_access(session, customer.id, row, await held_by(session, row), app.now())
+    return _quote(app, customer, row, "resumeSubscription", wish, outlook, gained)
 
 
 async def _read(session: AsyncSession, subscription_id: str) -> tuple[Subscription, Customer]:
@@ -105,7 +112,13 @@ async def _read(session: AsyncSession, subscription_id: str) -> tuple[Subscripti
 
 
 def _quote(
-    app: App, customer: Customer, row: Subscription, act: str, wish: Mapping[str, Any], outlook: Outlook
+    app: App,
+    customer: Customer,
+    row: Subscription,
+    act: str,
+    wish: Mapping[str, Any],
+    outlook: Outlook,
+    access: Sequence[EntitlementChange],
 ) -> Quote:
     """Of an act that moves no money now."""
     return quote(
@@ -114,4 +127,5 @@ def _quote(
         outlook.agreement.balance,
         None,
         foreseen=forecast(outlook, FORESEEN),
+        entitlement_changes=access,
     )

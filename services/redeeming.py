@@ -8,6 +8,8 @@ redemptions back in the transaction that ends it: there is no moment at which on
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from billing.calendar import Interval
 from billing.couponing import Redemption, folded, refuse
 from billing.errors import ErrorCode, UserProblem
@@ -35,7 +37,6 @@ from services.changes import Why, announce
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.quoting import Quoting, at_quote, hold_to_quote
 from services.timelines import in_time_of
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from models.base import new_id
+from models.catalog import Feature, PlanEntitlement, features_by_code, plan_by
 from tests.scenarios.test_quotes import (
     AMOUNTS,
     ERRORS,
@@ -270,3 +272,56 @@ async def test_a_trial_costs_nothing_now_and_then_what_was_quoted(house: House) 
     after = (await house.ask(query, user=USER))["mySubscription"]
     assert (after["status"], len(after["invoices"]["nodes"])) == ("ACTIVE", 1)
     same(foreseen[0], after["invoices"]["nodes"][0])
+
+
+async def _allow(house: House, plan_code: str, **limits: int | None) -> None:
+    async with house.app.database.write() as session:
+        plan = await plan_by(session, code=plan_code)
+        assert plan is not None
+        for code, limit in limits.items():
+            known = await features_by_code(session, [code])
+            feature = known[0] if known else Feature(id=new_id("feature"), code=code, name=code)
+            session.add(feature)
+            await session.flush()
+            session.add(PlanEntitlement(plan_id=plan.id, feature_id=feature.id, limit=limit))
+
+
+def _access(preview: dict[str, Any]) -> dict[str, Any]:
+    """By feature: before, after, and the instant."""
+
+    def told(limit: int | None, unlimited: bool) -> int | str | None:
+        return "unlimited" if unlimited else limit
+
+    return {
+        each["feature"]["code"]: (
+            told(each["before"], each["wasUnlimited"]),
+            told(each["after"], each["isUnlimited"]),
+            each["at"],
+        )
+        for each in preview["entitlementChanges"]
+    }
+
+
+async def test_what_is_gained_and_lost_is_told_with_its_instant(house: House) -> None:
+    await _allow(house, "reader-pro", seats=5, exports=100)
+    await _allow(house, "premium-monthly", seats=5, exports=None)
+    begins = "2026-01-31T09:30:00Z"
+    assert _access(await quoted(house, quantity=2)) == {"seats": (None, 10, begins), "exports": (None, 200, begins)}
+    subscription = await _started(house)
+    now, end = "2026-02-09T10:30:00Z", "2026-02-28T09:30:00Z"
+    query = f"""query ($input: ChangePlanInput!) {{ previewChangePlan(input: $input) {{
+      preview {{ {PREVIEW} }} userErrors {{ code }} }} }}"""
+    wish = {"subscriptionId": subscription, "planCode": "premium-monthly"}
+    for more, at in (({}, end), ({"effectiveAt": "NOW"}, now)):
+        answer = await house.ask(query, {"input": {**wish, **more}}, USER)
+        assert _access(answer["previewChangePlan"]["preview"]) == {"exports": (100, "unlimited", at)}
+    for act, more, at in (
+        ("cancelSubscription", {}, end),
+        ("cancelSubscription", {"effectiveAt": "NOW"}, now),
+        ("pauseSubscription", {}, now),
+    ):
+        lost = await preview_of(house, act, subscriptionId=subscription, **more)
+        assert _access(lost) == {"seats": (5, None, at), "exports": (100, None, at)}
+    await act_on(house, "pauseSubscription", subscriptionId=subscription)
+    back = await preview_of(house, "resumeSubscription", subscriptionId=subscription)
+    assert _access(back) == {"seats": (None, 5, now), "exports": (None, 100, now)}
