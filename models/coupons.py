@@ -253,3 +253,24 @@ async def uncount_redemption(session: AsyncSession, coupon_id: str, promotion_co
 async def forget_uses(session: AsyncSession, invoice_id: str) -> None:
     """That invoice uses nothing up any more."""
     await session.exec(delete(DiscountUse).where(col(DiscountUse.invoice_id) == invoice_id))
+
+
+async def miscounted_codes(session: AsyncSession) -> Sequence[tuple[str, str, int, int]]:
+    """(id, code, how often it is counted as redeemed, how many discounts it stands for) where the two differ."""
+    found: list[tuple[str, str, int, int]] = []
+    for row, redeemed in ((Coupon, Discount.coupon_id), (PromotionCode, Discount.promotion_code_id)):
+        kept = (
+            select(redeemed, func.count().label("kept"))
+            .where(col(Discount.status) != DiscountStatus.FREED, col(redeemed).is_not(None))
+            .group_by(col(redeemed))
+            .subquery()
+        )
+        stands = func.coalesce(kept.c.kept, 0)
+        query = (
+            select(row.id, row.code, row.times_redeemed, stands)
+            .join(kept, kept.c[0] == col(row.id), isouter=True)
+            .where(col(row.times_redeemed) != stands)
+            .order_by(col(row.id))
+        )
+        found += (await session.exec(query)).all()
+    return found

@@ -1,4 +1,4 @@
-"""Our own books proven among themselves: the ledger, payments, invoices, balances, and each line by its formula.
+"""Our own books proven among themselves: ledger, payments, invoices, balances, redemptions, each line by its formula.
 
 Nothing is changed.
 """
@@ -19,6 +19,7 @@ from models.books import (
     periods_paid_twice,
     receivable_by_customer,
 )
+from models.coupons import miscounted_codes
 from models.invoices import InvoiceLine
 from models.ledger import account_by_customer, paid_by_payment, settled_payments, sums_by_currency
 from models.returns import contradictions
@@ -36,6 +37,7 @@ class FindingKind(StrEnum):
     BALANCE_OFF_LEDGER = "balance_off_ledger"
     INVOICE_OFF_LINES = "invoice_off_lines"
     LINE_UNEXPLAINED = "line_unexplained"
+    REDEMPTIONS_MISCOUNTED = "redemptions_miscounted"
     PERIOD_PAID_TWICE = "period_paid_twice"
     INVOICE_PAID_TWICE = "invoice_paid_twice"
     INVOICE_CHARGED_TWICE = "invoice_charged_twice"
@@ -149,6 +151,13 @@ def _wrong_with(row: InvoiceLine) -> str | None:
     return None if comes_to == amount else f"{row.explanation_formula} comes to {comes_to}, not {amount}"
 
 
+async def _redemptions(session: AsyncSession) -> AsyncIterator[Finding]:
+    """A code is counted as often as discounts were given for it, those freed aside: caps are exact by that count."""
+    for id, code, counted, stands in await miscounted_codes(session):
+        text = f"code {code}: counted {counted} times, {stands} discounts were given for it"
+        yield Finding(FindingKind.REDEMPTIONS_MISCOUNTED, id, text)
+
+
 async def _returns(session: AsyncSession) -> AsyncIterator[Finding]:
     for row in await contradictions(session):
         text = f"{row.id} of payment {row.payment_id}: {row.contradiction}"
@@ -162,5 +171,6 @@ _CHECKS: Sequence[Callable[[AsyncSession], AsyncIterator[Finding]]] = (
     _balances,
     _invoices,
     _lines,
+    _redemptions,
     _returns,
 )

@@ -15,6 +15,7 @@ from gateways.sandbox import Fault
 from models.base import new_id
 from services.audit import audit, prove_no_double_charge
 from services.own_books import DOUBLE_CHARGES
+from tests.scenarios.couponing import Story
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import add, alter, only
 from tests.support.databases import copy_of_file
@@ -277,3 +278,16 @@ async def test_a_line_whose_formula_comes_to_something_else(house: House) -> Non
         ("line_unexplained", f"{says}: quantity × unitAmount × 2 comes to USD 14.00, not USD 7.00")
     ]
     await alter(house, "invoice_lines", {"id": line["id"]}, explanation_formula=line["explanation_formula"])
+
+
+async def test_a_code_that_is_counted_more_often_than_it_was_redeemed(house: House) -> None:
+    story = await Story(house).begin()
+    await story.promote(await story.coupon("HALF", percentOff="50", duration="ONCE"), "spring")
+    await story.buy(promotionCode="spring")
+    assert await found(house) == []
+    await alter(house, "promotion_codes", {"code": "spring"}, times_redeemed=2)
+    await alter(house, "coupons", {"code": "HALF"}, times_redeemed=0)
+    assert await found(house) == [
+        ("redemptions_miscounted", "code HALF: counted 0 times, 1 discounts were given for it"),
+        ("redemptions_miscounted", "code spring: counted 2 times, 1 discounts were given for it"),
+    ]
