@@ -99,3 +99,12 @@ async def credit_terms_of(session: AsyncSession, subscription_id: str) -> Sequen
         .order_by(PlanCredit.unit, col(SubscriptionItem.id))
     )
     return (await session.exec(query)).all()
+
+
+async def balances_granted_by(session: AsyncSession, subscription_id: str, plan_id: str) -> Sequence[CreditBalance]:
+    """The subscription's balances of the units that a plan grants."""
+    granting = select(PlanCredit.unit).where(PlanCredit.plan_id == plan_id)
+    query = select(CreditBalance).where(
+        CreditBalance.subscription_id == subscription_id, col(CreditBalance.unit).in_(granting)
+    )
+    return (await session.exec(query)).all()

@@ -293,3 +293,24 @@ async def credited_by_line(session: AsyncSession, invoice_ids: Sequence[str]) ->
             if line["line_id"] is not None:
                 credited[line["line_id"]] = credited.get(line["line_id"], 0) + line["amount_minor"]
     return credited
+
+
+async def recurring_lines_since(
+    session: AsyncSession, item_ids: Sequence[str], since: datetime
+) -> Sequence[InvoiceLine]:
+    """What these items were billed in advance for periods from that instant on, in the order of billing.
+
+    Lines of invoices that were withdrawn are left out.
+    """
+    query = (
+        select(InvoiceLine)
+        .join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id)
+        .where(
+            col(InvoiceLine.item_id).in_(item_ids),
+            InvoiceLine.kind == LineKind.RECURRING,
+            InvoiceLine.period_start >= since,
+            Invoice.status != InvoiceStatus.VOID,
+        )
+        .order_by(col(InvoiceLine.id))
+    )
+    return (await session.exec(query)).all()

@@ -57,7 +57,13 @@ async def count(session: AsyncSession, row: type[R], conditions: Sequence[Column
     return (await session.exec(query)).one()
 
 
-async def by_ids(session: AsyncSession, row: type[R], ids: Sequence[Any], *, key: Any | None = None) -> Sequence[R]:
-    """The rows whose `key` (their id unless given) is among `ids`, in no particular order."""
+async def by_ids(
+    session: AsyncSession, row: type[R], ids: Sequence[Any], *, key: Any | None = None, again: bool = False
+) -> Sequence[R]:
+    """The rows whose `key` (their id unless given) is among `ids`, in no particular order.
+
+    `again`: as they are now, also where this session has read them before.
+    """
     column = col(key if key is not None else row.__table__.c.id)  # pyright: ignore[reportAttributeAccessIssue]
-    return (await session.exec(select(row).where(column.in_(ids)))).all()
+    query = select(row).where(column.in_(ids)).execution_options(populate_existing=again)
+    return (await session.exec(query)).all()

@@ -3,14 +3,13 @@
 Owns: the loaders of one request, each batch in a short read session of its own. Does not own: who may see a row.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiodataloader import DataLoader
-from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.lifecycle import SUBSCRIPTION
@@ -24,11 +23,8 @@ from models.batches import (
     PAYMENTS,
     PLANS,
     SUBSCRIPTIONS,
-    Listing,
     Span,
     Where,
-    counts_of,
-    pages_of,
 )
 from models.catalog import (
     AppRole,
@@ -46,31 +42,23 @@ from models.clocks import TestClock
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, GatewayAccount, PaymentMethod, UsedTrial, trials_of
-from models.database import Database
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
-from models.lists import Page, by_ids
+from models.lists import Page
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for, payments_of_invoices
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
 from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem, changes_of, items_of
 from models.usage import used_in
+from resolvers.batching import Batching
 
-R = TypeVar("R", bound=SQLModel)
 K = TypeVar("K", bound=Hashable)
 
-Rows = Callable[[AsyncSession, Sequence[str]], Awaitable[Sequence[R]]]
 
-
-class Loaders:
+class Loaders(Batching):
     """The loaders of one request. `fresh` forgets all that was read, after a mutation changed it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._pages: dict[tuple[str, str], DataLoader[Any, Any]] = {}
-        self._counts: dict[tuple[str, str], DataLoader[Any, Any]] = {}
-
     def fresh(self) -> "Loaders":
-        return Loaders(self._database)
+        return Loaders(self.database)
 
     @cached_property
     def product(self) -> DataLoader[str, Product | None]:
@@ -125,7 +113,7 @@ class Loaders:
         """Those that are on it, in the order of their application."""
 
         async def batch(wanted: list[str]) -> list[Sequence[Applied]]:
-            async with self._database.read() as session:
+            async with self.database.read() as session:
                 found = await discounts_of(session, wanted)
             return [[each for each in found if each.discount.subscription_id == id] for id in wanted]
 
@@ -136,7 +124,7 @@ class Loaders:
         """The numbers of the periods that it was used for."""
 
         async def batch(wanted: list[str]) -> list[Sequence[int]]:
-            async with self._database.read() as session:
+            async with self.database.read() as session:
                 found = await uses_of(session, wanted)
             return [found.get(id, ()) for id in wanted]
 
@@ -259,7 +247,7 @@ class Loaders:
         """Minor units of its currency, the oldest payment first."""
 
         async def batch(wanted: list[str]) -> list[list[int]]:
-            async with self._database.read() as session:
+            async with self.database.read() as session:
                 paid = await paid_for(session, wanted)
             return [paid[each] for each in wanted]
 
@@ -274,22 +262,18 @@ class Loaders:
         """What each run charged, or would, by currency."""
 
         async def batch(wanted: list[str]) -> list[Sequence[Money]]:
-            async with self._database.read() as session:
+            async with self.database.read() as session:
                 totals = await totals_of_runs(session, wanted)
             return [totals[each] for each in wanted]
 
         return DataLoader(batch)
-
-    async def listed(self, listing: Listing[R], parent: str, parent_id: str, span: Span) -> Page[R]:
-        """Part of the whole list below one parent."""
-        return await self._page(listing, parent, parent_id, EVERYTHING, span)
 
     @cached_property
     def usage_of_subscription(self) -> DataLoader[tuple[str, datetime, datetime], dict[str, Decimal]]:
         """By subscription and span: feature → what was used of it."""
 
         async def batch(wanted: list[tuple[str, datetime, datetime]]) -> list[dict[str, Decimal]]:
-            async with self._database.read() as session:
+            async with self.database.read() as session:
                 used = await used_in(session, wanted)
             return [used[subscription_id] for subscription_id, _, _ in wanted]
 
@@ -341,68 +325,3 @@ class Loaders:
     async def latest_payment(self, subscription_id: str) -> Payment | None:
         page = await self.payments_of("subscription_id", subscription_id, EVERYTHING, Span(limit=1))
         return page.rows[0] if page.rows else None
-
-    async def count(self, listing: Listing[Any], parent: str, parent_id: str, where: Where) -> int:
-        """How long one parent's list is in all."""
-        loader = self._counts.get((listing.name, parent))
-        if loader is None:
-
-            async def counts(session: AsyncSession, ids: Sequence[str], where: Where) -> dict[str, int]:
-                return await counts_of(session, listing, parent, ids, where)
-
-            loader = self._counts[listing.name, parent] = self._alike(counts)
-        return await loader.load((parent_id, where))
-
-    async def _page(self, listing: Listing[R], parent: str, parent_id: str, where: Where, span: Span) -> Page[R]:
-        loader = self._pages.get((listing.name, parent))
-        if loader is None:
-
-            async def pages(session: AsyncSession, ids: Sequence[str], wish: tuple[Where, Span]) -> dict[str, Page[R]]:
-                return await pages_of(session, listing, parent, ids, *wish)
-
-            loader = self._pages[listing.name, parent] = self._alike(pages)
-        return await loader.load((parent_id, (where, span)))
-
-    def _one(self, row: type[R], *, key: str = "id") -> DataLoader[Any, R | None]:
-        """The row whose `key` is the one asked for, or None."""
-
-        async def batch(wanted: list[Any]) -> list[R | None]:
-            async with self._database.read() as session:
-                rows = await by_ids(session, row, wanted, key=getattr(row, key))
-            found = {getattr(each, key): each for each in rows}
-            return [found.get(each) for each in wanted]
-
-        return DataLoader(batch)
-
-    def _many(self, rows: Rows[R], parent: str) -> DataLoader[str, Sequence[R]]:
-        """All rows of the parent asked for, in the order of the query."""
-
-        async def batch(wanted: list[str]) -> list[Sequence[R]]:
-            found: dict[str, list[R]] = {each: [] for each in wanted}
-            async with self._database.read() as session:
-                for row in await rows(session, wanted):
-                    found[getattr(row, parent)].append(row)
-            return [found[each] for each in wanted]
-
-        return DataLoader(batch)
-
-    def _by(self, key: str, row: type[R]) -> Rows[R]:
-        async def rows(session: AsyncSession, ids: Sequence[str]) -> Sequence[R]:
-            return await by_ids(session, row, ids, key=getattr(row, key))
-
-        return rows
-
-    def _alike(
-        self, read: Callable[[AsyncSession, Sequence[str], Any], Awaitable[dict[str, Any]]]
-    ) -> DataLoader[tuple[str, Any], Any]:
-        """Keys are (parent, wish): one statement for all parents with the same wish."""
-
-        async def batch(wanted: list[tuple[str, Any]]) -> list[Any]:
-            parents: dict[Any, list[str]] = {}
-            for parent, wish in wanted:
-                parents.setdefault(wish, []).append(parent)
-            async with self._database.read() as session:
-                found = {wish: await read(session, ids, wish) for wish, ids in parents.items()}
-            return [found[wish][parent] for parent, wish in wanted]
-
-        return DataLoader(batch)

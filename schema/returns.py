@@ -4,6 +4,7 @@ from datetime import datetime
 
 import strawberry
 
+import schema.return_enums  # noqa: F401 (publishes them before any type names one)
 from billing.lifecycle import RefundStatus
 from billing.returning import DisputeStatus, RefundOrigin, RefundReason
 from models.returns import Dispute as DisputeRow

@@ -6,16 +6,14 @@ Reads only.
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.lifecycle import InvoiceStatus
-from billing.lines import LineKind
 from billing.money import Money
 from billing.proration import Billed, Present, price_of_used
-from models.catalog import PlanCredit
-from models.credits import CreditBalance
-from models.invoices import Invoice, InvoiceLine, lines_of, waiting_lines_of
+from models.credits import balances_granted_by
+from models.invoices import Invoice, InvoiceLine, lines_of, recurring_lines_since, waiting_lines_of
+from models.lists import by_ids
 from models.payments import payments_of_invoices
 from models.subscriptions import Subscription, SubscriptionItem
 
@@ -28,7 +26,7 @@ async def present_period(
     """The period under way with what these items were billed. `counts_use`: also what has been used of it."""
     lines = await present_lines(session, row, items)
     invoices = {line.invoice_id for line in lines}
-    rows = (await session.exec(select(Invoice).where(col(Invoice.id).in_(invoices)))).all()
+    rows = await by_ids(session, Invoice, sorted(invoices))
     paid = {invoice.id for invoice in rows if invoice.status is InvoiceStatus.PAID}
     returned = await _returned(session, sorted(invoices))
     nothing = Money.zero(row.currency)
@@ -50,18 +48,8 @@ async def present_lines(
     session: AsyncSession, row: Subscription, items: Sequence[SubscriptionItem]
 ) -> Sequence[InvoiceLine]:
     """The newest line of each item for the present period, of invoices that were not withdrawn."""
-    query = (
-        select(InvoiceLine)
-        .join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id)
-        .where(
-            col(InvoiceLine.item_id).in_([item.id for item in items]),
-            InvoiceLine.kind == LineKind.RECURRING,
-            InvoiceLine.period_start >= row.period_start,
-            Invoice.status != InvoiceStatus.VOID,
-        )
-        .order_by(col(InvoiceLine.id))
-    )
-    newest = {line.item_id: line for line in (await session.exec(query)).all()}
+    lines = await recurring_lines_since(session, [item.id for item in items], row.period_start)
+    newest = {line.item_id: line for line in lines}
     return [newest[item.id] for item in items if item.id in newest]
 
 
@@ -83,11 +71,8 @@ async def _returned(session: AsyncSession, invoice_ids: Sequence[str]) -> Mappin
 
 async def _used(session: AsyncSession, row: Subscription, plan_id: str | None, cost: Money) -> Money:
     """The price of the credits of the plan that are gone: of several units that of which the most is."""
-    granting = (await session.exec(select(PlanCredit.unit).where(PlanCredit.plan_id == plan_id))).all()
-    balances = select(CreditBalance).where(
-        CreditBalance.subscription_id == row.id, col(CreditBalance.unit).in_(granting)
-    )
-    used = [price_of_used(cost, each.total_used, each.total_granted) for each in (await session.exec(balances)).all()]
+    balances = await balances_granted_by(session, row.id, plan_id) if plan_id is not None else ()
+    used = [price_of_used(cost, each.total_used, each.total_granted) for each in balances]
     return max(used, default=Money.zero(cost.currency))
 
 

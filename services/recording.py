@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import orjson
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
@@ -231,8 +230,7 @@ class _Life:
 
 
 async def _lives(app: App, session: AsyncSession, wanted: Sequence[str]) -> Mapping[str, _Life]:
-    query = select(Subscription).where(col(Subscription.id).in_(wanted)).execution_options(populate_existing=True)
-    rows = (await session.exec(query)).all()
+    rows = await by_ids(session, Subscription, wanted, again=True)
     clocks = sorted({row.test_clock_id for row in rows if row.test_clock_id is not None})
     nows = {clock.id: clock.now for clock in await by_ids(session, TestClock, clocks)} if clocks else {}
     counts: dict[str, dict[str, set[Aggregation | None]]] = {row.id: {} for row in rows}

@@ -1,5 +1,6 @@
 """Tokens hold an act to its quote and to nothing else; what time will bill is foreseen by the table of what it does."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from billing.agreement import Agreement
 from billing.calendar import Grid, Interval
-from billing.forecasting import Outlook, Planned, forecast, gone_on, paused
+from billing.forecasting import Foreseen, Outlook, Planned, forecast, gone_on, paused
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import SubscriptionStatus
 from billing.money import Money
@@ -100,8 +101,8 @@ def test_what_moves_no_money_is_not_sealed() -> None:
 # ── what is to come ──
 
 
-def days(foreseen: object) -> list[str]:
-    return [f"{each.at:%Y-%m-%d}" for each in foreseen]  # pyright: ignore
+def days(foreseen: Sequence[Foreseen]) -> list[str]:
+    return [f"{each.at:%Y-%m-%d}" for each in foreseen]
 
 
 def test_month_ends_are_foreseen_from_the_anchor() -> None:
