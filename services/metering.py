@@ -32,18 +32,22 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class _MeteredItem:
-    """An item with its meter. `spans` have been billed; `open_from` is where the next line begins."""
+    """An item with its meter. It counts from `begin`; `spans` have been billed, the next line goes on behind them."""
 
     meter: Meter
     feature_id: str
-    spans: Sequence[BilledSpan]
-    open_from: datetime
+    begin: datetime
     ended_at: datetime | None
+    spans: Sequence[BilledSpan]
 
-    def open_until(self, until: datetime) -> Period | None:
-        """What is still to be billed of the time before `until`; None if that is no time."""
-        end = until if self.ended_at is None else min(until, self.ended_at)
-        return Period(self.open_from, end) if self.open_from < end else None
+    @property
+    def open_from(self) -> datetime:
+        return max((span.period.end for span in self.spans), default=self.begin)
+
+    def within(self, start: datetime, end: datetime) -> Period | None:
+        """When it counted between these; None if never."""
+        start, end = max(start, self.begin), min(end, self.ended_at or end)
+        return Period(start, end) if start < end else None
 
 
 async def usage_lines(
@@ -80,7 +84,7 @@ async def usage_lines(
             if id(span) in touched
         ]
         goes_on = measured_on is None or each.feature_id in measured_on
-        period = each.open_until(until if goes_on else _after_all(records, each.feature_id, until))
+        period = each.within(each.open_from, until if goes_on else _after_all(records, each.feature_id, until))
         if period is not None:
             lines.append(usage_line(each.meter, period, _events(records, each.feature_id, period), row.grid.zone))
     return lines
@@ -113,14 +117,13 @@ async def _metered_items(
         if feature_id is None or aggregation is None:
             raise LookupError(f"plan {plan.id} is metered and measures nothing")
         feature = await session.get_one(Feature, feature_id)
-        billed = spans.get(item.id, [])
         found.append(
             _MeteredItem(
                 meter=Meter(recurring_item(row, item, plan, price), feature.unit or feature.code, aggregation),
                 feature_id=feature_id,
-                spans=billed,
-                open_from=max((span.period.end for span in billed), default=_begin(row, item)),
+                begin=_begin(row, item),
                 ended_at=item.ended_at,
+                spans=spans.get(item.id, []),
             )
         )
     return found
@@ -170,7 +173,7 @@ async def count_usage(session: AsyncSession, invoice: Invoice, lines: Sequence[L
 
 @dataclass(frozen=True, slots=True)
 class MeterReading:
-    """What a metered item shows for a period, billed or not."""
+    """What a metered item shows for the part of a period in which it counted, billed or not."""
 
     feature: Feature
     measured: Measured
@@ -178,15 +181,13 @@ class MeterReading:
 
 
 async def meter_readings(session: AsyncSession, row: Subscription, period: Period) -> Sequence[MeterReading]:
-    """Each live metered item's usage in a period of whatever length, priced as if it were billed so."""
-    items = await priced_items(session, row.id)
-    live = [each for each in await _metered_items(session, row, items) if each.ended_at is None]
-    records = await usage_between(session, row.id, [each.feature_id for each in live], period.start, period.end)
-    return [
-        MeterReading(
-            feature=await session.get_one(Feature, each.feature_id),
-            measured=measure(each.meter, _events(records, each.feature_id, period)),
-            period=period,
-        )
-        for each in live
-    ]
+    """What each item that counted in the period shows of its part of it, priced as if it were billed so."""
+    found: list[MeterReading] = []
+    for each in await _metered_items(session, row, await priced_items(session, row.id)):
+        part = each.within(period.start, period.end)
+        if part is None:
+            continue
+        records = await usage_between(session, row.id, [each.feature_id], part.start, part.end)
+        measured = measure(each.meter, _events(records, each.feature_id, part))
+        found.append(MeterReading(await session.get_one(Feature, each.feature_id), measured, part))
+    return found

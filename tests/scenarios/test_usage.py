@@ -269,3 +269,103 @@ async def test_a_licensed_plan_measures_nothing(house: House) -> None:
     )
     refused = [{"code": "INVALID", "field": ["events", "0", "featureCode"]}]
     assert answer["recordUsage"] == {"accepted": 0, "duplicates": 0, "userErrors": refused}
+
+
+CHANGE = """mutation ($i: ChangePlanInput!) { changePlan(input: $i) {
+  subscription { plan { code } } userErrors { code field } } }"""
+VOID = "mutation ($id: ID!) { voidInvoice(id: $id) { invoice { status } userErrors { code } } }"
+ATTACH = """mutation ($card: String!) { attachPaymentMethod(input: {paymentMethodId: $card, makeDefault: true}) {
+  userErrors { code } } }"""
+
+
+async def test_a_change_now_closes_the_usage_at_the_old_price(house: House) -> None:
+    await sell(house, "small")
+    await sell(house, "large", prices=[{"currencyCode": "USD", "unitAmountDecimal": "0.05"}])
+    subscription, key = await take(house, "small"), await key_of(house)
+    house.pass_time(timedelta(days=10))
+    await tell(house, key, {"subscriptionId": subscription, "quantity": "200"})
+    house.pass_time(timedelta(hours=1))
+    plan = (await house.ask('{ plan(code: "large") { id } }'))["plan"]["id"]
+    wish = {"subscriptionId": subscription, "planId": plan, "effectiveAt": "NOW", "proration": "PRORATE_NOW"}
+    changed = (await house.ask(CHANGE, {"i": wish}, user=USER))["changePlan"]
+    assert changed == {"subscription": {"plan": {"code": "large"}}, "userErrors": []}
+    await house.work()
+    await house.deliver()
+    update = (await bills(house))[1]
+    assert (update["reason"], update["status"], told(update)) == (
+        "SUBSCRIPTION_UPDATE",
+        "PAID",
+        [("2026-01-31", "200", "2.00")],
+    )
+    # Told late of the time before the change: the old price; and of the time after it: the new one.
+    at = (house.clock.now() - timedelta(hours=2)).isoformat()
+    late = {"subscriptionId": subscription, "quantity": "100", "occurredAt": at, "idempotencyKey": "late"}
+    after = {"subscriptionId": subscription, "quantity": "100", "idempotencyKey": "after"}
+    assert (await tell(house, key, late, after))["accepted"] == 2
+    seen = (await house.ask(USAGE, {"id": subscription}, user=USER))["subscription"]["usage"]
+    assert [(each["period"]["start"][:10], each["quantity"], each["amount"]["amount"]) for each in seen] == [
+        ("2026-01-31", "300", "3.00"),
+        ("2026-02-10", "100", "5.00"),
+    ]
+    await pass_to(house, 18)
+    assert told((await bills(house))[2]) == [("2026-01-31", "100", "1.00"), ("2026-02-10", "100", "5.00")]
+    assert await house.audit() == []
+
+
+async def test_usage_left_for_the_next_invoice_keeps_its_old_price(house: House) -> None:
+    await sell(house, "small")
+    await sell(house, "large", prices=[{"currencyCode": "USD", "unitAmountDecimal": "0.05"}])
+    subscription, key = await take(house, "small"), await key_of(house)
+    house.pass_time(timedelta(days=10))
+    await tell(house, key, {"subscriptionId": subscription, "quantity": "200"})
+    house.pass_time(timedelta(hours=1))
+    plan = (await house.ask('{ plan(code: "large") { id } }'))["plan"]["id"]
+    wish = {"subscriptionId": subscription, "planId": plan, "effectiveAt": "NOW", "proration": "NONE"}
+    assert (await house.ask(CHANGE, {"i": wish}, user=USER))["changePlan"]["userErrors"] == []
+    await tell(house, key, {"subscriptionId": subscription, "quantity": "100", "idempotencyKey": "after"})
+    await pass_to(house, 18)
+    assert told((await bills(house))[1]) == [("2026-01-31", "200", "2.00"), ("2026-02-10", "100", "5.00")]
+    assert await house.audit() == []
+
+
+async def test_a_withdrawn_invoice_gives_its_usage_back_to_the_next_one(house: House) -> None:
+    await sell(house, "api")
+    subscription, key = await take(house, "api"), await key_of(house)
+    await tell(house, key, {"subscriptionId": subscription, "quantity": "500"})
+    await house.ask(ATTACH, {"card": "pm_card_chargeCustomerFail"}, user=USER)
+    await pass_to(house, 28)
+    unpaid = await house.ask("{ me { invoices(first: 1) { nodes { id status } } } }", user=USER)
+    invoice = unpaid["me"]["invoices"]["nodes"][0]
+    assert invoice["status"] == "OPEN"
+    voided = (await house.ask(VOID, {"id": invoice["id"]}, user=ADMIN))["voidInvoice"]
+    assert voided == {"invoice": {"status": "VOID"}, "userErrors": []}
+    await house.ask(ATTACH, {"card": "pm_card_visa"}, user=USER)
+    await pass_to(house, 31)
+    again = (await bills(house))[-1]
+    assert (again["status"], told(again)) == (
+        "PAID",
+        [("2026-01-31", "500", "5.00"), ("2026-02-28", "0", "0.00")],
+    )
+    assert await house.audit() == []
+
+
+async def test_a_trial_is_free_and_counts_from_its_end(house: House) -> None:
+    await sell(house, "api", trialPeriodDays=7)
+    card = await house.ask("{ me { defaultPaymentMethod { id } } }", user=USER)
+    wish = {"planCode": "api", "paymentMethodId": card["me"]["defaultPaymentMethod"]["id"]}
+    made = await house.ask(
+        """mutation ($i: SubscribeInput!) { subscribe(input: $i) {
+          subscription { id status } userErrors { code } } }""",
+        {"i": wish},
+        user=USER,
+    )
+    subscription, key = made["subscribe"]["subscription"]["id"], await key_of(house)
+    assert made["subscribe"]["subscription"]["status"] == "TRIALING"
+    await tell(house, key, {"subscriptionId": subscription, "quantity": "900"})
+    await pass_to(house, 7)
+    await tell(house, key, {"subscriptionId": subscription, "quantity": "100", "idempotencyKey": "paid"})
+    await pass_to(house, 28)
+    assert [(invoice["total"]["amount"], told(invoice)) for invoice in await bills(house)] == [
+        ("0.00", []),
+        ("1.00", [("2026-02-07", "100", "1.00")]),
+    ]
