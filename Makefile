@@ -38,6 +38,7 @@ bench: dev
 
 # Long runs: what they print stands in docs/reliability.md with its seeds.
 soak: dev
+	@$(BIN)/python -m tests.soak.cents --rounds 100000
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200; done
 
 explorer: $(EXPLORER)
