@@ -9,6 +9,6 @@ ROUNDS = 500
 
 
 def test_all_parts_of_random_invoices_changes_and_refunds_sum_to_their_wholes() -> None:
-    rng = random.Random(SEED)  # noqa: S311 (a seed that replays)
+    rng = random.Random(SEED)
     for _ in range(ROUNDS):
         round_of(rng)
