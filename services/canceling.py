@@ -9,7 +9,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem, VersionConflict
-from billing.lifecycle import SUBSCRIPTION, RefundStatus, SubscriptionStatus
+from billing.lifecycle import SUBSCRIPTION, RefundStatus
 from billing.quotes import Quote
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.invoices import Invoice
@@ -24,7 +24,7 @@ from services.idempotency import Memory, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.problems import gateway_unavailable, outcome_unknown
 from services.quoting import Hold, at_quote, hold_to_quote
-from services.quoting_rests import EndAsked, quote_end
+from services.quoting_rests import EndAsked, ends_at_once, quote_end
 from services.refunding import carry_out
 from services.returning import follow_returns
 from services.settling_up import unused_parts
@@ -71,7 +71,7 @@ class CancelOutcome:
 
 async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> CancelOutcome:
     """End a subscription now, or let it run out until its period's end or the instant `at`. An unpaid first one ends
-    at once either way. Periods up to `at` are billed in full.
+    at once either way, one to come unless its end lies after its start. Periods up to `at` are billed in full.
 
     Repeating a cancellation to come changes nothing, another one replaces it. Raises UserProblem NOT_FOUND, INVALID,
     INVALID_STATE, VERSION_CONFLICT, GATEWAY_UNAVAILABLE, IDEMPOTENCY_CONFLICT.
@@ -83,7 +83,7 @@ async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> Cance
 
     async def run() -> CancelOutcome:
         _refuse_past(wish, why.now)
-        if wish.runs_out and seen.status is not SubscriptionStatus.INCOMPLETE:
+        if wish.runs_out and not ends_at_once(seen.status, at_period_end=wish.at_period_end):
             return CancelOutcome(await _let_run_out(app, seen, wish, why))
         return await within_budget(app, _cancel_now(app, seen, wish, why))
 

@@ -14,7 +14,7 @@ from billing.money import Money, total
 from billing.quotes import EntitlementChange, Quote, quote
 from models.customers import Customer
 from models.invoices import Invoice, open_invoices_of
-from models.subscriptions import Subscription
+from models.subscriptions import CollectionMethod, Subscription
 from services.app import App
 from services.entitling import NOTHING, changes_of_access, held_by
 from services.forecasting import outlook_of
@@ -34,6 +34,12 @@ class EndAsked:
     gives_back: bool
 
 
+def ends_at_once(status: SubscriptionStatus, *, at_period_end: bool) -> bool:
+    """Whether there is nothing to let run out: no first period was paid, or has begun."""
+    unpaid = status is SubscriptionStatus.INCOMPLETE
+    return unpaid or (at_period_end and status is SubscriptionStatus.SCHEDULED)
+
+
 async def quote_end(end: EndAsked, app: App, session: AsyncSession) -> Quote:
     """Raises INVALID_STATE for what has ended."""
     row, customer = await _read(session, end.subscription_id)
@@ -41,12 +47,14 @@ async def quote_end(end: EndAsked, app: App, session: AsyncSession) -> Quote:
         raise already_ended(row)
     outlook = await outlook_of(session, customer, row)
     runs_out = end.at_period_end or end.at is not None
-    if runs_out and row.status is not SubscriptionStatus.INCOMPLETE:
+    if runs_out and not ends_at_once(row.status, at_period_end=end.at_period_end):
         schedule = replace(outlook.schedule, cancel_at_period_end=end.at is None, cancel_at=end.at)
         ends = replace(outlook, schedule=schedule)
         lost = await changes_of_access(session, customer.id, row, NOTHING, schedule.end or app.now())
         return _quote(app, customer, row, "cancelSubscription", end.wish, ends, lost)
-    unpaid = await open_invoices_of(session, row.id)
+    # What was sent stays owed.
+    is_sent = row.collection_method is CollectionMethod.SEND_INVOICE
+    unpaid = () if is_sent else await open_invoices_of(session, row.id)
     bill = LastBill()
     if row.status is not SubscriptionStatus.INCOMPLETE:
         bill = await last_bill(session, customer, row, app.now(), gives_back=end.gives_back)

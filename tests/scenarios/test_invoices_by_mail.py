@@ -24,6 +24,9 @@ PAY = """mutation ($input: StartSubscriptionPaymentInput!) { startSubscriptionPa
 CANCEL = """mutation ($id: ID!) { cancelSubscription(input: {subscriptionId: $id, effectiveAt: NOW}) {
   subscription { status } userErrors { code } } }"""
 
+PREVIEW_CANCEL = """query ($id: ID!) { previewCancelSubscription(input: {subscriptionId: $id, effectiveAt: NOW}) {
+  preview { dueNow { formatted } warnings } userErrors { code } } }"""
+
 
 async def _by_mail(house: House, **more: Any) -> str:
     return await ordered(
@@ -116,6 +119,8 @@ async def test_no_card_is_tried_for_a_sent_invoice_even_if_there_is_one(house: H
 
 async def test_a_sent_invoice_stays_owed_when_the_subscription_is_canceled(house: House) -> None:
     order = await _by_mail(house)
+    told = (await house.ask(PREVIEW_CANCEL, {"id": order}, ADMIN))["previewCancelSubscription"]["preview"]
+    assert (told["dueNow"]["formatted"], told["warnings"]) == ("$0.00", [])
     gone = (await house.ask(CANCEL, {"id": order}, ADMIN))["cancelSubscription"]
     assert gone == {"subscription": {"status": "CANCELED"}, "userErrors": []}
     assert _newest(await life(house, order))["status"] == "OPEN"

@@ -262,3 +262,18 @@ async def test_a_start_to_come_and_an_end_may_be_agreed_on_together(house: House
     told = await life(house, order)
     assert (told["status"], billed(told)) == ("CANCELED", [("2026-02-10", "2026-03-10", "$7.00", "PAID")])
     assert await house.audit() == []
+
+
+CANCEL = """mutation ($input: CancelSubscriptionInput!) { cancelSubscription(input: $input) {
+  subscription { status } userErrors { code } } }"""
+
+
+async def test_a_start_to_come_that_is_canceled_never_comes(house: House) -> None:
+    """By default a cancellation waits for the end of the paid period: here none has begun."""
+    order = await ordered(house, USER, planCode="reader-pro", startAt="2026-02-10T00:00:00Z", with_card=False)
+    told = (await house.ask(CANCEL, {"input": {"subscriptionId": order}}, USER))["cancelSubscription"]
+    assert told == {"subscription": {"status": "CANCELED"}, "userErrors": []}
+    await pass_to(house, "2026-02-10T00:00:00Z")
+    assert billed(await life(house, order)) == []
+    assert (await subscribe(house, USER, planCode="reader-pro"))["userErrors"] == []
+    assert await house.audit() == []
