@@ -12,10 +12,11 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Grid, Interval
-from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
+from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from billing.schedule import Schedule, next_happening
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime
 from models.catalog import Plan, Price, Product
+from models.invoices import Invoice
 
 
 class CollectionMethod(StrEnum):
@@ -277,26 +278,35 @@ async def changes_of(session: AsyncSession, machine: str, subject_ids: Sequence[
 
 
 async def pinned_subscriptions(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:
-    """The customer's non-ended subscriptions that pin a card of their own."""
+    """The customer's subscriptions that pin a card of their own and have not ended, or are not paid to the end."""
     query = select(Subscription).where(
         Subscription.customer_id == customer_id,
-        col(Subscription.status).not_in(SUBSCRIPTION.final),
+        col(Subscription.status).not_in(SUBSCRIPTION.final) | _owes(customer_id),
         col(Subscription.payment_method_id).is_not(None),
     )
     return (await session.exec(query)).all()
 
 
+def _owes(customer_id: str) -> ColumnElement[bool]:
+    """Ended, and an invoice of it is open."""
+    unpaid = select(Invoice.subscription_id).where(
+        Invoice.customer_id == customer_id, Invoice.status == InvoiceStatus.OPEN
+    )
+    return (col(Subscription.status) == SubscriptionStatus.CANCELED) & col(Subscription.id).in_(unpaid)
+
+
 async def unpaid_subscriptions(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:
     """The customer's subscriptions that a payment would bring back: PAST_DUE and UNPAID ones.
 
-    Also those that came to their start without one that went through: nobody is at the page to pay them.
+    Also those that came to their start without one that went through, for nobody is at the page to pay them, and ended
+    ones whose last invoice is open.
     """
     behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)
     started = (col(Subscription.status) == SubscriptionStatus.INCOMPLETE) & (
         col(Subscription.started_at) > col(Subscription.created_at)
     )
     query = select(Subscription).where(
-        Subscription.customer_id == customer_id, col(Subscription.status).in_(behind) | started
+        Subscription.customer_id == customer_id, col(Subscription.status).in_(behind) | started | _owes(customer_id)
     )
     return (await session.exec(query)).all()
 

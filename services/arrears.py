@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.charging import CardProblem
 from billing.dunning import Card, Tried, is_mended, next_step
 from billing.invoicing import InvoiceReason
-from billing.lifecycle import PAYMENT, SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
+from billing.lifecycle import PAYMENT, SUBSCRIPTION, PaymentStatus, SubscriptionEvent, SubscriptionStatus
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, open_invoices_of
 from models.organization import dunning_policy
@@ -21,16 +21,16 @@ _BEHIND = frozenset((SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID))
 
 async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is_retried: bool = True) -> None:
     """An invoice was refused, or there is nothing to pay it with: its subscription falls behind, and dunning begins or
-    goes on. A first payment leaves its subscription incomplete as it is.
+    goes on. A first payment leaves its subscription incomplete as it is; what has ended stays so, and is dunned alike.
 
     What follows is decided by what was tried: hearing of the same decline again changes nothing. Not `is_retried`: the
     gateway will not take this card, whatever the schedule says.
     """
     invoice = await session.get_one(Invoice, payment.invoice_id)
     subscription = await session.get_one(Subscription, payment.subscription_id)
-    if invoice.reason is InvoiceReason.SUBSCRIPTION_CREATE or subscription.status in SUBSCRIPTION.final:
+    if invoice.reason is InvoiceReason.SUBSCRIPTION_CREATE:
         return
-    if subscription.given_up_at is not None:
+    if subscription.given_up_at is not None and subscription.status not in SUBSCRIPTION.final:
         payment.collect_at = payment.give_up_at = None
         return
     fall_behind(session, subscription, why)
@@ -64,9 +64,19 @@ async def awaits_customer(session: AsyncSession, payment: Payment, why: Why) -> 
 async def after_success(session: AsyncSession, subscription: Subscription, why: Why) -> None:
     """With nothing left open the subscription has caught up; else its next oldest invoice is tried."""
     is_overdue = subscription.invoice_due_at is not None and await await_sent_invoices(session, subscription, why.now)
-    if subscription.status not in _BEHIND or await collect_soon(session, subscription, why.now) or is_overdue:
+    if subscription.status not in _BEHIND:
+        await _collect_what_waited(session, subscription, why.now)
+        return
+    if await collect_soon(session, subscription, why.now) or is_overdue:
         return
     _recover(session, subscription, why)
+
+
+async def _collect_what_waited(session: AsyncSession, subscription: Subscription, now: datetime) -> None:
+    """A period may have begun while the answer to the one before was missing: its invoice was not tried yet."""
+    payment = await _oldest_to_collect(session, subscription)
+    if payment is not None and payment.status is PaymentStatus.REQUIRES_PAYMENT_METHOD and payment.give_up_at is None:
+        payment.collect_at = payment.collect_at or now
 
 
 async def await_sent_invoices(session: AsyncSession, subscription: Subscription, now: datetime) -> bool:

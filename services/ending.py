@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import UserProblem
 from billing.lifecycle import (
+    PAYMENT,
     SUBSCRIPTION,
     SubscriptionEvent,
     SubscriptionStatus,
 )
 from billing.schedule import Happening, what_is_due
 from models.invoices import open_invoices_of
+from models.payments import payment_of_invoice
 from models.subscriptions import Subscription
 from services.app import ActorKind, App
 from services.changes import Why
@@ -23,7 +26,7 @@ from services.closing import close
 from services.owned import locked_subscription
 from services.quoting import Hold
 from services.settling_up import NOTHING_LEFT, Settlement, settle_up
-from services.stopping import collecting_stopped, under_way, void_collection
+from services.stopping import collecting_stopped, spare_collection, under_way, void_collection
 
 log = structlog.get_logger(__name__)
 
@@ -137,10 +140,14 @@ async def _end(
             raise under_way()  # It goes on since it was looked at.
         if ending.hold is not None and row.status not in SUBSCRIPTION.final:
             await ending.hold(session)
+        if row.status in SUBSCRIPTION.final:
+            # Another request ended it, and what that has left to be paid is not ours to void.
+            for payment_id, fence in fences.items():
+                await spare_collection(app, session, payment_id, fence)
+            return None
+        await _refuse_what_goes_on(session, row, fences)
         for payment_id, fence in fences.items():
             await void_collection(session, payment_id, fence, why)
-        if row.status in SUBSCRIPTION.final:
-            return None
         if event is SubscriptionEvent.EXPIRE and row.status is not SubscriptionStatus.INCOMPLETE:
             return None
         ending.note(row, why)
@@ -149,3 +156,11 @@ async def _end(
             rest = await settle_up(app, session, customer, row, why, gives_back=ending.gives_back)
         await close(session, row, event, why)
         return rest
+
+
+async def _refuse_what_goes_on(session: AsyncSession, row: Subscription, fences: Mapping[str, int]) -> None:
+    """Raises PAYMENT_IN_PROGRESS for an invoice that was issued since collecting was stopped: it would be charged."""
+    for invoice in await open_invoices_of(session, row.id):
+        payment = await payment_of_invoice(session, invoice.id)
+        if payment is not None and payment.status not in PAYMENT.final and payment.id not in fences:
+            raise under_way()

@@ -11,8 +11,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.dunning import Fate, FinalAction, fates
 from billing.errors import UserProblem
+from billing.events import COLLECTION_ENDED
 from billing.invoicing import InvoiceReason
-from billing.lifecycle import PAYMENT, SubscriptionEvent, SubscriptionStatus
+from billing.lifecycle import PAYMENT, SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from billing.running import RunOutcome
 from models.customers import locked_customer
 from models.invoices import Invoice, open_invoices_of
@@ -20,7 +21,7 @@ from models.organization import dunning_policy
 from models.payments import Payment, payment_by_id, payment_of_invoice, payments_to_give_up
 from models.subscriptions import Subscription
 from services.app import WORKER, App
-from services.changes import Why, move_subscription
+from services.changes import Why, announce, move_subscription
 from services.closing import close
 from services.issuing import void_invoice, write_off_invoice
 from services.owned import locked_subscription
@@ -70,8 +71,9 @@ async def _give_up(app: App, seen: Payment, why: Why) -> bool:
     async with collecting_stopped(app, going, why) as fences, app.database.write() as session:
         row, _ = await locked_subscription(session, subscription, None)
         payment = await session.get_one(Payment, seen.number, populate_existing=True)
-        if row.status is not SubscriptionStatus.PAST_DUE or payment.status in PAYMENT.final:
-            # Paid or ended by somebody meanwhile: there is nothing to give up any more.
+        is_over = row.status in SUBSCRIPTION.final
+        if not (is_over or row.status is SubscriptionStatus.PAST_DUE) or payment.status in PAYMENT.final:
+            # Paid or withdrawn by somebody meanwhile: there is nothing to give up any more.
             if fences:
                 raise under_way()
             payment.give_up_at = None
@@ -87,14 +89,17 @@ async def _give_up(app: App, seen: Payment, why: Why) -> bool:
             raise under_way()
         for invoice in invoices:
             await _carry_out(session, invoice, decided[invoice.id], fences, why)
-        await _end_dunning(session, row, (await dunning_policy(session)).final_action, invoices, decided, why)
+        if not is_over:
+            await _end_dunning(session, row, (await dunning_policy(session)).final_action, invoices, decided, why)
         return True
 
 
 async def _decided(
     app: App, session: AsyncSession, row: Subscription, invoices: Sequence[Invoice]
 ) -> Mapping[str, Fate]:
-    """What becomes of each open invoice, by its id."""
+    """What becomes of each open invoice, by its id. What an end has left to be paid is lost."""
+    if row.status in SUBSCRIPTION.final:
+        return {invoice.id: Fate.WRITE_OFF for invoice in invoices}
     action = (await dunning_policy(session)).final_action
     behind_since = row.past_due_since or row.status_updated_at
     access_until = behind_since + await grace_in_force(session, app)
@@ -134,6 +139,7 @@ async def _end_dunning(
     row.given_up_at = why.now
     row.touch(why.now)
     _forget_voided_periods(row, invoices, decided)
+    announce(session, COLLECTION_ENDED, row.id, why, customer_id=row.customer_id, payload={"action": action.value})
     if action is FinalAction.UNPAID:
         move_subscription(session, row, SubscriptionEvent.GIVE_UP, why)
     row.due_at = row.next_due()

@@ -89,6 +89,9 @@ async def _prepare(app: App, payment_id: str, fence: int) -> tuple[Customer, Try
                 return customer, Try(method, trigger, off_session=True, return_url=None)
         if is_due:
             payment.collect_at = None
+            if payment.status not in PAYMENT.final:
+                # The card may be gone since this was issued: whatever is open comes to an end by dunning.
+                await not_collected(session, payment, Why("renewal", WORKER, app.now()))
         release(payment, due_at=next_question(app, payment))
         return None
 

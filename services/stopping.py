@@ -18,6 +18,7 @@ from models.invoices import Invoice
 from models.leases import LeaseLost, check_fence, release
 from models.payments import attempts_of, newest_intent, payment_by_id, payment_of_invoice
 from services.app import App
+from services.asking import next_question
 from services.changes import Why, move_attempt, move_payment
 from services.collecting import hold, known_intent_ref, let_go, wait_until_free
 from services.issuing import void_invoice
@@ -89,6 +90,18 @@ async def _cancel_intent(app: App, payment_id: str, fence: int, why: Why) -> boo
     if snapshot.status is IntentStatus.SUCCEEDED:
         return True
     raise UserProblem(ErrorCode.PAYMENT_IN_PROGRESS, "A payment is being processed; repeat this when it has ended.")
+
+
+async def spare_collection(app: App, session: AsyncSession, payment_id: str, fence: int) -> None:
+    """Give the held payment back as it is, in the caller's transaction: it is not to end after all. Raises LeaseLost.
+
+    A later try finds its intent canceled, and makes the next one.
+    """
+    payment = await payment_by_id(session, payment_id)
+    if payment is None:
+        raise LeaseLost(payment_id)
+    check_fence(payment, fence)
+    release(payment, due_at=next_question(app, payment))
 
 
 async def void_collection(session: AsyncSession, payment_id: str, fence: int, why: Why) -> None:

@@ -1,0 +1,150 @@
+"""The invoice that an ended subscription leaves behind, refused: tried again like any other, paid, or written off."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from billing.ledger import Account, PostingKind
+from gateways.sandbox.cards import BLOCKED, GENERIC
+from models.ledger import LedgerEntry
+from tests.scenarios.metering import key_of, pass_to, sell, take, tell
+from tests.scenarios.shopping import Shopper
+from tests.support.bank import Bank, bank
+from tests.support.house import House
+from tests.support.outside import VISA, charges_by_invoice
+
+USER = "demo-card"
+BEHIND = """{ me { subscriptions(first: 1) { nodes { id status isActive
+  invoices(first: 5) { nodes { id status reason total { amount } nextPaymentAttemptAt
+    payments { status attempts { trigger startedAt } } } } } } } }"""
+RETRY = """mutation ($invoice: ID!, $card: ID) { retryPayment(input: {invoiceId: $invoice, paymentMethodId: $card}) {
+  success userErrors { code } } }"""
+CHOOSE = """mutation ($id: ID!) { setDefaultPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
+DETACH = """mutation ($id: ID!) { detachPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
+VOID = """mutation ($id: ID!) { voidInvoice(id: $id) { invoice { status } userErrors { code } } }"""
+ENDED = datetime(2026, 2, 10, 9, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def issuer() -> Iterator[Bank]:
+    with bank() as opened:
+        yield opened
+
+
+async def _used_and_ended(house: House) -> Shopper:
+    """Ten days of usage, 333 calls of a cent, and a cancellation now."""
+    await sell(house, "api")
+    subscription = await take(house, "api")
+    shopper = Shopper(house, USER, subscribed=[subscription])
+    house.pass_time(10 * DAY)
+    assert (await tell(house, await key_of(house), {"subscriptionId": subscription, "quantity": "333"}))[
+        "accepted"
+    ] == 1
+    assert (await shopper.cancel(effectiveAt="NOW"))["subscription"]["status"] == "CANCELED"
+    return shopper
+
+
+async def _last(house: House) -> dict[str, Any]:
+    """The subscription's last invoice; it stays ended whatever becomes of it."""
+    (ended,) = (await house.ask(BEHIND, user=USER))["me"]["subscriptions"]["nodes"]
+    assert (ended["status"], ended["isActive"]) == ("CANCELED", False)
+    invoice = ended["invoices"]["nodes"][0]
+    assert invoice["reason"] == "SUBSCRIPTION_CANCEL"
+    return invoice
+
+
+async def _day_by_day(house: House, days: int) -> None:
+    for _ in range(days):
+        await pass_to(house, 1)
+
+
+def _tries(invoice: dict[str, Any]) -> list[tuple[str, str]]:
+    (payment,) = invoice["payments"]
+    return [(each["trigger"], each["startedAt"][:10]) for each in payment["attempts"]]
+
+
+async def test_a_refused_last_invoice_is_tried_on_the_days_of_the_policy_and_written_off(
+    house: House, issuer: Bank
+) -> None:
+    await _used_and_ended(house)
+    issuer.declines(VISA, GENERIC)
+    await pass_to(house, 0)
+    assert (await _last(house))["nextPaymentAttemptAt"] == "2026-02-12T09:30:00Z"
+    await _day_by_day(house, 21)
+    last = await _last(house)
+    days = [day for _, day in _tries(last)]
+    assert days == ["2026-02-10", "2026-02-12", "2026-02-17", "2026-02-24", "2026-03-03"]
+    assert (last["status"], last["nextPaymentAttemptAt"]) == ("UNCOLLECTIBLE", None)
+    assert last["payments"][0]["status"] == "CANCELED"
+    async with house.app.database.read() as session:
+        query = select(LedgerEntry.amount_minor).where(
+            LedgerEntry.kind == PostingKind.INVOICE_WRITTEN_OFF, LedgerEntry.account == Account.WRITTEN_OFF
+        )
+        assert (await session.exec(query)).all() == [333]
+    await _day_by_day(house, 2)
+    assert await house.audit() == []
+
+
+async def test_a_later_try_pays_it(house: House, issuer: Bank) -> None:
+    await _used_and_ended(house)
+    issuer.declines(VISA, GENERIC)
+    await pass_to(house, 0)
+    issuer.pays(VISA)
+    await _day_by_day(house, 2)
+    last = await _last(house)
+    assert (last["status"], _tries(last)[-1]) == ("PAID", ("DUNNING_RETRY", "2026-02-12"))
+    assert list((await charges_by_invoice(house)).values()) == [1]
+    assert await house.audit() == []
+
+
+@pytest.mark.parametrize("by", ["new default", "retry"])
+async def test_another_card_pays_it(house: House, issuer: Bank, by: str) -> None:
+    shopper = await _used_and_ended(house)
+    issuer.declines(VISA, BLOCKED)
+    await pass_to(house, 0)
+    last = await _last(house)
+    assert (last["status"], last["nextPaymentAttemptAt"]) == ("OPEN", None)
+    card = await shopper.save_card("pm_card_mastercard")
+    if by == "retry":
+        retried = (await house.ask(RETRY, {"invoice": last["id"], "card": card}, USER))["retryPayment"]
+        assert retried == {"success": True, "userErrors": []}
+    else:
+        chosen = (await house.ask(CHOOSE, {"id": card}, USER))["setDefaultPaymentMethod"]
+        assert chosen["userErrors"] == []
+        await house.work()
+    assert (await _last(house))["status"] == "PAID"
+    await _day_by_day(house, 22)
+    assert (await _last(house))["status"] == "PAID"
+    assert list((await charges_by_invoice(house)).values()) == [1]
+    assert await house.audit() == []
+
+
+async def test_without_a_card_it_waits_for_one_as_long_as_dunning_lasts(house: House) -> None:
+    shopper = await _used_and_ended(house)
+    gone = (await house.ask(DETACH, {"id": await shopper.default_card()}, USER))["detachPaymentMethod"]
+    assert gone["userErrors"] == []
+    await pass_to(house, 0)
+    assert (await _last(house))["status"] == "OPEN"
+    await _day_by_day(house, 20)
+    assert (await _last(house))["status"] == "OPEN"
+    await _day_by_day(house, 1)
+    assert (await _last(house))["status"] == "UNCOLLECTIBLE"
+    assert await house.audit() == []
+
+
+async def test_staff_withdraw_it(house: House, issuer: Bank) -> None:
+    await _used_and_ended(house)
+    issuer.declines(VISA, GENERIC)
+    await pass_to(house, 0)
+    last = await _last(house)
+    assert (await house.ask(VOID, {"id": last["id"]}, "demo-admin"))["voidInvoice"] == {
+        "invoice": {"status": "VOID"},
+        "userErrors": [],
+    }
+    await _day_by_day(house, 22)
+    assert [len(_tries(await _last(house))), (await _last(house))["status"]] == [1, "VOID"]
+    assert await house.audit() == []

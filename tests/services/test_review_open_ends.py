@@ -1,0 +1,108 @@
+"""Ends and renewals that meet: whatever is open afterwards is asked for, and only what is to be asked for is open."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import col, select
+
+from billing.errors import ErrorCode, UserProblem
+from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionEvent, SubscriptionStatus
+from gateways.sandbox import Fault
+from gateways.sandbox.cards import GENERIC
+from models.invoices import Invoice
+from models.payments import Payment
+from models.subscriptions import Subscription
+from services.canceling import CancelOutcome, CancelWish, cancel_subscription
+from services.changes import Why
+from services.ending import Ending, stop_and_end
+from tests.scenarios.changing import Changer, changer_of
+from tests.scenarios.metering import key_of, sell, take, tell
+from tests.support.bank import bank
+from tests.support.house import House
+from tests.support.meanwhile import before_writing
+from tests.support.outside import VISA, charges_by_invoice, faults_always, sandbox_of
+
+USER = "demo-card"
+A_MONTH, TWO_WEEKS, A_MINUTE = timedelta(days=28), timedelta(days=14), timedelta(minutes=1)
+
+
+async def _cancel(house: House, app: Any, subscription_id: str) -> CancelOutcome:
+    return await cancel_subscription(app, house.actor(USER), CancelWish(subscription_id))
+
+
+async def _subscribed(house: House) -> Changer:
+    changer = await changer_of(house)
+    await changer.begin("small")
+    await house.deliver()
+    return changer
+
+
+async def _rows(house: House) -> tuple[SubscriptionStatus, list[InvoiceStatus], list[PaymentStatus]]:
+    async with house.app.database.read() as session:
+        subscription = (await session.exec(select(Subscription))).one()
+        invoices = (await session.exec(select(Invoice).order_by(col(Invoice.period_start), col(Invoice.id)))).all()
+        payments = (await session.exec(select(Payment).order_by(col(Payment.number)))).all()
+    return subscription.status, [each.status for each in invoices], [each.status for each in payments]
+
+
+async def test_an_end_that_meets_a_renewal_leaves_nothing_that_is_charged_later(house: House) -> None:
+    subscription = (await _subscribed(house)).subscribed[-1]
+    house.pass_time(A_MONTH)
+    with bank() as issuer:
+        issuer.declines(VISA, GENERIC)
+        with pytest.raises(UserProblem) as refused:
+            await _cancel(house, before_writing(house.app, house.work), subscription)
+        assert refused.value.code is ErrorCode.PAYMENT_IN_PROGRESS
+        assert (await _cancel(house, house.app, subscription)).subscription.status is SubscriptionStatus.CANCELED
+    assert await _rows(house) == (
+        SubscriptionStatus.CANCELED,
+        [InvoiceStatus.PAID, InvoiceStatus.VOID],
+        [PaymentStatus.SUCCEEDED, PaymentStatus.CANCELED],
+    )
+    assert await house.audit() == []
+
+
+async def test_of_two_ends_at_once_the_later_leaves_the_last_invoice_of_the_other(house: House) -> None:
+    await sell(house, "api")
+    subscription = await take(house, "api")
+    house.pass_time(timedelta(days=10))
+    await tell(house, await key_of(house), {"subscriptionId": subscription, "quantity": "333"})
+
+    async with house.app.database.read() as session:
+        seen = await session.get_one(Subscription, subscription)
+    await _cancel(house, house.app, subscription)
+    why = Why("cancelSubscription", house.actor(USER), house.app.now())
+    assert await stop_and_end(house.app, seen, SubscriptionEvent.CANCEL, Ending(), why) is None
+    await house.work()
+    await house.deliver()
+    assert await _rows(house) == (
+        SubscriptionStatus.CANCELED,
+        [InvoiceStatus.PAID, InvoiceStatus.PAID],
+        [PaymentStatus.SUCCEEDED],
+    )
+    assert list((await charges_by_invoice(house)).values()) == [1]
+    assert await house.audit() == []
+
+
+async def test_a_period_that_began_while_an_answer_was_missing_is_collected_when_that_has_come(house: House) -> None:
+    changer = await _subscribed(house)
+    house.pass_time(TWO_WEEKS)
+    faults_always(house, Fault.RESET_AFTER)
+    await changer.change("large")
+    house.pass_time(TWO_WEEKS)
+    await house.work()
+    behind = [InvoiceStatus.PAID, InvoiceStatus.OPEN, InvoiceStatus.OPEN]
+    assert (await _rows(house))[:2] == (SubscriptionStatus.ACTIVE, behind)
+    sandbox_of(house).faults.clear()
+    for _ in range(3):
+        house.pass_time(A_MINUTE)
+        await house.work()
+    await house.deliver()
+    assert await _rows(house) == (
+        SubscriptionStatus.ACTIVE,
+        [InvoiceStatus.PAID, InvoiceStatus.PAID, InvoiceStatus.PAID],
+        [PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED],
+    )
+    assert sorted((await charges_by_invoice(house)).values()) == [1, 1, 1]
+    assert await house.audit() == []
