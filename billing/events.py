@@ -9,9 +9,19 @@ PLAN_CHANGED = "subscription.plan_changed"
 RENEWED = "subscription.renewed"
 COUPON_APPLIED = "subscription.coupon_applied"
 COUPON_REMOVED = "subscription.coupon_removed"
+COUPON_USED_UP = "subscription.coupon_used_up"
+UPDATED = "subscription.updated"
+CHANGE_SCHEDULED = "subscription.change_scheduled"
+CHANGE_UNSCHEDULED = "subscription.change_unscheduled"
+PAUSE_SCHEDULED = "subscription.pause_scheduled"
+PAUSE_UNSCHEDULED = "subscription.pause_unscheduled"
+CANCEL_SCHEDULED = "subscription.cancel_scheduled"
+CANCEL_UNSCHEDULED = "subscription.cancel_unscheduled"
+COLLECTION_ENDED = "subscription.collection_ended"
 
 _TOLD: Mapping[str, Mapping[str, str]] = {
     SUBSCRIPTION.name: {
+        "incomplete": "subscription.started",
         "active": "subscription.activated",
         "trialing": "subscription.trial_started",
         "past_due": "subscription.past_due",

@@ -20,12 +20,13 @@ from models.catalog import Plan, Price, Product
 from models.coupons import Coupon
 from models.credits import CreditEntry
 from models.customers import Customer, GatewayAccount, PaymentMethod
+from models.events import BillingEvent
 from models.inbox import GatewayEvent, GatewayEventStatus
 from models.invoices import Invoice
 from models.lists import Page
 from models.payments import CollectionIntent, Payment
 from models.runs import BillingRun, BillingRunItem
-from models.subscriptions import Change, Subscription
+from models.subscriptions import Subscription
 
 R = TypeVar("R", bound=SQLModel)
 
@@ -70,7 +71,7 @@ CUSTOMERS = Listing("customer", Customer, (Key("id", str),), descending=False)
 RUNS = Listing("billingRun", BillingRun, (Key("id", str),), descending=True)
 RUN_ITEMS = Listing("billingRunItem", BillingRunItem, (Key("id", str),), descending=False)
 CREDIT_ENTRIES = Listing("creditEntry", CreditEntry, (Key("id", str),), descending=True)
-CHANGES = Listing("change", Change, (Key("id", str),), descending=False)
+BILLING_EVENTS = Listing("billingEvent", BillingEvent, (Key("id", str),), descending=False)
 PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
 
 
@@ -188,16 +189,6 @@ class LivePaymentMethods:
             months = card["exp_year"].as_integer() * 12 + card["exp_month"].as_integer()
             found.append(months < self.expiring_before.year * 12 + self.expiring_before.month)
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class ChangesWhere:
-    """`machine` is the state machine whose changes are wanted."""
-
-    machine: str
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        return [col(Change.machine) == self.machine]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.lifecycle import SUBSCRIPTION
 from billing.money import Money
 from models.batches import (
-    CHANGES,
+    BILLING_EVENTS,
     CREDIT_ENTRIES,
     EVERYTHING,
     INVOICES,
@@ -42,6 +42,7 @@ from models.clocks import TestClock
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, GatewayAccount, PaymentMethod, UsedTrial, trials_of
+from models.events import BillingEvent
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
 from models.lists import Page
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for, payments_of_invoices
@@ -311,8 +312,8 @@ class Loaders(Batching):
     async def subscriptions_of_customer(self, customer_id: str, where: Where, span: Span) -> Page[Subscription]:
         return await self._page(SUBSCRIPTIONS, "customer_id", customer_id, where, span)
 
-    async def changes_of(self, subject_id: str, where: Where, span: Span) -> Page[Change]:
-        return await self._page(CHANGES, "subject_id", subject_id, where, span)
+    async def events_of(self, subject_id: str, span: Span) -> Page[BillingEvent]:
+        return await self._page(BILLING_EVENTS, "subject_id", subject_id, EVERYTHING, span)
 
     async def invoices_of(self, parent: str, parent_id: str, where: Where, span: Span) -> Page[Invoice]:
         """`parent` is customer_id or subscription_id."""

@@ -12,9 +12,9 @@ from billing.access import has_access
 from billing.calendar import Interval
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import Money as Amount
-from models.batches import CHANGES, INVOICES, PAYMENTS, ChangesWhere, InvoicesWhere, PaymentsWhere
+from models.batches import INVOICES, PAYMENTS, InvoicesWhere, PaymentsWhere
 from models.payments import Payment as PaymentRow
-from models.subscriptions import Change, CollectionMethod, SubscriptionOrigin
+from models.subscriptions import CollectionMethod, SubscriptionOrigin
 from models.subscriptions import Subscription as SubscriptionRow
 from models.subscriptions import SubscriptionItem as ItemRow
 from resolvers.identity import Role
@@ -28,7 +28,7 @@ from resolvers.standing import (
 from schema import cards, credits, customers, entitlements, invoices, payments, previews, usage
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
-from schema.connections import After, Connection, First, connection, span
+from schema.connections import After, Connection, First, span
 from schema.coupons import Discount, discounts_of
 from schema.enums import CancellationReason
 from schema.fields import (
@@ -53,33 +53,8 @@ from schema.periods import Period, PeriodInput
 from schema.returns import Refund
 from schema.scalars import CurrencyCode
 from schema.scheduled import ScheduledChange
+from schema.timeline import StatusChange, TimelineEntry, timeline_of
 from schema.trials import Trial
-
-_OF_SUBSCRIPTIONS = ChangesWhere(SUBSCRIPTION.name)
-
-
-@strawberry.type(description="One change of a subscription's status.")
-class StatusChange:
-    from_status: SubscriptionStatus | None = described("The status before; null for the first one.", name="from")
-    to_status: SubscriptionStatus = described("The status after.", name="to")
-    at: datetime = described("When.")
-    cause: str = described("What brought it about: an operation or an event.")
-    full_actor: strawberry.Private[str]
-
-    @classmethod
-    def of(cls, row: Change) -> "StatusChange":
-        return cls(
-            from_status=SubscriptionStatus(row.from_status) if row.from_status is not None else None,
-            to_status=SubscriptionStatus(row.to_status),
-            at=row.at,
-            cause=row.cause,
-            full_actor=row.actor,
-        )
-
-    @strawberry.field(description="Who brought it about: customer, support, admin, service, webhook or worker.")
-    def actor(self, info: Info) -> str:
-        kind, _, user_id = self.full_actor.partition(":")
-        return self.full_actor if info.context.is_staff or user_id == info.context.identity.user_id else kind
 
 
 @strawberry.type(description="Why and by whom a subscription was canceled.")
@@ -237,15 +212,9 @@ class PlanSubscription(Node, Record):
     async def status_history(self, info: Info) -> list[StatusChange]:
         return [StatusChange.of(row) for row in await info.context.loaders.changes_of_subscription.load(self.id)]
 
-    @strawberry.field(description="The same in pages, the first status first.")
-    async def timeline(self, info: Info, first: First = None, after: After = None) -> Connection[StatusChange]:
-        loaders, part = info.context.loaders, span(info, CHANGES, first=first, after=after)
-
-        async def count() -> int:
-            return await loaders.count(CHANGES, "subject_id", self.id, _OF_SUBSCRIPTIONS)
-
-        page = await loaders.changes_of(self.id, _OF_SUBSCRIPTIONS, part)
-        return connection(CHANGES, page, StatusChange.of, count)
+    @strawberry.field(description="All that ever happened to it, the first thing first.")
+    async def timeline(self, info: Info, first: First = None, after: After = None) -> Connection[TimelineEntry]:
+        return await timeline_of(info, self.id, first, after)
 
     @strawberry.field(description="Whose it is.")
     async def customer(self, info: Info) -> CustomerRef:

@@ -10,11 +10,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Grid, Interval, grid_on_day
 from billing.errors import ErrorCode, UserProblem
+from billing.events import CANCEL_SCHEDULED, CANCEL_UNSCHEDULED, UPDATED
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.proration import ProrationBehavior
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, ActorKind, App
-from services.changes import Why
+from services.changes import Why, announce
 from services.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now
 from services.choosing import wished_items
 from services.idempotency import once
@@ -71,7 +72,7 @@ async def update_subscription(app: App, actor: Actor, wish: UpdateWish) -> Chang
         async with present.database.write() as session:
             row, _ = await locked_subscription(session, seen, wish.expected_version)
             await hold(session)
-            _amend(present, row, wish, why)
+            _amend_and_tell(present, session, row, wish, why)
             return ChangeOutcome(row)
 
     return await once(
@@ -112,7 +113,7 @@ async def _with_items(
         change_id=change_id_of(actor, seen, _CAUSE, wish.idempotency_key),
         expected_version=wish.expected_version,
         return_url=wish.return_url,
-        amend=lambda row: _amend(app, row, wish, why),
+        amend=lambda session, row: _amend_and_tell(app, session, row, wish, why),
         hold=hold,
     )
     return await change_now(app, act, why)
@@ -137,6 +138,32 @@ def _amend(app: App, row: Subscription, wish: UpdateWish, why: Why) -> None:
     if _amendable(row) != before:
         row.due_at = row.next_due()
         row.touch(why.now)
+
+
+def _amend_and_tell(app: App, session: AsyncSession, row: Subscription, wish: UpdateWish, why: Why) -> None:
+    """Whether it renews is a matter of its own; of the rest it is told what changed."""
+    was_to_end, shown = row.cancel_at_period_end, _shown(row)
+    _amend(app, row, wish, why)
+    changed = [name for name, value in _shown(row).items() if value != shown[name]]
+    if changed:
+        announce(session, UPDATED, row.id, why, customer_id=row.customer_id, payload={"changed": changed})
+    if row.cancel_at_period_end and not was_to_end:
+        payload = {"at": row.period_end.isoformat()}
+        announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
+    elif was_to_end and not row.cancel_at_period_end:
+        announce(session, CANCEL_UNSCHEDULED, row.id, why, customer_id=row.customer_id)
+
+
+def _shown(row: Subscription) -> Mapping[str, object]:
+    """What an update changes, by the names that clients know it by."""
+    return {
+        "name": row.name,
+        "metadata": row.meta,
+        "billingDay": row.billing_day,
+        "trialEnd": row.trial_end,
+        "endsAt": row.ends_at,
+        "daysUntilDue": row.days_until_due,
+    }
 
 
 def _amendable(row: Subscription) -> tuple[object, ...]:
@@ -250,6 +277,8 @@ async def uncancel_subscription(
             _forget_cancellation(row)
             row.due_at = row.next_due()
             row.touch(now)
+            why = Why("uncancelSubscription", actor, now)
+            announce(session, CANCEL_UNSCHEDULED, row.id, why, customer_id=row.customer_id)
         return row
 
 

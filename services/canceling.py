@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.events import CANCEL_SCHEDULED
 from billing.lifecycle import SUBSCRIPTION, RefundStatus
 from billing.quotes import Quote
 from gateways.port import GatewayRefused, GatewayUnavailable
@@ -18,7 +19,7 @@ from models.payments import payment_by_id
 from models.returns import Refund, paid_intent
 from models.subscriptions import Subscription
 from services.app import Actor, App
-from services.changes import Why
+from services.changes import Why, announce
 from services.ending import Ended, Ending, end_of, stop_and_end
 from services.idempotency import Memory, once
 from services.owned import already_ended, locked_subscription, own_subscription
@@ -124,6 +125,8 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
             row.due_at = row.next_due()
             _ending(app, wish).note(row, why)
             row.touch(why.now)
+            payload = {"at": (wish.at or row.period_end).isoformat()}
+            announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
         return row
 
 

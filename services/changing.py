@@ -37,7 +37,7 @@ from services.turning import ChangeProposal, Target, carry_out, propose_change
 Choose = Callable[[AsyncSession, Subscription], Awaitable[Sequence[PlacedItem]]]
 """(session, subscription) → all that it shall consist of. Raises UserProblem."""
 
-Amend = Callable[[Subscription], None]
+Amend = Callable[[AsyncSession, Subscription], None]
 """What else of the subscription changes in the same transaction."""
 
 _CHANGES = uuid5(NAMESPACE_URL, "perennial:change")
@@ -121,7 +121,7 @@ async def _write(app: App, session: AsyncSession, act: Act, why: Why) -> _Writte
         await act.hold(session)
     items = await act.choose(session, row)
     if act.amend is not None:
-        act.amend(row)
+        act.amend(session, row)
     target = Target(items, act.behavior, why.now)
     proposal = await propose_change(session, customer, row, target, occasion=act.change_id)
     await drop_planned_change(session, row, why)

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.discounting import Discount as Value
+from billing.events import COUPON_USED_UP
 from billing.invoicing import InvoiceDraft
 from models.coupons import Applied, DiscountUse, discounts_of, uses_of
 from models.invoices import Invoice
 from models.subscriptions import Subscription
+from services.changes import Why, announce
 
 
 def as_value(applied: Applied, row: Subscription, used: Sequence[int] = ()) -> Value:
@@ -37,9 +39,18 @@ async def discount_values(session: AsyncSession, row: Subscription) -> Sequence[
     ]
 
 
-def use_up(session: AsyncSession, invoice: Invoice, row: Subscription, draft: InvoiceDraft) -> None:
+async def use_up(session: AsyncSession, invoice: Invoice, row: Subscription, draft: InvoiceDraft, why: Why) -> None:
     """The invoice that has begun the subscription's present period uses up one of each discount that is on it."""
+    if not draft.used_discounts:
+        return
     session.add_all(
         DiscountUse(discount_id=discount_id, invoice_id=invoice.id, period_number=row.period_number)
         for discount_id in draft.used_discounts
     )
+    await session.flush()
+    found = [each for each in await discounts_of(session, [row.id]) if each.discount.id in draft.used_discounts]
+    uses = await uses_of(session, draft.used_discounts)
+    for applied in found:
+        if as_value(applied, row, uses[applied.discount.id]).periods_left == 0:
+            payload = {"coupon": applied.coupon.code, "discount": applied.discount.id}
+            announce(session, COUPON_USED_UP, row.id, why, customer_id=row.customer_id, payload=payload)

@@ -103,7 +103,7 @@ async def _write(
     for pending in await waiting_lines_of(session, subscription.id):
         pending.invoice_id = invoice.id
     await count_usage(session, invoice, draft.lines)
-    use_up(session, invoice, subscription, draft)
+    await use_up(session, invoice, subscription, draft, why)
     kind, amount = signed_posting(draft.total, PostingKind.INVOICE_ISSUED, PostingKind.CREDIT_ISSUED)
     book(session, kind, amount, subject_id=invoice.id, customer_id=customer.id, at=why.now)
     return invoice

@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
+from billing.events import PAUSE_SCHEDULED, PAUSE_UNSCHEDULED
 from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from billing.pausing import Course, resumed
 from billing.quotes import Quote
@@ -18,7 +19,7 @@ from models.invoices import open_invoices_of
 from models.leases import LeaseLost, check_fence, release
 from models.subscriptions import Subscription, changes_of
 from services.app import Actor, App
-from services.changes import Why, move_subscription
+from services.changes import Why, announce, move_subscription
 from services.idempotency import Memory, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.planned import refuse_if_over
@@ -66,6 +67,8 @@ async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscri
             if (row.status, row.pause_at, row.resume_at) != before:
                 row.due_at = row.next_due()
                 row.touch(why.now)
+                if row.status is before[0]:
+                    _tell(session, PAUSE_SCHEDULED, row, why)
             return row
 
     return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)
@@ -88,6 +91,7 @@ async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subsc
             if row.status is SubscriptionStatus.PAUSED:
                 await end_pause(session, row, why.now, why)
             else:
+                _tell(session, PAUSE_UNSCHEDULED, row, why)
                 row.pause_at = row.resume_at = None
             row.due_at = row.next_due()
             row.touch(why.now)
@@ -178,12 +182,13 @@ async def pause_when_due(app: App, subscription_id: str, fence: int, why: Why) -
     """
 
     async def pause(session: AsyncSession, row: Subscription) -> None:
-        planned_for, row.pause_at = row.pause_at, None
+        planned_for = row.pause_at
         if SUBSCRIPTION.allows(row.status, SubscriptionEvent.PAUSE) and not await open_invoices_of(session, row.id):
-            row.paused_at = planned_for
+            row.pause_at, row.paused_at = None, planned_for
             move_subscription(session, row, SubscriptionEvent.PAUSE, why)
         else:
-            row.resume_at = None
+            _tell(session, PAUSE_UNSCHEDULED, row, why)
+            row.pause_at = row.resume_at = None
             row.touch(why.now)
 
     return await _when_due(app, subscription_id, fence, Happening.PAUSE, pause, why)
@@ -196,6 +201,13 @@ async def resume_when_due(app: App, subscription_id: str, fence: int, why: Why) 
         await end_pause(session, row, row.resume_at or why.now, why)
 
     return await _when_due(app, subscription_id, fence, Happening.RESUME, resume, why)
+
+
+def _tell(session: AsyncSession, event: str, row: Subscription, why: Why) -> None:
+    """Of a pause that is planned or whose end is another one now, by the dates that the row carries."""
+    at = row.pause_at or row.paused_at
+    payload = {"at": at and at.isoformat(), "until": row.resume_at and row.resume_at.isoformat()}
+    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
 
 
 async def _when_due(

@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
+from billing.events import CHANGE_SCHEDULED, CHANGE_UNSCHEDULED
 from billing.lifecycle import SubscriptionStatus
 from billing.proration import ProrationBehavior
 from billing.schedule import Happening, what_is_due
@@ -19,7 +20,7 @@ from models.leases import LeaseLost, check_fence, release
 from models.subscriptions import ScheduledChange, Subscription, items_of
 from services.app import App
 from services.arrears import effective_method, not_collected
-from services.changes import Why
+from services.changes import Why, announce
 from services.places import hold_places
 from services.placing import PlacedItem
 from services.retrying import collect
@@ -69,6 +70,7 @@ async def plan_change(
     row.change_at = when
     row.due_at = row.next_due()
     row.touch(why.now)
+    _tell(session, CHANGE_SCHEDULED, row, items[0].plan.id, when, why)
 
 
 def target_to_come(
@@ -113,10 +115,16 @@ async def drop_planned_change(session: AsyncSession, row: Subscription, why: Why
     if planned is None:
         return
     await session.delete(planned)
+    _tell(session, CHANGE_UNSCHEDULED, row, planned.plan_id, row.change_at, why)
     row.change_at = None
     row.due_at = row.next_due()
     row.touch(why.now)
     await hold_places(session, row, await _products(session, row, ()))
+
+
+def _tell(session: AsyncSession, event: str, row: Subscription, plan_id: str, at: datetime | None, why: Why) -> None:
+    payload = {"plan": plan_id, "at": at.isoformat() if at is not None else None}
+    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
 
 
 def refuse_if_over(app: App, row: Subscription) -> None:
@@ -190,6 +198,7 @@ async def _carry_out_planned(
         # What has not been paid can be neither given back nor charged for twice: the next period begins with it.
         row.change_at = row.period_end
         release(row, due_at=row.next_due())
+        _tell(session, CHANGE_SCHEDULED, row, planned.plan_id, row.change_at, why)
         return None
     target = Target(await planned_items(session, planned), behavior, at)
     change_id = f"{ID_PREFIXES['change']}_{uuid5(_PLANNED, f'{row.id}/{planned.created_at}/{at}').hex}"
@@ -199,6 +208,7 @@ async def _carry_out_planned(
     proposal = await propose_change(session, customer, row, target, occasion=change_id)
     if proposal is None:
         release(row, due_at=row.next_due())
+        _tell(session, CHANGE_UNSCHEDULED, row, planned.plan_id, at, why)
         return None
     _, payment = await carry_out(app, session, customer, row, proposal, change_id, why)
     release(row, due_at=row.next_due())

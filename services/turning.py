@@ -311,7 +311,12 @@ async def carry_out(
             at=why.now,
         )
     )
-    payload = {"from": before, "to": plan.id, "proration": proposal.target.behavior.value}
+    payload = {
+        "plan_before": before,
+        "plan": plan.id,
+        "items": [{"plan": each.plan_id, "quantity": each.quantity} for each in [*proposal.kept, *proposal.begun]],
+        "proration": proposal.target.behavior.value,
+    }
     announce(session, PLAN_CHANGED, row.id, why, customer_id=row.customer_id, payload=payload)
     if proposal.draft is None:
         return None, None

@@ -18,10 +18,6 @@ UPDATE = f"""mutation ($input: UpdateSubscriptionInput!) {{ updateSubscription(i
 CANCEL = f"""mutation ($input: CancelSubscriptionInput!) {{ cancelSubscription(input: $input) {{
   subscription {{ {SHOWN} }} {ERRORS} }} }}"""
 MINE = f"query ($id: ID!) {{ subscription(id: $id) {{ {SHOWN} invoices {{ nodes {{ status }} }} }} }}"
-TIMELINE = """query ($id: ID!, $first: Int, $after: String) { subscription(id: $id) {
-  timeline(first: $first, after: $after) {
-    totalCount pageInfo { hasNextPage endCursor } nodes { from to at cause actor } }
-  statusHistory { from to at cause actor } } }"""
 
 
 class Subscriber(Shopper):
@@ -253,49 +249,3 @@ async def test_name_and_notes_change_alone(house: House) -> None:
     assert _codes(stale) == ["VERSION_CONFLICT"]
     assert _codes(await subscriber.ask(UPDATE, name="x" * 251)) == ["INVALID"]
     assert _codes(await subscriber.ask(UPDATE, metadata=[1])) == ["INVALID"]
-
-
-# ── the timeline ──
-
-
-async def test_the_timeline_tells_causes_and_actors_in_pages(house: House) -> None:
-    subscriber = Subscriber(house, "demo-card")
-    await subscriber.begin()
-    await subscriber.ask(CANCEL, effectiveAt="PERIOD_END")
-    await subscriber.pass_days(28)
-    told = (await house.ask(TIMELINE, {"id": subscriber.subscribed[-1]}, "demo-card"))["subscription"]
-    assert told["timeline"]["nodes"] == told["statusHistory"]
-    assert told["timeline"]["nodes"] == [
-        {
-            "from": None,
-            "to": "INCOMPLETE",
-            "at": "2026-01-31T09:30:00Z",
-            "cause": "subscribe",
-            "actor": "customer:demo-card",
-        },
-        {
-            "from": "INCOMPLETE",
-            "to": "ACTIVE",
-            "at": "2026-01-31T09:30:00Z",
-            "cause": "subscribe",
-            "actor": "customer:demo-card",
-        },
-        {
-            "from": "ACTIVE",
-            "to": "CANCELED",
-            "at": "2026-02-28T09:30:00Z",
-            "cause": "period_over",
-            "actor": "worker",
-        },
-    ]
-    assert (told["timeline"]["totalCount"], told["timeline"]["pageInfo"]["hasNextPage"]) == (3, False)
-    page: dict[str, Any] = {"id": subscriber.subscribed[-1], "first": 2}
-    first = (await house.ask(TIMELINE, page, "demo-card"))["subscription"]["timeline"]
-    assert (first["totalCount"], first["nodes"], first["pageInfo"]["hasNextPage"]) == (
-        3,
-        told["statusHistory"][:2],
-        True,
-    )
-    page["after"] = first["pageInfo"]["endCursor"]
-    rest = (await house.ask(TIMELINE, page, "demo-card"))["subscription"]["timeline"]
-    assert (rest["nodes"], rest["pageInfo"]["hasNextPage"]) == (told["statusHistory"][2:], False)
