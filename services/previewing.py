@@ -18,7 +18,7 @@ from services.pausing import PauseWish, ResumeWish, quote_pausing, quote_resumin
 from services.paying_again import quote_retry
 from services.plan_changes import ChangePlanWish, change_asked
 from services.problems import not_found
-from services.quoting import Quoted, Quoting, sealed
+from services.quoting import Quoted, Quoting, quoted
 from services.quoting_changes import quote_change
 from services.quoting_coupons import quote_coupon
 from services.quoting_orders import quote_subscribe
@@ -36,7 +36,7 @@ async def preview_subscribe(app: App, actor: Actor | None, wish: SubscribeWish) 
     async with app.database.read() as session:
         customer = await _shopper(app, session, actor, wish.customer_id)
         present = await in_time_within(app, session, customer.test_clock_id)
-        return sealed(app, await quote_subscribe(actor or _NOBODY, customer, wish, present, session))
+        return await quoted(present, session, partial(quote_subscribe, actor or _NOBODY, customer, wish))
 
 
 async def preview_change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> Quoted:
@@ -72,7 +72,7 @@ async def preview_refund(app: App, actor: Actor, wish: RefundWish) -> Quoted:
         if payment is None or not await _may_act(session, actor, payment.customer_id):
             raise not_found("payment", "paymentId")
         present = await in_time_within(app, session, payment.test_clock_id)
-        return sealed(app, await quote_refunding(actor, wish, present, session))
+        return await quoted(present, session, partial(quote_refunding, actor, wish))
 
 
 async def preview_apply_coupon(
@@ -91,7 +91,7 @@ async def preview_retry_payment(app: App, actor: Actor, invoice_id: str) -> Quot
             raise not_found("invoice", "invoiceId")
         row = await session.get_one(Subscription, invoice.subscription_id)
         present = await in_time_within(app, session, row.test_clock_id)
-        return sealed(app, await quote_retry(invoice.id, present, session))
+        return await quoted(present, session, partial(quote_retry, invoice.id))
 
 
 async def _of_subscription(app: App, actor: Actor, subscription_id: str, quoting: Quoting) -> Quoted:
@@ -101,7 +101,7 @@ async def _of_subscription(app: App, actor: Actor, subscription_id: str, quoting
         if row is None or not await _may_act(session, actor, row.customer_id):
             raise not_found("subscription", "subscriptionId")
         present = await in_time_within(app, session, row.test_clock_id)
-        return sealed(app, await quoting(present, session))
+        return await quoted(present, session, quoting)
 
 
 async def _may_act(session: AsyncSession, actor: Actor, customer_id: str) -> bool:

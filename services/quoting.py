@@ -69,7 +69,9 @@ class QuoteStale(UserProblem):
         self.fresh = fresh
 
 
-def sealed(app: App, quote: Quote) -> Quoted:
+async def quoted(app: App, session: AsyncSession, quoting: Quoting) -> Quoted:
+    """The quote of the present instant. It is read once: all of a quote rests on it, while the clock goes on."""
+    quote = await quoting(app.at(app.now(), app.timeline), session)
     return Quoted(quote, token_of(quote, app.quote_key))
 
 
@@ -90,7 +92,7 @@ async def hold_to_quote(app: App, session: AsyncSession, token: str | None, quot
         quote = await quoting(at_quote(app, token), session)
         if is_token_of(token, quote, app.quote_key):
             return
-    raise QuoteStale(sealed(app, await quoting(app, session)))
+    raise QuoteStale(await quoted(app, session, quoting))
 
 
 def asked(act: str, customer: Customer, wish: Mapping[str, Any], version: int | None = None) -> Asked:

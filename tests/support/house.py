@@ -106,10 +106,11 @@ async def open_house(
     *,
     demo: bool = True,
     wrap_gateway: GatewayWrapper = lambda gateway: gateway,
+    clock: ManualClock | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """The product ready for requests, the worker off: tests call `work` and `deliver` themselves."""
-    machine, clock = ManualClock(START), ManualClock(START)
+    machine, clock = ManualClock(START), clock or ManualClock(START)
     holder: list[ASGIApp] = []
 
     async def late_bound(scope: Any, receive: Any, send: Any) -> None:
