@@ -1,7 +1,7 @@
 """What is left between a subscription that ends and its customer: unused time, and what was not billed yet.
 
 What is unused of the period that was paid for goes back to the card that paid, as much of it as still can; what the
-customer's balance had paid goes back to the balance, on the last invoice with all that waited for one.
+customer's balance or the credit of a change had paid goes to the balance, on the last invoice with all that waited.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from billing.proration import ProrationBehavior, turn_over, unused_credit
 from billing.returning import RefundReason
 from models.base import new_id
 from models.customers import Customer
-from models.invoices import Invoice, InvoiceLine
+from models.invoices import Invoice, InvoiceLine, lines_of, recurring_lines_since
 from models.leases import release
-from models.payments import Payment, payment_of_invoice
-from models.returns import Refund, paid_intent
+from models.payments import Payment, payment_of_invoice, payments_of_invoices
+from models.returns import Refund, disputes_of, paid_intent, refunds_of
 from models.subscriptions import Subscription, items_of
 from services.app import App
 from services.billed import present_lines, present_period
@@ -32,7 +32,7 @@ from services.changes import Why
 from services.drafting import agreement_of
 from services.issuing import issue
 from services.metering import usage_lines
-from services.refunding import refundable_of, reserve
+from services.refunding import COUNTS, refundable_of, reserve
 
 _LAST = "end"
 _BILLS = frozenset(
@@ -42,12 +42,16 @@ _BILLS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class UnusedPart:
-    """What of one paid invoice is unused, and where it goes: `to_card` by a refund of `payment`, `to_balance`."""
+    """What of one paid invoice is unused, and where it goes: `to_card` by a refund of `payment`, `to_balance`.
+
+    `credited` is what earlier credits had paid of the invoice: the customer's balance, and what it gave back itself.
+    """
 
     invoice: Invoice
     payment: Payment | None
     line_ids: Sequence[str]
     unused: Money
+    credited: Money
     to_card: Money
     to_balance: Money
 
@@ -146,15 +150,60 @@ async def _unused_of(
     is_paid_there = payment is not None and await paid_intent(session, payment.id) is not None
     refundable = await refundable_of(session, payment) if payment is not None and is_paid_there else nothing
     to_card = min(unused, refundable)
-    from_balance = max(Money(invoice.credit_applied_minor, row.currency), nothing)
-    to_balance = min(unused - to_card, from_balance)
-    return UnusedPart(invoice, payment, [each.id for each in lines], unused, to_card, to_balance)
+    credited = await _credited(session, row, invoice)
+    to_balance = min(unused - to_card, credited)
+    return UnusedPart(invoice, payment, [each.id for each in lines], unused, credited, to_card, to_balance)
+
+
+async def _credited(session: AsyncSession, row: Subscription, invoice: Invoice) -> Money:
+    """What no card had to pay of its charges: a change is paid by what it gives back, and by the balance.
+
+    What it gave back beyond its charges is on the balance already. Nor does anything go back twice: what was unused
+    of an earlier invoice and paid of this one counts for nothing once that invoice's own money went back.
+    """
+    given = -total([each.line.cost for each in await _credits_on(session, [invoice.id])], invoice.currency)
+    returned = await _returned_since(session, await _paid_from(session, row, invoice), invoice)
+    credited = Money(invoice.credit_applied_minor, invoice.currency) + given - returned
+    return max(credited, Money.zero(invoice.currency))
+
+
+async def _credits_on(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequence[InvoiceLine]:
+    return [each for each in await lines_of(session, invoice_ids) if each.kind is LineKind.CREDIT]
+
+
+async def _paid_from(session: AsyncSession, row: Subscription, invoice: Invoice) -> Sequence[str]:
+    """The invoices whose unused time paid of it, over a chain of changes."""
+    found: set[str] = {invoice.id}
+    newest = [invoice.id]
+    while newest:
+        items = {each.item_id for each in await _credits_on(session, newest) if each.item_id is not None}
+        lines = await recurring_lines_since(session, sorted(items), row.started_at)
+        billed = {line.item_id: line.invoice_id for line in lines}
+        newest = sorted(set(billed.values()) - found)
+        found |= set(newest)
+    return sorted(found - {invoice.id})
+
+
+async def _returned_since(session: AsyncSession, invoice_ids: Sequence[str], invoice: Invoice) -> Money:
+    """What of those invoices' payments went back since this one was issued; what did before, its credits count."""
+    payments = [payment.id for payment in await payments_of_invoices(session, invoice_ids)]
+    refunded = [
+        row.amount
+        for row in await refunds_of(session, payments)
+        if row.status in COUNTS and row.created_at >= invoice.issued_at
+    ]
+    disputed = [
+        row.withdrawn - row.reinstated
+        for row in await disputes_of(session, payments)
+        if row.created_at >= invoice.issued_at
+    ]
+    return total([*refunded, *disputed], invoice.currency)
 
 
 def _to_balance(part: UnusedPart, row: Subscription, now: datetime) -> Line:
-    """What the balance had paid goes back to it."""
+    """What credits had paid goes back to the balance."""
     nothing = Money.zero(row.currency)
-    from_balance = Money(part.invoice.credit_applied_minor, row.currency)
+    payer = "the balance" if part.credited.minor == part.invoice.credit_applied_minor else "earlier credits"
     return Line(
         kind=LineKind.CREDIT,
         description=f"Unused of invoice {part.invoice.number}, back to the balance",
@@ -165,12 +214,12 @@ def _to_balance(part: UnusedPart, row: Subscription, now: datetime) -> Line:
         period=Period(min(now, row.period_end), row.period_end),
         explanation=Explanation(
             text=f"{part.unused} is unused, {part.to_card} of it goes back to the card; "
-            f"the balance had paid {from_balance}.",
-            formula="−min(unused − refunded, fromBalance)",
+            f"{payer} had paid {part.credited}.",
+            formula="−min(unused − refunded, credited)",
             inputs=(
                 ExplanationInput("unused", str(part.unused), part.invoice.id),
                 ExplanationInput("refunded", str(part.to_card)),
-                ExplanationInput("fromBalance", str(from_balance), part.invoice.id),
+                ExplanationInput("credited", str(part.credited), part.invoice.id),
             ),
         ),
         is_proration=True,

@@ -25,6 +25,7 @@ mutation Cancel($input: CancelSubscriptionInput!) {
 CHANGE = """
 mutation Change($input: ChangePlanInput!) { changePlan(input: $input) { userErrors { code message } } }
 """
+PRICES = {"small": 10, "large": 20}
 PLAIN = {"effectiveAt": "NOW", "refundUnused": True}
 
 
@@ -101,6 +102,60 @@ async def test_what_the_balance_had_paid_goes_back_to_the_balance(house: House) 
         "USD 7.50 is unused, USD 5.00 of it goes back to the card; the balance had paid USD 5.00."
     )
     assert await balances(house) == {"gateway": 2000, "revenue": -2250, "refunds": 500, "customer_balance": -250}
+    assert await house.audit() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "days", "to_card", "to_balance", "kept"),
+    [
+        # 20.00 paid; half of it used and a quarter at the half price: 7.50 are left, all of them on the balance.
+        ("large", "small", 7, [], 750, 1250),
+        # 10.00 and 5.00 paid, nothing of the second half used: the card that paid the change gets its 5.00 back.
+        ("small", "large", 0, [500], 500, 500),
+        # A quarter of the large one used: 5.00 are unused, and the card can have them all.
+        ("small", "large", 7, [500], 0, 1000),
+    ],
+)
+async def test_after_a_change_what_its_credit_had_paid_goes_back_to_the_balance(
+    house: House, before: str, after: str, days: int, to_card: list[int], to_balance: int, kept: int
+) -> None:
+    merchant = Merchant(house)
+    await merchant.product("desk")
+    plans = {code: await merchant.plan(code, f"{price}.00", product="desk") for code, price in PRICES.items()}
+    shopper = await bought(house, plans[before])
+    house.pass_time(timedelta(days=14))
+    given = {"subscriptionId": shopper.subscribed[-1], "planId": plans[after], "effectiveAt": "NOW"}
+    assert (await house.ask(CHANGE, {"input": given}, "demo-card"))["changePlan"]["userErrors"] == []
+    house.pass_time(timedelta(days=days))
+    told = await cancel(shopper)
+    assert (told["subscription"]["status"], told["userErrors"]) == ("CANCELED", [])
+    await house.deliver()
+    assert await gateway_refunds(house) == to_card
+    books = await balances(house)
+    assert -books.get("customer_balance", 0) == to_balance
+    assert -books["revenue"] - books.get("refunds", 0) == kept
+    assert await house.audit() == []
+
+
+async def test_what_a_change_was_paid_with_does_not_go_back_twice(house: House) -> None:
+    """20.00 paid, exchanged for the small one twice over, and then all of it refunded: nothing is left to give."""
+    merchant = Merchant(house)
+    await merchant.product("desk")
+    plans = {code: await merchant.plan(code, f"{price}.00", product="desk") for code, price in PRICES.items()}
+    least = await merchant.plan("least", "5.00", product="desk")
+    shopper = await bought(house, plans["large"])
+    house.pass_time(timedelta(days=7))
+    for plan in (plans["small"], least):
+        given = {"subscriptionId": shopper.subscribed[-1], "planId": plan, "effectiveAt": "NOW"}
+        assert (await house.ask(CHANGE, {"input": given}, "demo-card"))["changePlan"]["userErrors"] == []
+        house.pass_time(timedelta(days=7))
+    intent = (await dashboard(house).payment_intents.list_async()).data[0].id
+    await give_back(house, intent)
+    await house.deliver()
+    before = await balances(house)
+    told = await cancel(shopper)
+    assert (told["subscription"]["status"], told["refund"], told["invoice"]) == ("CANCELED", None, None)
+    assert await balances(house) == before
     assert await house.audit() == []
 
 
