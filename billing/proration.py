@@ -70,8 +70,12 @@ class Present:
     waiting: Mapping[str, Line] = field(default_factory=dict[str, Line])
 
     def rest(self, now: datetime) -> Span:
-        """What of it is left, and the full period that this is a part of."""
-        return Span(Period(now, self.end), Period(self.end - self.full, self.end))
+        """What of it is left, and the full period that this is a part of.
+
+        Never more than there was: a clock that was set back may stand before its start.
+        """
+        full = Period(self.end - self.full, self.end)
+        return Span(Period(max(now, self.start, full.start), self.end), full)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,8 @@ def _move_trial_end(app: App, row: Subscription, wish: UpdateWish, why: Why) -> 
     if row.status is not SubscriptionStatus.TRIALING:
         raise UserProblem(ErrorCode.INVALID_STATE, f"It is {row.status}, not on trial.", ["trialEnd"])
     refuse_if_over(app, row)
-    at = max(wish.trial_end, why.now)
+    # Not before it began either, should the clock have been set back.
+    at = max(wish.trial_end, why.now, row.period_start)
     if row.trial_start is not None and at - row.trial_start > _LONGEST_TRIAL:
         raise UserProblem(
             ErrorCode.INVALID, f"A trial lasts at most {_LONGEST_TRIAL.days} days from its start.", ["trialEnd"]

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.scenarios.merchant import Merchant
+from tests.scenarios.merchant import Merchant, done
 from tests.scenarios.shopping import Shopper
 from tests.support.house import House
 
@@ -77,3 +77,47 @@ async def test_forward_and_back_again_bills_nothing_twice(house: House) -> None:
         await house.work()
     assert await days_billed(house) == ahead
     assert await house.audit() == []
+
+
+TERMS = "subscription { status currentPeriod { start end } trial { start end } }"
+
+
+async def set_back_after(house: House, plan: str = "reader-pro") -> dict[str, str]:
+    """A subscription that has just begun, and the clock set back by an hour: the input that names it."""
+    shopper = Shopper(house, "demo-card")
+    told = await shopper.subscribe(plan, paymentMethodId=await shopper.default_card())
+    assert told["userErrors"] == []
+    house.clock.advance(timedelta(hours=-1))
+    return {"subscriptionId": shopper.subscribed[-1]}
+
+
+async def test_back_an_hour_a_pause_that_has_begun_ends_at_once(house: House) -> None:
+    shopper = Shopper(house, "demo-card")
+    await shopper.subscribe(paymentMethodId=await shopper.default_card())
+    house.pass_time(timedelta(days=10))
+    named = {"subscriptionId": shopper.subscribed[-1]}
+    await done(house, "pauseSubscription", "PauseSubscriptionInput", named, TERMS)
+    house.clock.advance(timedelta(hours=-1))
+    told = (await done(house, "resumeSubscription", "ResumeSubscriptionInput", named, TERMS))["subscription"]
+    period = {"start": "2026-01-31T09:30:00Z", "end": "2026-02-28T09:30:00Z"}
+    assert (told["status"], told["currentPeriod"]) == ("ACTIVE", period)
+
+
+async def test_back_an_hour_a_change_costs_no_more_than_the_period_does(house: House) -> None:
+    named = await set_back_after(house)
+    wish = {**named, "planCode": "premium-monthly", "effectiveAt": "NOW"}
+    asked = "invoice { total { amountMinor } lines { amount { amountMinor } } }"
+    bill = (await done(house, "changePlan", "ChangePlanInput", wish, asked, user="demo-card"))["invoice"]
+    assert (bill["total"]["amountMinor"], [line["amount"]["amountMinor"] for line in bill["lines"]]) == (
+        299,
+        [-700, 999],
+    )
+    assert await house.audit() == []
+
+
+async def test_back_an_hour_a_trial_does_not_end_before_it_began(house: House) -> None:
+    named = await set_back_after(house, "basic-monthly")
+    ended = {**named, "trialEnd": "2026-01-01T00:00:00Z"}
+    told = await done(house, "updateSubscription", "UpdateSubscriptionInput", ended, TERMS)
+    begun = "2026-01-31T09:30:00Z"
+    assert told["subscription"]["trial"] == {"start": begun, "end": begun}
