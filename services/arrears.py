@@ -7,6 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import CardProblem
 from billing.dunning import Card, Tried, is_mended, next_step
+from billing.events import PAUSE_UNSCHEDULED
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import PAYMENT, SUBSCRIPTION, PaymentStatus, SubscriptionEvent, SubscriptionStatus
 from models.customers import Customer, PaymentMethod
@@ -14,7 +15,7 @@ from models.invoices import Invoice, open_invoices_of
 from models.organization import dunning_policy
 from models.payments import ChargeAttempt, Payment, attempts_of, payment_of_invoice
 from models.subscriptions import Subscription, unpaid_subscriptions
-from services.changes import Why, move_subscription
+from services.changes import Why, announce, move_subscription
 
 _BEHIND = frozenset((SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID))
 
@@ -96,12 +97,34 @@ def _recover(session: AsyncSession, subscription: Subscription, why: Why) -> Non
     """
     subscription.past_due_since = None
     if subscription.given_up_at is not None and subscription.period_end <= why.now:
-        subscription.period_end = why.now
-        if subscription.billing_day is None:
-            subscription.anchor = why.now
+        _begin_anew(session, subscription, why)
     subscription.given_up_at = None
     move_subscription(session, subscription, SubscriptionEvent.RECOVER, why)
     subscription.due_at = subscription.next_due()
+
+
+def _begin_anew(session: AsyncSession, subscription: Subscription, why: Why) -> None:
+    """The present period ends now; what was planned for the time since it had run out is late.
+
+    A change is made at its end. A pause is none, as always when it meets an unpaid invoice.
+    """
+    subscription.period_end = why.now
+    if subscription.billing_day is None:
+        subscription.anchor = why.now
+    if subscription.change_at is not None:
+        subscription.change_at = max(subscription.change_at, why.now)
+    if subscription.pause_at is not None and subscription.pause_at <= why.now:
+        until = subscription.resume_at and subscription.resume_at.isoformat()
+        payload = {"at": subscription.pause_at.isoformat(), "until": until}
+        announce(
+            session,
+            PAUSE_UNSCHEDULED,
+            subscription.id,
+            why,
+            customer_id=subscription.customer_id,
+            payload=payload,
+        )
+        subscription.pause_at = subscription.resume_at = None
 
 
 def fall_behind(session: AsyncSession, subscription: Subscription, why: Why) -> None:

@@ -36,6 +36,9 @@ START_PAYMENT = """mutation ($input: StartSubscriptionPaymentInput!) { startSubs
 CHOOSE = """mutation ($id: ID!) { setDefaultPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
 UPDATE_CARD = """mutation ($id: ID!) { updatePaymentMethod(input: {paymentMethodId: $id, expYear: 2039}) {
   userErrors { code } } }"""
+PLAN_CHANGE = """mutation ($input: ChangePlanInput!) { changePlan(input: $input) { userErrors { code } } }"""
+PLAN_PAUSE = """mutation ($input: PauseSubscriptionInput!) { pauseSubscription(input: $input) {
+  userErrors { code } } }"""
 
 START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 RENEWAL = datetime(2026, 2, 28, 9, 30, tzinfo=UTC)
@@ -335,6 +338,57 @@ async def test_what_was_given_up_is_not_billed_and_comes_back_with_a_new_period_
         ("PAID", day(START)),
     ]
     assert sorted((await charges_by_invoice(house)).values()) == [1, 1, 1]
+    assert await house.audit() == []
+
+
+@pytest.mark.parametrize("action", [FinalAction.UNPAID, FinalAction.LEAVE])
+async def test_a_change_that_was_planned_for_the_end_is_made_when_it_comes_back(
+    house: House, debtor: Debtor, issuer: Bank, action: FinalAction
+) -> None:
+    """Of another interval: the period that nobody paid for is over for weeks, and the yearly one begins now."""
+    await update_dunning_policy(house.app, PolicyChange(final_action=action))
+    issuer.declines(VISA, GENERIC)
+    await debtor.pass_to(RENEWAL + DAY)
+    wish = {"subscriptionId": debtor.subscribed[-1], "planCode": "premium-yearly", "effectiveAt": "PERIOD_END"}
+    assert (await house.ask(PLAN_CHANGE, {"input": wish}, debtor.user))["changePlan"]["userErrors"] == []
+    await debtor.pass_to(RENEWAL + 70 * DAY)
+    issuer.pays(VISA)
+    assert (await debtor.retry())["success"] is True
+    await house.work()
+    await house.work()
+    life, back = await debtor.life(), RENEWAL + 70 * DAY
+    assert (life["status"], life["willRenew"]) == ("ACTIVE", "2027-05-09T09:30:00Z")
+    assert life["currentPeriod"] == {"start": day(back), "end": "2027-05-09T09:30:00Z"}
+    assert [(each["status"], each["total"]["formatted"]) for each in life["invoices"]["nodes"]] == [
+        ("PAID", "$99.00"),
+        ("PAID", "$7.00"),
+        ("PAID", "$7.00"),
+    ]
+    await house.deliver()
+    assert await house.audit() == []
+
+
+async def test_a_pause_that_was_planned_for_a_time_without_access_is_none_when_it_comes_back(
+    house: House, debtor: Debtor, issuer: Bank
+) -> None:
+    """An upgrade that the card does not pay, with a pause planned for the end of its period."""
+    await update_dunning_policy(house.app, PolicyChange(retry_after_days=[1], final_action=FinalAction.UNPAID))
+    subscription = {"subscriptionId": debtor.subscribed[-1]}
+    wish = {**subscription, "effectiveAt": "PERIOD_END"}
+    assert (await house.ask(PLAN_PAUSE, {"input": wish}, debtor.user))["pauseSubscription"]["userErrors"] == []
+    issuer.declines(VISA, GENERIC)
+    wish = {**subscription, "planCode": "premium-monthly", "effectiveAt": "NOW"}
+    await debtor.pass_to(START + DAY)
+    await house.ask(PLAN_CHANGE, {"input": wish}, debtor.user)
+    await debtor.pass_to(RENEWAL + 30 * DAY)
+    assert (await debtor.life())["status"] == "UNPAID"
+    issuer.pays(VISA)
+    assert (await debtor.retry())["success"] is True
+    await house.work()
+    await house.work()
+    life = await debtor.life()
+    assert (life["status"], life["currentPeriod"]["start"]) == ("ACTIVE", day(RENEWAL + 30 * DAY))
+    await house.deliver()
     assert await house.audit() == []
 
 
