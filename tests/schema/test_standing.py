@@ -9,7 +9,7 @@ from billing.charging import IntentStatus as I
 from billing.lifecycle import PaymentStatus as P
 from billing.lifecycle import SubscriptionStatus as S
 from models.payments import CollectionIntent, Payment
-from models.subscriptions import Subscription
+from models.subscriptions import CollectionMethod, Subscription
 from resolvers.standing import (
     CONFIRMATIONS,
     NextAction,
@@ -24,7 +24,7 @@ from resolvers.standing import (
 )
 
 NOW, END = datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 28, tzinfo=UTC)
-SDK, REDIRECT, ADD, NONE = NextActionType
+SDK, REDIRECT, ADD, OFFLINE, NONE = NextActionType
 BANK, BACK = "https://bank.example/challenge", "https://shop.example/back"
 
 
@@ -121,3 +121,11 @@ def test_when_it_renews_and_when_it_ends() -> None:
     assert (will_renew(leaving), ends_at(leaving)) == (False, END)
     assert ends_at(subscription(S.ACTIVE)) is None
     assert ends_at(subscription(S.CANCELED, ended_at=NOW, cancel_at_period_end=True)) == NOW
+
+
+def test_what_was_sent_is_paid_in_another_way() -> None:
+    def action(due_at: datetime | None) -> NextAction:
+        sent = subscription(S.ACTIVE, collection_method=CollectionMethod.SEND_INVOICE, invoice_due_at=due_at)
+        return action_of_subscription(sent, None, None, has_card=False)
+
+    assert (action(END), action(None)) == (NextAction(OFFLINE), NextAction(NONE))
