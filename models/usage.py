@@ -1,6 +1,6 @@
 """What was used: one row per event that the application reported, never changed but for the invoice that counts it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.calendar import Period
 from billing.lifecycle import SUBSCRIPTION
 from billing.lines import LineKind
-from billing.metering import Aggregation, UsageEvent, aggregate
+from billing.metering import Aggregation, UsageEvent, UsageType, aggregate
 from models.base import DecimalText, UTCDateTime
 from models.catalog import Plan, PlanEntitlement
 from models.customers import Customer
@@ -199,3 +199,14 @@ async def hold_customers(session: AsyncSession, customer_ids: Sequence[str]) -> 
     """Keep them from being billed until the transaction ends; others may record for them meanwhile."""
     query = select(Customer.id).where(col(Customer.id).in_(customer_ids)).order_by(col(Customer.id))
     await session.exec(query.with_for_update(read=True))
+
+
+async def metered_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Collection[str]:
+    """Which of these subscriptions have, or ever had, anything that is billed by use."""
+    query = (
+        select(SubscriptionItem.subscription_id)
+        .join(Plan, col(Plan.id) == SubscriptionItem.plan_id)
+        .where(col(SubscriptionItem.subscription_id).in_(subscription_ids), col(Plan.usage_type) == UsageType.METERED)
+        .distinct()
+    )
+    return frozenset((await session.exec(query)).all())

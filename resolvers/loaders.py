@@ -41,7 +41,7 @@ from models.catalog import (
 from models.clocks import TestClock
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
-from models.customers import Customer, GatewayAccount, PaymentMethod, UsedTrial, trials_of
+from models.customers import Customer, CustomerBalance, GatewayAccount, PaymentMethod, UsedTrial, trials_of
 from models.events import BillingEvent
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
 from models.lists import Page
@@ -49,7 +49,7 @@ from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_o
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
 from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem, changes_of, items_of
-from models.usage import used_in
+from models.usage import metered_of, used_in
 from resolvers.batching import Batching
 
 K = TypeVar("K", bound=Hashable)
@@ -192,6 +192,10 @@ class Loaders(Batching):
         return self._many(self._by("customer_id", GatewayAccount), "customer_id")
 
     @cached_property
+    def balances_of_customer(self) -> DataLoader[str, Sequence[CustomerBalance]]:
+        return self._many(self._by("customer_id", CustomerBalance), "customer_id")
+
+    @cached_property
     def items_of_subscription(self) -> DataLoader[str, Sequence[SubscriptionItem]]:
         return self._many(items_of, "subscription_id")
 
@@ -277,6 +281,17 @@ class Loaders(Batching):
             async with self.database.read() as session:
                 used = await used_in(session, wanted)
             return [used[subscription_id] for subscription_id, _, _ in wanted]
+
+        return DataLoader(batch)
+
+    @cached_property
+    def is_metered(self) -> DataLoader[str, bool]:
+        """Whether a subscription has, or ever had, anything that is billed by use."""
+
+        async def batch(wanted: list[str]) -> list[bool]:
+            async with self.database.read() as session:
+                found = await metered_of(session, wanted)
+            return [each in found for each in wanted]
 
         return DataLoader(batch)
 

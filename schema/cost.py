@@ -4,7 +4,8 @@ Owns: the price of a document by its page sizes. Does not own: the document's sh
 
 The cost is the number of values the answer may hold: each field counts one, and what lies below a list counts as
 often as the list may be long. A page is as long as its size argument says, 25 without one; any other list is
-taken as 5 long. Introspection is free: it has limits of its own.
+taken as 5 long. What has to be worked out counts for more than it holds: see WEIGHTS. Introspection is free: it has
+limits of its own.
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,21 @@ DEFAULT_PAGE = 25
 MAX_PAGE = 100
 PLAIN_LIST = 5
 COST_LIMIT = 10_000
+_A_YEAR_AHEAD = 12 * 5
+WEIGHTS: Mapping[str, int] = {
+    "PlanSubscription.upcomingInvoices": 5,
+    "Query.previewSubscribe": _A_YEAR_AHEAD,
+    "Query.previewChangePlan": _A_YEAR_AHEAD,
+    "Query.previewUpdateSubscription": _A_YEAR_AHEAD,
+    "Query.previewCancelSubscription": _A_YEAR_AHEAD,
+    "Query.previewPauseSubscription": _A_YEAR_AHEAD,
+    "Query.previewResumeSubscription": _A_YEAR_AHEAD,
+    "Query.previewApplyCoupon": _A_YEAR_AHEAD,
+    "Query.previewRetryPayment": _A_YEAR_AHEAD,
+    "Query.previewRefundPayment": _A_YEAR_AHEAD,
+}
+"""What a field counts on top, once for each entry of its list: an invoice to come is worked out, not read, and a
+preview tells of twelve charges to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +151,11 @@ class _Pricing:
         if definition is None or node.selection_set is None:
             return 1
         own_page = self.page_of(node, definition)
-        inner = get_named_type(definition.type)
+        inner, weight = get_named_type(definition.type), WEIGHTS.get(f"{parent.name}.{name}", 0)
         if not is_list_type(get_nullable_type(definition.type)):
-            return 1 + self.selection_set(node.selection_set, inner, own_page)
+            return 1 + weight + self.selection_set(node.selection_set, inner, own_page)
         length = own_page if own_page is not None else page if page is not None else PLAIN_LIST
-        return 1 + length * self.selection_set(node.selection_set, inner, None)
+        return 1 + length * (weight + self.selection_set(node.selection_set, inner, None))
 
     def page_of(self, node: FieldNode, definition: GraphQLField) -> int | None:
         """How many entries the field's page holds at most; None if it is no page."""
@@ -148,7 +164,8 @@ class _Pricing:
             return None
         given = {argument.name.value: argument.value for argument in node.arguments or ()}
         sizes = [size for name in accepted if name in given and (size := self.size(name, given[name])) is not None]
-        return max(sizes, default=DEFAULT_PAGE)
+        own = [size for name in accepted if isinstance(size := definition.args[name].default_value, int)]
+        return max(sizes, default=max(own, default=DEFAULT_PAGE))
 
     def size(self, argument: str, value: ValueNode) -> int | None:
         """A page size as given; None when left open. A wrong type is the coercion's to refuse."""

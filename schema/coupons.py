@@ -1,5 +1,6 @@
 """Coupons, the codes that stand for them, and discounts, which are coupons on a subscription."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -156,12 +157,16 @@ class Discount:
         )
 
 
-async def discounts_of(info: Info, row: SubscriptionRow) -> list[Discount]:
-    """Those on the subscription now, in the order of their application."""
+async def discounts_of(info: Info, rows: Sequence[SubscriptionRow]) -> list[Discount]:
+    """Those on the subscriptions now, in the order of their application."""
     loaders = info.context.loaders
-    found: list[Discount] = []
-    for applied in await loaders.discounts_of_subscription.load(row.id):
-        shown = Discount.of(applied, row, list(await loaders.uses_of_discount.load(applied.discount.id)))
-        if shown is not None:
-            found.append(shown)
-    return found
+    found = [
+        (applied, row)
+        for row, each in zip(
+            rows, await loaders.discounts_of_subscription.load_many([row.id for row in rows]), strict=True
+        )
+        for applied in each
+    ]
+    uses = await loaders.uses_of_discount.load_many([applied.discount.id for applied, _ in found])
+    shown = (Discount.of(applied, row, list(used)) for (applied, row), used in zip(found, uses, strict=True))
+    return [discount for discount in shown if discount is not None]

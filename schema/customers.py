@@ -19,7 +19,7 @@ from models.batches import (
 from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
-from schema import cards, credits, entitlements, invoices, payments, runs, subscriptions
+from schema import cards, coupons, credits, entitlements, invoices, payments, runs, subscriptions
 from schema.catalog import AppRole
 from schema.connections import After, Connection, First, connection, span
 from schema.enums import GatewayPlatform
@@ -38,6 +38,7 @@ from schema.fields import (
 )
 from schema.inputs import InvoiceFilter, SubscriptionFilter
 from schema.interfaces import Node, Record, record_fields
+from schema.money import Money
 
 
 @strawberry.type(description="A user of the merchant's application.")
@@ -159,6 +160,22 @@ class Customer(Node, Record):
     async def has_used_trial(self, info: Info) -> bool:
         return bool(await info.context.loaders.trials_of_customer.load(self.id))
 
+    @strawberry.field(
+        description="What is left with us, by currency: used by the next invoices. Negative: what is owed and was too "
+        "little to be charged."
+    )
+    async def balance(self, info: Info) -> list[Money]:
+        rows = await info.context.loaders.balances_of_customer.load(self.id)
+        return [Money.of(row.amount) for row in sorted(rows, key=lambda row: row.currency)]
+
+    @strawberry.field(description="The coupons on subscriptions that have not ended.")
+    async def discounts(self, info: Info) -> list[coupons.Discount]:
+        return await coupons.discounts_of(info, await owned.live_subscriptions(info.context, self.id))
+
+    @strawberry.field(description="What is left of the credits of all subscriptions, by unit.")
+    async def credit_balances(self, info: Info) -> list[CreditBalanceRef]:
+        return await credits.balances_of_customer(info, self.id)
+
     @strawberry.field(description="What the customer may do now: the sum over all subscriptions that give access.")
     async def entitlements(self, info: Info) -> EntitlementsRef:
         return await entitlements.entitlements_of(info, await owned.live_subscriptions(info.context, self.id))
@@ -171,10 +188,6 @@ class Customer(Node, Record):
     async def role_ends_at(self, info: Info) -> datetime | None:
         rows = await owned.live_subscriptions(info.context, self.id)
         return (await entitlements.entitlements_of(info, rows)).role_ends_at
-
-    @strawberry.field(description="What is left of the credits of all subscriptions, by unit.")
-    async def credit_balances(self, info: Info) -> list[CreditBalanceRef]:
-        return await credits.balances_of_customer(info, self.id)
 
     @strawberry.field(description="The customer at each payment gateway.")
     async def gateway_accounts(self, info: Info) -> list[GatewayAccount]:

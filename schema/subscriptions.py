@@ -238,7 +238,7 @@ class PlanSubscription(Node, Record):
 
     @strawberry.field(description="The coupons on it, in the order of their application.")
     async def discounts(self, info: Info) -> list[Discount]:
-        return await discounts_of(info, self.row)
+        return await discounts_of(info, [self.row])
 
     @strawberry.field(description="What it alone allows now; nothing unless it gives access.")
     async def entitlements(self, info: Info) -> list[EntitlementRef]:

@@ -38,5 +38,7 @@ async def usage_of(info: Info, row: Subscription, period: PeriodInput | None) ->
     if period is not None and period.start >= period.end:
         raise refuse_arguments(info, "period: its end lies after its start.", "period")
     wanted = Span(period.start, period.end) if period is not None else Span(row.period_start, row.period_end)
+    if not await info.context.loaders.is_metered.load(row.id):
+        return []
     async with info.context.app.database.read() as session:
         return [MeterUsage.of(reading) for reading in await meter_readings(session, row, wanted)]

@@ -1,8 +1,11 @@
 """The cost of an operation: what its pages may hold, told with every answer."""
 
 import pytest
+from graphql import OperationDefinitionNode, parse
 
-from schema.cost import COST_LIMIT
+from resolvers.access import ACCESS
+from schema.build import build_schema
+from schema.cost import COST_LIMIT, WEIGHTS, price
 
 REFUSED = "QUERY_TOO_COMPLEX"
 
@@ -82,3 +85,31 @@ async def test_each_operation_of_a_document_has_its_own_cost(toy):
     for name, requested in (("A", 1), ("B", 2), ("A", 1)):
         answer = (await toy.ask(text, operationName=name)).json()
         assert answer["extensions"]["cost"]["requested"] == requested
+
+
+INPUT = 'input: {planCode: "a"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "requested"),
+    [
+        ("{ mySubscription { upcomingInvoices { at } } }", 1 + 1 + 1 * (5 + 1)),
+        ("{ mySubscription { upcomingInvoices(first: 12) { at total { amount } } } }", 1 + 1 + 12 * (5 + 3)),
+        (
+            "{ me { subscriptions(first: 20) { nodes { upcomingInvoices(first: 36) { at } } } } }",
+            3 + 20 * (1 + 36 * (5 + 1)),
+        ),
+        (f"{{ previewSubscribe({INPUT}) {{ preview {{ quoteToken }} }} }}", 1 + 60 + 1 + 1),
+        (f"{{ previewSubscribe({INPUT}) {{ preview {{ schedule {{ at }} }} }} }}", 1 + 60 + 1 + 1 + 5),
+    ],
+)
+def test_what_is_worked_out_costs_more_than_what_is_read(text: str, requested: int) -> None:
+    document = parse(text)
+    (operation,) = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    assert price(build_schema(sandbox=True)._schema, document, operation, {}).requested == requested
+
+
+def test_every_preview_has_a_weight() -> None:
+    previews = {name for name in ACCESS if name.startswith("Query.preview")}
+    assert set(WEIGHTS) == {*previews, "PlanSubscription.upcomingInvoices"}

@@ -5,13 +5,17 @@ from decimal import Decimal
 
 from billing.calendar import Interval
 from billing.charging import IntentStatus
+from billing.couponing import CouponDuration
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import AttemptOutcome, InvoiceStatus, PaymentStatus, RefundStatus, SubscriptionStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundOrigin, RefundReason
 from models.base import new_id
 from models.catalog import AppRole, Plan, Price, Product
-from models.customers import Customer, GatewayAccount, PaymentMethod
+from models.coupons import Coupon, Discount, DiscountStatus, DiscountUse
+from models.credits import CreditBalance, CreditEntry, CreditKind
+from models.customers import Customer, CustomerBalance, GatewayAccount, PaymentMethod
+from models.events import BillingEvent
 from models.invoices import CreditNote, Invoice, InvoiceLine
 from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.returns import Dispute, Refund
@@ -63,6 +67,7 @@ async def add_customer(app: App, user_id: str, subscriptions: int) -> str:
                 created_at=now,
             )
         )
+        session.add(CustomerBalance(customer_id=customer.id, currency="USD"))
         for n in range(subscriptions):
             for generation in _subscription(customer.id, user_id, n, now + timedelta(minutes=n)):
                 session.add_all(generation)
@@ -273,12 +278,63 @@ def _subscription(customer_id: str, user_id: str, n: int, now: datetime) -> list
         asked_at=now,
         **born,
     )
+    coupon = Coupon(
+        id=new_id("coupon"),
+        code=f"coupon-{name}",
+        percent_off=Decimal(10),
+        duration=CouponDuration.REPEATING,
+        duration_in_periods=3,
+        product_ids=[product.id],
+        times_redeemed=1,
+        **born,
+    )
+    discount = Discount(
+        id=new_id("discount"),
+        subscription_id=subscription.id,
+        customer_id=customer_id,
+        coupon_id=coupon.id,
+        status=DiscountStatus.ACTIVE,
+        started_at=now,
+    )
+    use = DiscountUse(discount_id=discount.id, invoice_id=invoice.id, period_number=0)
+    balance = CreditBalance(
+        id=new_id("credit_balance"),
+        subscription_id=subscription.id,
+        customer_id=customer_id,
+        unit="cup",
+        total_granted=30,
+        remaining=30,
+        **born,
+    )
+    entry = CreditEntry(
+        id=new_id("credit_entry"),
+        balance_id=balance.id,
+        kind=CreditKind.GRANT,
+        quantity=30,
+        balance_after=30,
+        occurred_at=now,
+        created_at=now,
+    )
+    events = [
+        BillingEvent(
+            id=new_id("billing_event"),
+            type=type,
+            subject_id=subscription.id,
+            customer_id=customer_id,
+            payload={"from": before, "to": after, "cause": "subscribe", "actor": "worker"},
+            at=now,
+        )
+        for type, before, after in (
+            ("subscription.created", None, "incomplete"),
+            ("subscription.activated", "incomplete", "active"),
+        )
+    ]
     return [
         [product],
-        [plan, method],
+        [plan, method, coupon],
         [*prices, subscription],
-        [item, *changes, invoice],
-        [*lines, payment],
+        [item, *changes, *events, invoice, discount, balance],
+        [*lines, payment, use, entry],
         [intent],
         attempts,
         [refund, dispute],

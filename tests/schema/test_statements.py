@@ -72,6 +72,43 @@ OPERATIONS: dict[str, tuple[str, list[str]]] = {
         } } }""",
         [OWN, "page", "invoices", "payments of invoices", "refunds", "disputes", "payments of both"],
     ),
+    "what was taken back": (
+        """{ invoices(first: 20) { nodes {
+            creditNotes { number total { amountMinor } refund { id } } attemptCount nextPaymentAttemptAt
+        } } }""",
+        [OWN, "page", "notes", "refunds", "payments of invoices", "attempts"],
+    ),
+    "what happened": (
+        """{ me { subscriptions(first: 20) { nodes {
+            timeline(first: 3) { totalCount nodes { type actor details } }
+            pricePaid { amountMinor } totalPaid { amountMinor } trial { end } scheduledChange { at }
+        } } } }""",
+        [OWN, "page", "events", "counts of events", "payments"],
+    ),
+    "what is taken off": (
+        """{ me { balance { amountMinor } discounts { coupon { code } } subscriptions(first: 20) { nodes {
+            discounts { coupon { code appliesTo { code } } end periodsLeft }
+        } } } }""",
+        [OWN, "balances", "live", "page", "discounts", "uses", "products"],
+    ),
+    "what is left of credits": (
+        """{ me { creditBalances { unit } subscriptions(first: 20) { nodes {
+            creditBalances { unit remaining entries(first: 2) { totalCount nodes { kind } } }
+        } } } }""",
+        [OWN, "page", "balances of the customer", "balances", "entries", "counts of entries"],
+    ),
+    "what was used": (
+        """{ me { subscriptions(first: 20) { nodes {
+            usage { feature { code } quantity amount { amountMinor } }
+        } } } }""",
+        [OWN, "page", "whether anything is metered"],
+    ),
+    "what it allows": (
+        """{ me { entitlements { items { feature { code } } } role { code } subscriptions(first: 20) { nodes {
+            entitlements { feature { code } limit used remaining }
+        } } } }""",
+        [OWN, "live", "page", "items", "plans", "entitlements of plans", "roles"],
+    ),
     "paymentMethods": (
         "{ paymentMethods(first: 20) { nodes { isDefault customer { gatewayAccounts { customerId } } } } }",
         [OWN, "page", "accounts"],
