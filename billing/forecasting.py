@@ -9,10 +9,11 @@ from datetime import datetime
 
 from billing.agreement import Agreement
 from billing.calendar import Grid, Span
+from billing.discounting import Discount
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
 from billing.lines import Line
-from billing.pausing import Course, resumed
+from billing.pausing import Course, resumed, with_its_end
 from billing.recurring import RecurringItem
 from billing.schedule import Happening, Schedule, next_happening
 
@@ -21,11 +22,13 @@ from billing.schedule import Happening, Schedule, next_happening
 class Planned:
     """What a subscription turns into at its schedule's `change_at`.
 
-    `items` are billed from then on. `grid` and `span` are the new ones where another interval begins; `draft` is the
-    invoice that the change brings at once, `waiting` what waits for the next one after it (None: as before).
+    `items` are billed from then on, less `discounts`. `grid` and `span` are the new ones where another interval begins;
+    `draft` is the invoice that the change brings at once, `waiting` what waits for the next one after it (None: as
+    before).
     """
 
     items: Sequence[RecurringItem]
+    discounts: Sequence[Discount]
     grid: Grid | None = None
     span: Span | None = None
     draft: InvoiceDraft | None = None
@@ -128,7 +131,9 @@ def _change(outlook: Outlook) -> Happened:
 
 def changed(outlook: Outlook, planned: Planned) -> Outlook:
     """What is left once the change has been made and its invoice, if it brings one, is issued."""
-    agreement = replace(outlook.agreement, items=planned.items)
+    before = {discount.id: discount for discount in outlook.agreement.discounts}
+    discounts = [before.get(discount.id, discount) for discount in planned.discounts]
+    agreement = replace(outlook.agreement, items=planned.items, discounts=discounts)
     schedule, number = replace(outlook.schedule, change_at=None), outlook.period_number
     if planned.waiting is not None:
         agreement = replace(agreement, waiting=planned.waiting)
@@ -138,7 +143,10 @@ def changed(outlook: Outlook, planned: Planned) -> Outlook:
         agreement = replace(agreement, balance=agreement.balance - planned.draft.credit_applied, waiting=())
     if planned.span is not None:
         period = planned.span.period
-        schedule = replace(schedule, period_start=period.start, period_end=period.end)
+        pause_at, resume_at = with_its_end(schedule.pause_at, schedule.resume_at, period.end)
+        schedule = replace(
+            schedule, period_start=period.start, period_end=period.end, pause_at=pause_at, resume_at=resume_at
+        )
         number += schedule.status is not SubscriptionStatus.SCHEDULED
     return replace(
         outlook,
@@ -181,7 +189,10 @@ def gone_on(outlook: Outlook, at: datetime) -> Outlook:
         resume_at=None,
     )
     grid = replace(grid, anchor=course.anchor)
-    return replace(outlook, schedule=schedule, grid=grid, paused_at=None, pauses_trial=False)
+    planned = outlook.planned
+    if planned is not None and (planned.draft is not None or planned.waiting is not None):
+        planned = None  # What was reckoned of it was for the time without the pause.
+    return replace(outlook, schedule=schedule, grid=grid, planned=planned, paused_at=None, pauses_trial=False)
 
 
 _STEPS: Mapping[Happening, Callable[[Outlook], Happened]] = {

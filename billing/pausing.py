@@ -1,7 +1,8 @@
 """Pauses: time stands still, so that what was paid for is there when it goes on, to the microsecond.
 
 The period's end moves by the pause, and with it what is tied to that end: a trial's end, a change planned for it. Dates
-that somebody chose stay: the day on which it shall end, a change on a day of its own.
+that somebody chose stay: the day on which it shall end, a change on a day of its own. Of a change on a day of the pause
+there is no time to reckon: it is made when it goes on.
 """
 
 from dataclasses import dataclass, replace
@@ -36,5 +37,23 @@ def resumed(course: Course, paused_at: datetime, at: datetime, *, keeps_anchor: 
         anchor=course.anchor if keeps_anchor else moved,
         period_end=moved,
         trial_end=course.trial_end + length if course.trial_end is not None else None,
-        change_at=moved if course.change_at == course.period_end else course.change_at,
+        change_at=_changed_at(course, moved, at),
     )
+
+
+def _changed_at(course: Course, moved: datetime, at: datetime) -> datetime | None:
+    if course.change_at is None or course.change_at == course.period_end:
+        return course.change_at and moved
+    return max(course.change_at, at)
+
+
+def with_its_end(
+    pause_at: datetime | None, resume_at: datetime | None, end: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """When a pause that is planned for the period's end begins and is over, that end being another one now.
+
+    It is given up if it would be over by then.
+    """
+    if pause_at is None:
+        return pause_at, resume_at
+    return (None, None) if resume_at is not None and resume_at <= end else (end, resume_at)

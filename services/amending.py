@@ -12,6 +12,7 @@ from billing.calendar import Grid, Interval, grid_on_day
 from billing.errors import ErrorCode, UserProblem
 from billing.events import CANCEL_SCHEDULED, CANCEL_UNSCHEDULED, UPDATED
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
+from billing.pausing import with_its_end
 from billing.proration import ProrationBehavior
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, ActorKind, App
@@ -230,11 +231,11 @@ def _move_trial_end(app: App, row: Subscription, wish: UpdateWish, why: Why) -> 
         raise UserProblem(
             ErrorCode.INVALID, f"A trial lasts at most {_LONGEST_TRIAL.days} days from its start.", ["trialEnd"]
         )
-    if row.change_at == row.period_end:
-        row.change_at = at
     if row.trial_end is not None and at > row.trial_end:
         row.trial_end_announced_at = None
-    row.trial_end = row.period_end = at
+    row.trial_end = at
+    row.move_end(at)
+    row.pause_at, row.resume_at = with_its_end(row.pause_at, row.resume_at, at)
     _count_from(row, at, row.billing_day)
 
 

@@ -3,7 +3,7 @@
 from billing.errors import UserProblem
 from billing.invoicing import InvoiceReason
 from billing.ledger import PostingKind
-from billing.lifecycle import PAYMENT, InvoiceStatus, PaymentEvent
+from billing.lifecycle import PAYMENT, SUBSCRIPTION, InvoiceStatus, PaymentEvent
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.customers import change_balance, locked_customer
 from models.invoices import Invoice
@@ -14,7 +14,9 @@ from models.subscriptions import Subscription
 from services.app import WORKER, App
 from services.arrears import after_success
 from services.changes import Why, move_payment
+from services.closing import write_balances_off
 from services.issuing import settle_without_money
+from services.refilling import refill
 
 TOO_SMALL = "amount_too_small"
 
@@ -58,8 +60,12 @@ async def carried_over(
         )
         invoice.credit_applied_minor += due.minor
         settle_without_money(session, invoice, why)
+        subscription = await session.get_one(Subscription, payment.subscription_id)
+        await refill(session, subscription, invoice, why)
         payment.collect_at = payment.give_up_at = None
         move_payment(session, payment, PaymentEvent.CANCEL, why)
         release(payment, due_at=None)
-        await after_success(session, await session.get_one(Subscription, payment.subscription_id), why)
+        await after_success(session, subscription, why)
+        if subscription.status in SUBSCRIPTION.final:
+            await write_balances_off(session, subscription, payment.id, why)
         return True

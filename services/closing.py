@@ -28,12 +28,16 @@ async def close(session: AsyncSession, row: Subscription, event: SubscriptionEve
     for place in await live_places(session, row.id):
         await session.delete(place)
     await session.flush()
-    if await newest_live_subscription(session, row.customer_id) is None:
-        await _write_balances_off(session, row, why)
+    await write_balances_off(session, row, row.id, why)
 
 
-async def _write_balances_off(session: AsyncSession, row: Subscription, why: Why) -> None:
-    """What was too little to be charged will be on no later invoice."""
+async def write_balances_off(session: AsyncSession, row: Subscription, subject_id: str, why: Why) -> None:
+    """What was too little to be charged will be on no later invoice of a customer whose last subscription has ended.
+
+    `subject_id`: what has left it over.
+    """
+    if await newest_live_subscription(session, row.customer_id) is not None:
+        return
     for balance in await balances_of(session, row.customer_id):
         owed = -balance.amount
         if owed.minor > 0:
@@ -42,7 +46,7 @@ async def _write_balances_off(session: AsyncSession, row: Subscription, why: Why
                 session,
                 PostingKind.BALANCE_WRITTEN_OFF,
                 owed,
-                subject_id=f"{row.id}:{owed.currency}",
+                subject_id=f"{subject_id}:{owed.currency}",
                 customer_id=row.customer_id,
                 at=why.now,
             )

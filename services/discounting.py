@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.calendar import Interval
 from billing.discounting import Discount as Value
 from billing.events import COUPON_USED_UP
 from billing.invoicing import InvoiceDraft
@@ -28,14 +29,19 @@ def as_value(applied: Applied, row: Subscription, used: Sequence[int] = ()) -> V
     )
 
 
-async def discount_values(session: AsyncSession, row: Subscription) -> Sequence[Value]:
-    """In the order of their application. A coupon for another interval than the subscription's rests."""
+async def discount_values(
+    session: AsyncSession, row: Subscription, *, interval: Interval | None = None
+) -> Sequence[Value]:
+    """In the order of their application. A coupon for another interval than the subscription's rests.
+
+    `interval`: the one that the subscription is about to have.
+    """
     found = await discounts_of(session, [row.id])
     uses = await uses_of(session, [applied.discount.id for applied in found])
     return [
         as_value(applied, row, uses.get(applied.discount.id, ()))
         for applied in found
-        if applied.coupon.interval in (None, row.interval)
+        if applied.coupon.interval in (None, interval or row.interval)
     ]
 
 

@@ -67,7 +67,8 @@ async def planned_change(
         return None
     proposal = await propose_change(session, customer, row, target, occasion=PLANNED)
     if proposal is None:
-        return Planned((await agreement_of(session, customer, row)).items)
+        present = await agreement_of(session, customer, row)
+        return Planned(present.items, present.discounts)
     return as_planned(proposal)
 
 
@@ -75,6 +76,7 @@ def as_planned(proposal: ChangeProposal) -> Planned:
     """A change as it would be written, as the forecast's value."""
     return Planned(
         items=proposal.agreement.items,
+        discounts=proposal.agreement.discounts,
         grid=proposal.grid,
         span=proposal.span,
         draft=proposal.draft,

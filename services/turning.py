@@ -18,6 +18,7 @@ from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
 from billing.lines import Line
 from billing.metering import UsageType
+from billing.pausing import with_its_end
 from billing.proration import INVOICED_NOW, Present, ProrationBehavior, Turn, turn_over, turn_within
 from billing.recurring import RecurringItem, recurring_lines
 from models.base import new_id
@@ -31,11 +32,13 @@ from services.app import App
 from services.billed import present_period
 from services.changes import Why, announce
 from services.choosing import present_items
+from services.discounting import discount_values
 from services.drafting import agreement_with
 from services.issuing import issue
 from services.metering import usage_lines
 from services.places import hold_places
 from services.placing import PlacedItem
+from services.trials import begin_trial
 
 MACHINE = "items"
 """The machine under which a change of what is subscribed to is remembered, from plan id to plan id."""
@@ -99,7 +102,8 @@ async def propose_change(
     by_id = {item.id: each for item, each in [*present, *zip(begun, _begun_of(target, kept), strict=True)]}
     items = [_recurring(row, item, by_id[item.id], target) for item in [*kept, *begun]]
     licensed = [each for each, item in zip(items, [*kept, *begun], strict=True) if _is_licensed(by_id[item.id])]
-    agreement = await agreement_with(session, customer, row, licensed)
+    discounts = await discount_values(session, row, interval=target.interval[0])
+    agreement = await agreement_with(session, customer, row, licensed, discounts)
     plain = ChangeProposal(target, kept, ended, begun, agreement, _full_period(row, agreement, target))
     begins_anew = target.interval != (row.interval, row.interval_count)
     if row.status in _UNBILLED or target.at >= row.period_end:
@@ -297,6 +301,8 @@ async def carry_out(
     await hold_places(session, row, [item.product_id for item in [*proposal.kept, *proposal.begun]])
     await _write_waiting(session, row, proposal, why)
     await session.flush()
+    if row.status is SubscriptionStatus.TRIALING and proposal.target.at < row.period_end:
+        await begin_trial(session, row, why)  # What it comes to on trial is tried from now on.
     row.due_at = row.next_due()
     row.touch(why.now)
     session.add(
@@ -330,7 +336,9 @@ def _move_period(row: Subscription, proposal: ChangeProposal) -> None:
         return
     if row.status is not SubscriptionStatus.SCHEDULED:
         row.period_number += 1
-    row.period_start, row.period_end = proposal.span.period.start, proposal.span.period.end
+    row.period_start = proposal.span.period.start
+    row.move_end(proposal.span.period.end)
+    row.pause_at, row.resume_at = with_its_end(row.pause_at, row.resume_at, row.period_end)
 
 
 async def _write_waiting(session: AsyncSession, row: Subscription, proposal: ChangeProposal, why: Why) -> None:

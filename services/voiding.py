@@ -1,12 +1,13 @@
 """Withdrawing an open invoice: nothing is asked for any more, unless its payment turns out to have gone through."""
 
 from billing.errors import ErrorCode, UserProblem, VersionConflict
-from billing.lifecycle import InvoiceStatus, SubscriptionStatus
+from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.arrears import after_success
 from services.changes import Why
+from services.closing import write_balances_off
 from services.customers import may_act_for
 from services.issuing import void_invoice as void
 from services.owned import locked_subscription
@@ -46,6 +47,8 @@ async def _void(app: App, seen: Invoice, subscription: Subscription, why: Why) -
             await void(session, invoice, why)  # One that was sent has no payment that would take it along.
             await session.flush()
         await after_success(session, row, why)
+        if row.status in SUBSCRIPTION.final:
+            await write_balances_off(session, row, invoice.id, why)  # What the balance owed is back in it.
         return invoice
 
 

@@ -142,7 +142,7 @@ def test_a_term_that_ends_within_a_period_bills_its_part() -> None:
 
 
 def test_a_planned_change_bills_the_new_items_from_then_on() -> None:
-    planned = replace(outlook(change_at=datetime(2026, 2, 28, 9, 30, tzinfo=UTC)), planned=Planned([item("9.99")]))
+    planned = replace(outlook(change_at=datetime(2026, 2, 28, 9, 30, tzinfo=UTC)), planned=Planned([item("9.99")], ()))
     assert [each.draft.total.minor for each in forecast(planned, 2)] == [999, 999]
 
 

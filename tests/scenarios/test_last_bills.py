@@ -9,6 +9,7 @@ from sqlmodel import select
 
 from billing.ledger import Account, PostingKind
 from gateways.sandbox.cards import BLOCKED, GENERIC
+from gateways.sandbox.currencies import LEAST_AMOUNT
 from models.ledger import LedgerEntry
 from tests.scenarios.metering import key_of, pass_to, sell, take, tell
 from tests.scenarios.shopping import Shopper
@@ -147,4 +148,20 @@ async def test_staff_withdraw_it(house: House, issuer: Bank) -> None:
     }
     await _day_by_day(house, 22)
     assert [len(_tries(await _last(house))), (await _last(house))["status"]] == [1, "VOID"]
+    assert await house.audit() == []
+
+
+async def test_what_the_gateway_calls_too_small_of_it_is_written_off(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _used_and_ended(house)
+    monkeypatch.setitem(LEAST_AMOUNT, "usd", 1000)
+    await pass_to(house, 0)
+    assert (await _last(house))["status"] == "PAID"
+    async with house.app.database.read() as session:
+        query = select(LedgerEntry.account, LedgerEntry.amount_minor).where(
+            LedgerEntry.kind == PostingKind.BALANCE_WRITTEN_OFF
+        )
+        booked = dict((await session.exec(query)).all())
+    assert booked == {Account.WRITTEN_OFF: 333, Account.CUSTOMER_BALANCE: -333}
     assert await house.audit() == []
