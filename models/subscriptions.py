@@ -121,6 +121,14 @@ class Subscription(Record, Leased, table=True):
         """Where its periods begin and end."""
         return Grid(self.anchor, self.interval, self.interval_count, ZoneInfo(self.timezone), self.billing_day)
 
+    def move_end(self, end: datetime) -> None:
+        """The present period ends then, and what is planned for its end moves along."""
+        if self.change_at == self.period_end:
+            self.change_at = end
+        if self.pause_at == self.period_end:
+            self.pause_at = end
+        self.period_end = end
+
     def next_due(self) -> datetime | None:
         """When time does something to it next; None when only somebody's doing can."""
         upcoming = next_happening(self.schedule)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.merchant import Merchant
+from tests.scenarios.merchant import Merchant, done
 from tests.scenarios.shopping import Shopper
 from tests.scenarios.test_paying_again import Payer
 from tests.support.house import House
@@ -232,6 +232,23 @@ async def test_what_is_planned_for_the_end_moves_along_and_a_date_stays(house: H
     house.pass_time(timedelta(days=18))
     await house.work()
     assert bills(await standing(house))[-1] == ("PAID", "2026-03-10T09:30:00Z", "2026-04-10T09:30:00Z", 2000)
+    assert await house.audit() == []
+
+
+async def test_a_pause_planned_for_the_end_comes_at_the_end_that_a_change_makes(house: House) -> None:
+    shopper = await active(house, planCode="premium-monthly")
+    await pause(shopper, effectiveAt="PERIOD_END")
+    house.pass_time(timedelta(days=10))
+    named = {"subscriptionId": shopper.subscribed[-1], "planCode": "premium-yearly", "effectiveAt": "NOW"}
+    await done(house, "changePlan", "ChangePlanInput", named, SHOWN.partition(" userErrors")[0], user="demo-card")
+    year = {"start": "2026-02-10T09:30:00Z", "end": "2027-02-10T09:30:00Z"}
+    house.pass_time(timedelta(days=20))
+    await house.work()
+    now = await standing(house)
+    assert (now["status"], now["currentPeriod"], now["pausedAt"]) == ("ACTIVE", year, year["end"])
+    house.pass_time(timedelta(days=346))
+    await house.work()
+    assert (await standing(house))["status"] == "PAUSED"
     assert await house.audit() == []
 
 
