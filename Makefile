@@ -35,6 +35,8 @@ format: dev
 
 bench: dev
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.engine
+	@$(BIN)/python -m bench.renewals
 
 # Long runs: what they print stands in docs/reliability.md with its seeds.
 soak: dev

@@ -17,15 +17,38 @@ def rows(table: str) -> list[tuple[str, int]]:
     return [(row[1], row[2].count("|")) for row in _ROW.finditer(table)]
 
 
-def test_the_bench_compares_every_operation_with_a_route_that_answers_the_same() -> None:
-    command = [sys.executable, "-m", "bench", "--rounds", "2", "--engine", "sqlite"]
-    ran = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+def output(*command: str) -> str:
+    """What the module prints when it is run as a program that must succeed."""
+    ran = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert rows(ran.stdout) == [(name, 1) for name in NAMES]
-    assert "`python -m bench --rounds 2 --seed 1 --engine sqlite`" in ran.stdout
+    return ran.stdout
+
+
+def test_the_bench_compares_every_operation_with_a_route_that_answers_the_same() -> None:
+    told = output("bench", "--rounds", "2", "--engine", "sqlite")
+    assert rows(told) == [(name, 1) for name in NAMES]
+    assert "`python -m bench --rounds 2 --seed 1 --engine sqlite`" in told
 
 
 def test_the_page_keeps_a_table_of_the_same_operations_and_how_it_was_made() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert rows(page) == [(name, 2) for name in NAMES]
     assert re.search(r"^`python -m bench --rounds \d+ --seed \d+`; Python 3\.", page, re.MULTILINE)
+
+
+def test_a_year_of_renewals_is_held_against_the_rows_that_it_writes() -> None:
+    told = output("bench.renewals", "--subscriptions", "1")
+    assert told.startswith("a year of 1 monthly subscriptions: 12 renewals in ")
+    assert re.search(r"^against its 180 bare INSERTs: \d+\.\d times their time$", told, re.MULTILINE)
+
+
+def test_the_engine_alone_decides_what_bare_arithmetic_does() -> None:
+    assert output("bench.engine", "--subscriptions", "5").startswith("a year of 5 subscriptions: 41 invoices in ")
