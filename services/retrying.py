@@ -53,21 +53,25 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
     """
     try:
         ready = await _prepare(app, payment_id, fence)
-        if ready is None:
-            return False
-        customer, wish = ready
-        why = Why(wish.trigger, WORKER, app.now())
+    except LeaseLost:
+        return False  # Whoever took over goes on.
+    if ready is None:
+        return False
+    customer, wish = ready
+    why = Why(wish.trigger, WORKER, app.now())
+    try:
         await ensure_gateway_account(app, customer)
         snapshot = await open_intent(app, payment_id, fence, why)
         await pay(app, payment_id, fence, snapshot, wish, why)
-        await _leave_waiting(app, payment_id, why)
+        await _leave_waiting(app, payment_id, wish.method, why)
     except (GatewayUnavailable, GatewayRefused, UserProblem) as problem:
         if await carried_over(app, payment_id, fence, problem):
             return False
-        await _put_aside(app, payment_id, fence, app.now() + _GATEWAY_AWAY if _is_away(problem) else None)
+        again_at = app.now() + _GATEWAY_AWAY if _is_away(problem) else None
+        await _put_aside(app, payment_id, fence, wish.method, again_at)
         return False
     except LeaseLost:
-        return False  # Whoever took over goes on.
+        return False
     return True
 
 
@@ -114,10 +118,11 @@ def _is_away(problem: Exception) -> bool:
     return told_away or isinstance(problem, GatewayUnavailable)
 
 
-async def _leave_waiting(app: App, payment_id: str, why: Why) -> None:
+async def _leave_waiting(app: App, payment_id: str, tried: PaymentMethod, why: Why) -> None:
     """What took no try, a challenge that waits for the customer, is not looked at again until somebody acts.
 
-    Where an answer is still missing the card waits for it a little longer.
+    Where an answer is still missing the card waits for it a little longer. Another card that was chosen while this one
+    was tried has its turn at once.
     """
     async with app.database.write() as session:
         payment = await payment_by_id(session, payment_id)
@@ -125,13 +130,26 @@ async def _leave_waiting(app: App, payment_id: str, why: Why) -> None:
             return
         await locked_customer(session, payment.customer_id)
         await session.refresh(payment, with_for_update=True)
+        if await _gave_way(session, payment, tried):
+            payment.collect_at = why.now
+            return
         if payment.collect_at is None or payment.collect_at > why.now:
             return
         waits = payment.status is PaymentStatus.UNKNOWN
         payment.collect_at = app.now() + _GATEWAY_AWAY if waits else None
 
 
-async def _put_aside(app: App, payment_id: str, fence: int, again_at: datetime | None) -> None:
+async def _gave_way(session: AsyncSession, payment: Payment, tried: PaymentMethod) -> bool:
+    """Whether what is unpaid would be paid by another card than the one that was just tried."""
+    if payment.status in PAYMENT.final:
+        return False
+    subscription = await session.get_one(Subscription, payment.subscription_id)
+    customer = await session.get_one(Customer, payment.customer_id)
+    method = await effective_method(session, subscription, customer)
+    return method is not None and method.id != tried.id
+
+
+async def _put_aside(app: App, payment_id: str, fence: int, tried: PaymentMethod, again_at: datetime | None) -> None:
     """Try again then; None: only with another card, and the subscription has fallen behind."""
     async with app.database.write() as session:
         try:
@@ -143,6 +161,8 @@ async def _put_aside(app: App, payment_id: str, fence: int, again_at: datetime |
         payment.collect_at = again_at
         if again_at is None:
             await not_collected(session, payment, Why("renewal", WORKER, app.now()), is_retried=False)
+            if await _gave_way(session, payment, tried):
+                payment.collect_at = app.now()
         release(payment, due_at=next_question(app, payment))
 
 

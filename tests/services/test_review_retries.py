@@ -2,17 +2,20 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlmodel import col, select
 
-from gateways.port import GatewayUnavailable
+from billing.lifecycle import PaymentStatus
+from gateways.port import GatewayRefused, GatewayUnavailable
 from models.payments import ChargeAttempt, Payment
-from services.cards import attach_payment_method
+from services.cards import attach_payment_method, set_default_payment_method
 from services.collecting import hold
 from services.ordering import SubscribeWish
 from services.retrying import collect_due_payments
 from services.subscribing import subscribe
 from tests.support.house import House
 from tests.support.meanwhile import before_writing, just_before
+from worker import Worker
 
 USER = "somebody"
 
@@ -66,3 +69,39 @@ async def test_a_worker_that_was_replaced_frees_nobody_elses_lease(house: House)
     await collect_due_payments(just_before(house.app, "retrieve_payment_intent", be_replaced_and_fail))
     payment, _ = await _renewal(house)
     assert payment.leased_until is not None
+
+
+@pytest.mark.parametrize("months", [1, 2])
+@pytest.mark.parametrize("is_refused", [False, True])
+async def test_a_card_that_is_chosen_while_another_one_is_tried_has_its_turn_at_once(
+    house: House, months: int, is_refused: bool
+) -> None:
+    """At the renewal itself or at a retry; the card that is tried is declined, or not taken by the gateway at all."""
+    if months == 1:
+        bad = await _card(house, "pm_card_chargeCustomerFail")
+        good = await _card(house, "pm_card_visa")
+        await subscribe(house.app, house.actor(USER), SubscribeWish(plan_code="reader-pro", payment_method_id=good))
+        await _choose(house, bad)
+        house.pass_time(timedelta(days=31))
+    else:
+        await _with_a_retry_due(house)
+
+    async def choose_another() -> None:
+        await _card(house, "pm_card_mastercard")
+        if is_refused:
+            raise GatewayRefused("no such card")
+
+    await Worker(just_before(house.app, "confirm_payment_intent", choose_another)).once()
+    await house.work()
+    payment, outcomes = await _renewal(house)
+    assert (payment.status, outcomes[-2:]) == (
+        PaymentStatus.SUCCEEDED,
+        ["abandoned" if is_refused else "declined", "succeeded"],
+    )
+    assert await house.audit() == []
+
+
+async def _choose(house: House, card: str) -> None:
+    await set_default_payment_method(
+        house.app, house.actor(USER), payment_method_id=card, apply_to_subscriptions=False, customer_id=None
+    )
