@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,7 @@ class Recorded:
         return call
 
 
-SUBSCRIBE = "mutation($input: SubscribeInput!) { subscribe(input: $input) { userErrors { code } } }"
+SUBSCRIBE = "mutation($input: SubscribeInput!) { subscribe(input: $input) { subscription { id } userErrors { code } } }"
 
 
 def recorded(gateway: PaymentGateway, seen: list[str]) -> Any:
@@ -131,10 +131,24 @@ def recorded(gateway: PaymentGateway, seen: list[str]) -> Any:
     return Recorded(gateway, seen)
 
 
+CHANGE = """mutation($input: ChangePlanInput!) { changePlan(input: $input) {
+  payment { id status } userErrors { code } } }"""
+REFUND = (
+    "mutation($input: RefundPaymentInput!) { refundPayment(input: $input) { refund { status } userErrors { code } } }"
+)
+
+
 async def sequence(house: House, seen: list[str], user: str, **wish: Any) -> str:
+    return (await told_of(house, seen, SUBSCRIBE, user, **wish))[0]
+
+
+async def told_of(
+    house: House, seen: list[str], document: str, user: str, **wish: Any
+) -> tuple[str, Mapping[str, Any]]:
+    """What was committed and called for a mutation, and its payload."""
     seen.clear()
-    await house.ask(SUBSCRIBE, {"input": wish}, user=user)
-    return ", ".join(seen)
+    (payload,) = (await house.ask(document, {"input": wish}, user=user)).values()
+    return ", ".join(seen), payload
 
 
 def rows_of_table(text: str, first_cell: str) -> list[list[str]]:
@@ -153,12 +167,20 @@ async def test_the_flows_commit_and_call_as_they_are_told(sqlite_file: Path, tmp
         coffee = {"planCode": "classic-coffee-monthly", "paymentMethodId": card, "idempotencyKey": "one"}
         happened = {
             "with a saved card": await sequence(house, seen, "demo-card", planCode="reader-pro", paymentMethodId=card),
-            "… and an idempotency key": await sequence(house, seen, "demo-card", **coffee),
             "the browser will confirm": await sequence(house, seen, "demo-card", planCode="premium-monthly"),
             "… by a user who was never here": await sequence(house, seen, "demo-new", planCode="reader-pro"),
             "a free plan": await sequence(house, seen, "demo-card", planCode="free"),
             "subscribed already": await sequence(house, seen, "demo-card", planCode="reader-pro"),
         }
+        happened["… and an idempotency key"], bought = await told_of(house, seen, SUBSCRIBE, "demo-card", **coffee)
+        change = {"subscriptionId": bought["subscription"]["id"], "planCode": "classic-coffee-yearly"}
+        happened["`changePlan`, at once, with a saved card"], changed = await told_of(
+            house, seen, CHANGE, "demo-card", effectiveAt="NOW", **change
+        )
+        assert changed["payment"]["status"] == "SUCCEEDED"
+        refund = {"paymentId": changed["payment"]["id"], "reason": "REQUESTED_BY_CUSTOMER", "idempotencyKey": "one"}
+        happened["`refundPayment`"], refunded = await told_of(house, seen, REFUND, "demo-admin", **refund)
+        assert refunded["refund"]["status"] == "SUCCEEDED"
         told = dict(rows_of_table(page("architecture"), "flow"))
     assert happened == told
     steps = [row[1] for row in rows_of_table(page("architecture"), "step")]
