@@ -361,12 +361,12 @@ class PaymentGateway(Protocol):
         """A page of all charges of the account that have ended."""
         ...
 
-    async def list_refunds(self, *, after: str | None) -> GatewayPage[RefundSnapshot]:
-        """A page of all refunds of the account."""
+    async def list_refunds(self, *, created_since: datetime | None, after: str | None) -> GatewayPage[RefundSnapshot]:
+        """A page of the account's refunds, all of them unless `created_since`."""
         ...
 
-    async def list_disputes(self, *, after: str | None) -> GatewayPage[DisputeSnapshot]:
-        """A page of all disputes of the account."""
+    async def list_disputes(self, *, created_since: datetime | None, after: str | None) -> GatewayPage[DisputeSnapshot]:
+        """A page of the account's disputes, all of them unless `created_since`."""
         ...
 
     async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:

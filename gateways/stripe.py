@@ -280,12 +280,12 @@ class StripeGateway:
         found = [snapshots.charge(row) for row in page.items]
         return GatewayPage([charge for charge in found if charge is not None], page.next_after)
 
-    async def list_refunds(self, *, after: str | None) -> GatewayPage[RefundSnapshot]:
-        page = await _page(self._v1.refunds.list_async, after)
+    async def list_refunds(self, *, created_since: datetime | None, after: str | None) -> GatewayPage[RefundSnapshot]:
+        page = await _page(self._v1.refunds.list_async, after, created_since=created_since)
         return GatewayPage([snapshots.refund(row) for row in page.items], page.next_after)
 
-    async def list_disputes(self, *, after: str | None) -> GatewayPage[DisputeSnapshot]:
-        page = await _page(self._v1.disputes.list_async, after)
+    async def list_disputes(self, *, created_since: datetime | None, after: str | None) -> GatewayPage[DisputeSnapshot]:
+        page = await _page(self._v1.disputes.list_async, after, created_since=created_since)
         return GatewayPage([snapshots.dispute(row) for row in page.items], page.next_after)
 
     async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:

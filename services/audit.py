@@ -73,9 +73,9 @@ async def audit_against_gateway(app: App) -> Audit:
     async for page in _pages(lambda after: app.gateway.list_charges(after=after)):
         books.count(page.items)
     books.judge_charges()
-    async for page in _pages(lambda after: app.gateway.list_refunds(after=after)):
+    async for page in _pages(lambda after: app.gateway.list_refunds(created_since=None, after=after)):
         await books.compare_refunds(page.items)
-    async for page in _pages(lambda after: app.gateway.list_disputes(after=after)):
+    async for page in _pages(lambda after: app.gateway.list_disputes(created_since=None, after=after)):
         await books.compare_disputes(page.items)
     await books.judge_missing()
     return Audit(books.findings, books.not_yet_known)

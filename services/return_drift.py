@@ -1,9 +1,10 @@
-"""Comparing what went back: refunds and disputes of the intents that the gateway has news of.
+"""Comparing what went back: refunds and disputes of the intents of which there is anything new at the gateway.
 
-News only say where to look; what differs is decided by the gateway's lists of the intent's refunds and disputes.
+What is new only says where to look; what differs is decided by the gateway's lists of the intent's own.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from billing.reconciling import DriftKind
 from gateways.port import GatewayPage
@@ -16,15 +17,28 @@ from services.returning import Returns, refunds_and_disputes_of, settle_returns
 async def compare_returns(run: Pass) -> None:
     """After the payments: money that goes back is looked for where money has come. Raises what the gateway raises."""
     refs: dict[str, None] = {}
-
-    async def ask(after: str | None) -> GatewayPage[str | None]:
-        return await run.app.gateway.list_return_news(created_since=run.since, after=after)
-
-    async for page in run.pages(ask):
-        refs.update((ref, None) for ref in page.items if ref is not None)
+    for list_refs in (_news, _refunds, _disputes):
+        async for page in run.pages(partial(list_refs, run)):
+            refs.update((ref, None) for ref in page.items if ref is not None)
     for ref in refs:
         await run.keep_on()
         await _compare(run, ref)
+
+
+async def _news(run: Pass, after: str | None) -> GatewayPage[str | None]:
+    """Also of what went back before, and has come home or was decided since."""
+    return await run.app.gateway.list_return_news(created_since=run.since, after=after)
+
+
+async def _refunds(run: Pass, after: str | None) -> GatewayPage[str | None]:
+    """The gateway keeps news for a month, and what they were about for ever."""
+    page = await run.app.gateway.list_refunds(created_since=run.since, after=after)
+    return GatewayPage([refund.intent_ref for refund in page.items], page.next_after)
+
+
+async def _disputes(run: Pass, after: str | None) -> GatewayPage[str | None]:
+    page = await run.app.gateway.list_disputes(created_since=run.since, after=after)
+    return GatewayPage([dispute.intent_ref for dispute in page.items], page.next_after)
 
 
 async def _compare(run: Pass, ref: str) -> None:

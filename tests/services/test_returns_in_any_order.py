@@ -99,6 +99,23 @@ async def test_with_every_webhook_lost_one_reconcile_pass_reaches_the_state(hous
     assert (await reconcile_payments(house.app, ADMIN, since=since, repair=True)).drift == ()
 
 
+async def test_what_went_back_is_found_when_the_gateway_has_forgotten_its_news_of_it(house: House) -> None:
+    faults_always(house, Fault.WEBHOOKS_OFF)
+    refunded = await buy(house, VISA)
+    await buy(house, IS_DISPUTED, user="demo-other")
+    since = house.machine.now() - timedelta(hours=1)
+    await reconcile_payments(house.app, ADMIN, since=since, repair=True)
+    await give_back(house, refunded, 300)
+    house.pass_time(timedelta(days=40))
+    await buy(house, VISA, user="demo-third")  # The gateway tidies up when it has news again.
+    kept = await dashboard(house).events.list_async({"limit": 100})
+    assert not any(each.type.startswith(("charge.refund", "refund.")) for each in kept.data)
+    await reconcile_payments(house.app, ADMIN, since=since, repair=True)
+    assert await refunds(house) == [(300, "succeeded")]
+    assert [each[1:] for each in await payments(house)] == [(PRICE, 300, 0), (PRICE, 0, PRICE), (PRICE, 0, 0)]
+    assert await house.audit() == []
+
+
 async def test_a_reconcile_pass_tells_what_went_back_on_either_side(house: House) -> None:
     intent = await buy(house, VISA)
     await house.deliver()
