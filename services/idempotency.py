@@ -75,6 +75,18 @@ async def once(
     return outcome
 
 
+async def answer_with(
+    session: AsyncSession, actor: Actor, customer_id: str, mutation: str, key: str | None, answer: Mapping[str, Any]
+) -> None:
+    """Keep the answer in the transaction that carries the request out, where that is a single one.
+
+    Who dies right after it has answered: a repetition is told of it, and not that nothing is left to be done.
+    """
+    record = await idempotency_record(session, scope_of(actor, customer_id, mutation, key)) if key else None
+    if record is not None:
+        record.leased_until, record.answer = None, dict(answer)
+
+
 def scope_of(actor: Actor, customer_id: str, mutation: str, key: str) -> str:
     """Whose key it is, in 64 characters: another caller's, customer's or mutation's equal key is another one."""
     return _digest([str(actor), customer_id, mutation, key])

@@ -20,7 +20,7 @@ from models.leases import LeaseLost, check_fence, release
 from models.subscriptions import Subscription, changes_of
 from services.app import Actor, App
 from services.changes import Why, announce, move_subscription
-from services.idempotency import Memory, once
+from services.idempotency import Memory, answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.planned import refuse_if_over
 from services.quoting import at_quote, hold_to_quote
@@ -95,6 +95,7 @@ async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subsc
                 row.pause_at = row.resume_at = None
             row.due_at = row.next_due()
             row.touch(why.now)
+            await answer_with(session, actor, seen.customer_id, why.cause, wish.idempotency_key, _kept(row))
             return row
 
     return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)
