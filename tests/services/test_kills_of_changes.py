@@ -1,7 +1,5 @@
 """Killed at every commit and gateway call of a change: it is made once, paid once, and nobody has to help."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,43 +16,13 @@ from services.ordering import SubscribeWish
 from services.plan_changes import ChangePlanWish, change_plan
 from services.subscribing import subscribe
 from tests.services.conftest import Fresh
-from tests.support.house import START, House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.services.killing import Step, killed_everywhere
+from tests.support.house import START, House
 from tests.support.outside import charges_by_invoice
 from worker import Worker
 
 USER = "demo-card"
 HALF = timedelta(days=14)
-Step = Callable[[App, House], Awaitable[Any]]
-Check = Callable[[House], Awaitable[None]]
-
-
-def _killed_everywhere(fresh: Fresh, step: Step, recover: Check, prepare: Check, *, least: int) -> None:
-    """Kill the step at each of its points, in mid-period, and recover a minute later."""
-    prepared = fresh()
-    asyncio.run(_in_house(prepared, timedelta(0), prepare))
-    points = in_child(_dying(fresh(prepared), step), EVER)
-    assert points is not None
-    assert points >= least, "the step has lost its points"
-    for deadly in range(points):
-        url = fresh(prepared)
-        assert in_child(_dying(url, step), deadly) is None, f"point {deadly} was not reached"
-        asyncio.run(_in_house(url, HALF + timedelta(seconds=60), recover))
-
-
-def _dying(url: str, step: Step) -> Callable[[Points], Awaitable[None]]:
-    async def work(points: Points) -> None:
-        async with open_house(url, demo=False) as house:
-            house.pass_time(HALF)
-            await step(mortal(house.app, url, points), house)
-
-    return work
-
-
-async def _in_house(url: str, at: timedelta, act: Check) -> None:
-    async with open_house(url, demo=False) as house:
-        house.pass_time(at)
-        await act(house)
 
 
 async def _subscribed(house: House) -> None:
@@ -105,7 +73,7 @@ def test_a_change_that_is_repeated_under_its_key_is_made_once(fresh: Fresh) -> N
         await house.work()
         await _is_made_once(house)
 
-    _killed_everywhere(fresh, change, recover, _subscribed, least=8)
+    killed_everywhere(fresh, _subscribed, change, recover, at=HALF, least=8)
 
 
 def test_a_change_that_nobody_repeats_is_made_and_paid_or_not_made(fresh: Fresh) -> None:
@@ -119,7 +87,7 @@ def test_a_change_that_nobody_repeats_is_made_and_paid_or_not_made(fresh: Fresh)
         else:
             await _is_made_once(house)
 
-    _killed_everywhere(fresh, _to("premium-yearly", is_now=True), recover, _subscribed, least=6)
+    killed_everywhere(fresh, _subscribed, _to("premium-yearly", is_now=True), recover, at=HALF, least=6)
 
 
 def test_a_planned_change_is_carried_out_once(fresh: Fresh) -> None:
@@ -137,4 +105,4 @@ def test_a_planned_change_is_carried_out_once(fresh: Fresh) -> None:
         await house.work()
         await _is_made_once(house)
 
-    _killed_everywhere(fresh, work, recover, prepare, least=6)
+    killed_everywhere(fresh, prepare, work, recover, at=HALF, least=6)

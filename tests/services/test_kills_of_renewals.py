@@ -1,9 +1,6 @@
 """Killed at every commit and gateway call of a renewal, of paying again and of a card's change: one charge a period."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 
 from sqlmodel import col, select
 
@@ -18,8 +15,8 @@ from services.ordering import SubscribeWish
 from services.paying_again import retry_payment
 from services.subscribing import subscribe
 from tests.services.conftest import Fresh
-from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.services.killing import killed_everywhere
+from tests.support.house import House
 from tests.support.outside import charges_by_invoice, dashboard
 from worker import Worker
 
@@ -27,36 +24,6 @@ USER = "demo-card"
 A_MONTH = timedelta(days=28)
 ACTIVE, PAST_DUE = SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE
 PAID, OPEN = InvoiceStatus.PAID, InvoiceStatus.OPEN
-Step = Callable[[App, House], Awaitable[Any]]
-Check = Callable[[House], Awaitable[None]]
-
-
-def _killed_everywhere(fresh: Fresh, prepare: Check, step: Step, recover: Check, *, at: timedelta) -> None:
-    """Kill the step at each of its points, `at` after the start of the prepared state, and recover a minute later."""
-    prepared = fresh()
-    asyncio.run(_in_house(prepared, timedelta(0), prepare))
-    points = in_child(_dying(fresh(prepared), step, at), EVER)
-    assert points is not None
-    assert points >= 4, "the step has lost its points"
-    for deadly in range(points):
-        url = fresh(prepared)
-        assert in_child(_dying(url, step, at), deadly) is None, f"point {deadly} was not reached"
-        asyncio.run(_in_house(url, at + timedelta(seconds=60), recover))
-
-
-def _dying(url: str, step: Step, at: timedelta) -> Callable[[Points], Awaitable[None]]:
-    async def work(points: Points) -> None:
-        async with open_house(url, demo=False) as house:
-            house.pass_time(at)
-            await step(mortal(house.app, url, points), house)
-
-    return work
-
-
-async def _in_house(url: str, at: timedelta, act: Check) -> None:
-    async with open_house(url, demo=False) as house:
-        house.pass_time(at)
-        await act(house)
 
 
 async def _subscribed(house: House) -> None:
@@ -104,7 +71,7 @@ def test_a_renewal_killed_at_every_point_charges_the_period_once(fresh: Fresh) -
         await house.work()
         await _paid_up(house)
 
-    _killed_everywhere(fresh, _subscribed, renew, recover, at=A_MONTH)
+    killed_everywhere(fresh, _subscribed, renew, recover, at=A_MONTH)
 
 
 def test_paying_again_killed_at_every_point_charges_once_when_repeated(fresh: Fresh) -> None:
@@ -134,7 +101,7 @@ def test_paying_again_killed_at_every_point_charges_once_when_repeated(fresh: Fr
         )
         await _paid_up(house)
 
-    _killed_everywhere(fresh, _behind, pay, recover, at=A_MONTH + timedelta(hours=1))
+    killed_everywhere(fresh, _behind, pay, recover, at=A_MONTH + timedelta(hours=1))
 
 
 async def _good_card(house: House) -> str:
@@ -169,7 +136,7 @@ def test_a_change_of_card_killed_at_every_point_is_paid_once_when_repeated(fresh
         # The repeated request is the same one at the gateway: it makes no second card.
         assert [row.card["brand"] for row in rows if row.card].count("amex") == 1
 
-    _killed_everywhere(fresh, _behind, change, recover, at=A_MONTH + timedelta(hours=1))
+    killed_everywhere(fresh, _behind, change, recover, at=A_MONTH + timedelta(hours=1))
 
 
 def test_a_detaching_killed_at_every_point_is_done_when_repeated(fresh: Fresh) -> None:
@@ -200,4 +167,4 @@ def test_a_detaching_killed_at_every_point_is_done_when_repeated(fresh: Fresh) -
         assert (left.card or {})["brand"] == "mastercard"
         assert customer.default_payment_method_id == left.id
 
-    _killed_everywhere(fresh, prepare, detach, recover, at=timedelta(hours=1))
+    killed_everywhere(fresh, prepare, detach, recover, at=timedelta(hours=1))

@@ -1,7 +1,5 @@
 """Killed at every commit and gateway call of a start to come and of a recorded payment: each is done once."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,43 +17,13 @@ from services.offline import PaymentRecord, record_manual_payment
 from services.ordering import SubscribeWish
 from services.subscribing import subscribe
 from tests.services.conftest import Fresh
-from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.services.killing import killed_everywhere
+from tests.support.house import House
 from tests.support.outside import charges_by_invoice, gateway_books
 from worker import Worker
 
 USER, ADMIN = "demo-card", "demo-admin"
 TEN_DAYS, A_MONTH = timedelta(days=10), timedelta(days=28)
-Step = Callable[[App, House], Awaitable[Any]]
-Check = Callable[[House], Awaitable[None]]
-
-
-def _killed_everywhere(fresh: Fresh, prepare: Check, step: Step, recover: Check, *, at: timedelta) -> None:
-    """Kill the step at each of its points, `at` after the start of the prepared state, and recover a minute later."""
-    prepared = fresh()
-    asyncio.run(_in_house(prepared, timedelta(0), prepare))
-    points = in_child(_dying(fresh(prepared), step, at), EVER)
-    assert points is not None
-    assert points >= 4, "the step has lost its points"
-    for deadly in range(points):
-        url = fresh(prepared)
-        assert in_child(_dying(url, step, at), deadly) is None, f"point {deadly} was not reached"
-        asyncio.run(_in_house(url, at + timedelta(seconds=60), recover))
-
-
-def _dying(url: str, step: Step, at: timedelta) -> Callable[[Points], Awaitable[None]]:
-    async def work(points: Points) -> None:
-        async with open_house(url, demo=False) as house:
-            house.pass_time(at)
-            await step(mortal(house.app, url, points), house)
-
-    return work
-
-
-async def _in_house(url: str, at: timedelta, act: Check) -> None:
-    async with open_house(url, demo=False) as house:
-        house.pass_time(at)
-        await act(house)
 
 
 async def _order(house: House, **terms: Any) -> None:
@@ -91,7 +59,7 @@ def test_a_start_killed_at_every_point_bills_and_charges_once(fresh: Fresh) -> N
         assert list((await charges_by_invoice(house)).values()) == [1]
         assert await house.audit() == []
 
-    _killed_everywhere(fresh, prepare, start, recover, at=TEN_DAYS)
+    killed_everywhere(fresh, prepare, start, recover, at=TEN_DAYS)
 
 
 async def _record(app: App, house: House, minor: int) -> Payment:
@@ -119,7 +87,7 @@ def test_a_recorded_payment_killed_at_every_point_is_booked_once_when_repeated(f
         assert await _seen(house) == (SubscriptionStatus.ACTIVE, [InvoiceStatus.OPEN], [300])
         assert await house.audit() == []
 
-    _killed_everywhere(fresh, prepare, record, recover, at=timedelta(hours=1))
+    killed_everywhere(fresh, prepare, record, recover, at=timedelta(hours=1))
 
 
 def test_a_payment_recorded_instead_of_a_card_killed_at_every_point_is_paid_once(fresh: Fresh) -> None:
@@ -151,4 +119,4 @@ def test_a_payment_recorded_instead_of_a_card_killed_at_every_point_is_paid_once
         assert [intent["status"] for intent in intents] == ["succeeded", "canceled"]
         assert await house.audit() == []
 
-    _killed_everywhere(fresh, prepare, record, recover, at=A_MONTH + timedelta(hours=1))
+    killed_everywhere(fresh, prepare, record, recover, at=A_MONTH + timedelta(hours=1))

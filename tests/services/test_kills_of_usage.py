@@ -1,7 +1,5 @@
 """Killed at every commit and gateway call around metered renewals, usage and credits: no event twice, none lost."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -23,43 +21,13 @@ from services.ordering import SubscribeWish
 from services.recording import NewUsage, record_usage
 from services.subscribing import subscribe
 from tests.services.conftest import Fresh
-from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.services.killing import killed_everywhere
+from tests.support.house import House
 from tests.support.outside import charges_by_invoice
 from worker import Worker
 
 USER = "demo-card"
 A_MONTH = timedelta(days=28)
-Step = Callable[[App, House], Awaitable[object]]
-Check = Callable[[House], Awaitable[None]]
-
-
-def _killed_everywhere(fresh: Fresh, prepare: Check, step: Step, recover: Check, *, at: timedelta) -> None:
-    """Kill the step at each of its points, `at` after the start of the prepared state, and recover a minute later."""
-    prepared = fresh()
-    asyncio.run(_in_house(prepared, timedelta(0), prepare))
-    points = in_child(_dying(fresh(prepared), step, at), EVER)
-    assert points is not None
-    assert points >= 2, "the step has lost its points"
-    for deadly in range(points):
-        url = fresh(prepared)
-        assert in_child(_dying(url, step, at), deadly) is None, f"point {deadly} was not reached"
-        asyncio.run(_in_house(url, at + timedelta(seconds=60), recover))
-
-
-def _dying(url: str, step: Step, at: timedelta) -> Callable[[Points], Awaitable[None]]:
-    async def work(points: Points) -> None:
-        async with open_house(url, demo=False) as house:
-            house.pass_time(at)
-            await step(mortal(house.app, url, points), house)
-
-    return work
-
-
-async def _in_house(url: str, at: timedelta, act: Check) -> None:
-    async with open_house(url, demo=False) as house:
-        house.pass_time(at)
-        await act(house)
 
 
 async def _subscribed(house: House) -> None:
@@ -129,7 +97,7 @@ def test_a_metered_renewal_killed_at_every_point_bills_and_refills_once(fresh: F
         assert await _cups(house) == (3, [3, -3, 3])
         assert await house.audit() == []
 
-    _killed_everywhere(fresh, _used, renew, recover, at=A_MONTH)
+    killed_everywhere(fresh, _used, renew, recover, at=A_MONTH, least=2)
 
 
 def test_an_end_killed_at_every_point_bills_what_was_used_once(fresh: Fresh) -> None:
@@ -148,7 +116,7 @@ def test_an_end_killed_at_every_point_bills_what_was_used_once(fresh: Fresh) -> 
         assert sorted((await charges_by_invoice(house)).values()) == [1]
         assert await house.audit() == []
 
-    _killed_everywhere(fresh, _used, cancel, recover, at=timedelta(days=3))
+    killed_everywhere(fresh, _used, cancel, recover, at=timedelta(days=3), least=2)
 
 
 def test_a_batch_killed_at_every_point_counts_once_when_it_is_told_again(fresh: Fresh) -> None:
@@ -162,7 +130,7 @@ def test_a_batch_killed_at_every_point_counts_once_when_it_is_told_again(fresh: 
         await house.work()
         assert await _billed(house) == [0, 500]
 
-    _killed_everywhere(fresh, _subscribed, tell, recover, at=timedelta(days=3))
+    killed_everywhere(fresh, _subscribed, tell, recover, at=timedelta(days=3), least=2)
 
 
 def test_consuming_killed_at_every_point_moves_once_when_it_is_asked_again(fresh: Fresh) -> None:
@@ -174,4 +142,4 @@ def test_consuming_killed_at_every_point_moves_once_when_it_is_asked_again(fresh
         await consume(house.app, house)
         assert await _cups(house) == (1, [3, -2])
 
-    _killed_everywhere(fresh, _subscribed, consume, recover, at=timedelta(days=1))
+    killed_everywhere(fresh, _subscribed, consume, recover, at=timedelta(days=1), least=2)
