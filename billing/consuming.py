@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo
 from billing.calendar import Period
 from billing.errors import ErrorCode, UserProblem
 
+LARGEST_GRANT = 10**15
+"""What is granted beyond that is none the less: a balance can be kept and told, whatever it is multiplied from."""
+
 
 @dataclass(frozen=True, slots=True)
 class CreditTerms:
@@ -48,7 +51,8 @@ def granted(terms: Sequence[CreditTerms], period: Period, zone: ZoneInfo) -> Gra
     days = max((period.end.astimezone(zone).date() - period.start.astimezone(zone).date()).days, 1)
     totals = [(days * (each.daily or 0) if each.total is None else each.total) * each.quantity for each in terms]
     dailies = [each.daily * each.quantity for each in terms if each.daily is not None]
-    return Grant(sum(dailies) if len(dailies) == len(terms) else None, sum(totals))
+    daily = min(sum(dailies), LARGEST_GRANT) if len(dailies) == len(terms) else None
+    return Grant(daily, min(sum(totals), LARGEST_GRANT))
 
 
 def consume(holding: Holding, quantity: int, today: date) -> Holding:

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from billing.calendar import Period
 from billing.discounting import Discount, apply_discounts
 from billing.lines import Line
-from billing.money import Money, minimum_charge, total
+from billing.money import LARGEST_TOLD, AmountTooLarge, Money, minimum_charge, total
 from billing.taxing import apply_tax
 
 _INVOICES = uuid5(NAMESPACE_URL, "perennial:invoice")
@@ -86,6 +86,8 @@ def compose(
     discount = -total([line.amount for line in coupons], money)
     tax = total([line.amount for line in taxes], money)
     whole = subtotal - discount + tax
+    if max(subtotal.minor, whole.minor) > LARGEST_TOLD:
+        raise AmountTooLarge
     applied = credit_applied(whole, balance or Money.zero(money), carries_small=carries_small)
     return InvoiceDraft(
         reason=reason,

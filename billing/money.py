@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
+from billing.errors import ErrorCode, UserProblem
+
 _ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
 _THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
 _WHOLE_UNITS_WRITTEN_WITH_CENTS = frozenset(("ISK", "UGX"))
@@ -34,6 +36,10 @@ _MINIMUM_CHARGE = {
     **dict.fromkeys("AED MYR PLN RON".split(), 200),
 }
 _MAX_MINOR = 2**63 - 1
+LARGEST_TOLD = 2**53 - 1
+"""Minor units that a client can be told: JSON readers keep no more."""
+LARGEST_GIVEN = 10**12
+"""Minor units that one amount may have that somebody gives: ten thousand of it can be told."""
 _MAX_EXPONENT = len(str(_MAX_MINOR))
 
 
@@ -68,6 +74,13 @@ def minimum_charge(currency: str) -> int:
     return _MINIMUM_CHARGE.get(currency, step(currency))
 
 
+class AmountTooLarge(UserProblem, MoneyError):
+    """Numbers, each sound by itself, that multiply or add up to what cannot be kept or told."""
+
+    def __init__(self, what: str = "This comes to more than can be billed. Give smaller numbers.") -> None:
+        super().__init__(ErrorCode.INVALID, what)
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """An amount in minor units of one currency; may be negative (a credit)."""
@@ -78,7 +91,7 @@ class Money:
     def __post_init__(self) -> None:
         exponent(self.currency)
         if abs(self.minor) > _MAX_MINOR:
-            raise MoneyError(f"{self.minor} {self.currency} does not fit 64 bits")
+            raise AmountTooLarge(f"{self.minor} {self.currency} does not fit 64 bits")
 
     @classmethod
     def zero(cls, currency: str) -> "Money":

@@ -9,7 +9,7 @@ from fractions import Fraction
 from billing.calendar import Interval
 from billing.errors import ErrorCode, UserProblem
 from billing.metering import Aggregation, UsageType
-from billing.money import Money, MoneyError, exponent, round_to_step
+from billing.money import LARGEST_GIVEN, Money, MoneyError, exponent, round_to_step
 from billing.pricing import BillingScheme, Package, Tier, TiersMode
 
 MOST_PRICES = 50
@@ -17,6 +17,7 @@ MOST_TIERS = 100
 FINEST_UNIT_PRICE = 12
 """Decimals of a unit's price in major units."""
 LARGEST_COUNT = 2**53
+LARGEST_UNIT_PRICE = Decimal(10**9)
 _LONGEST_PERIOD = {Interval.DAY: 1_095, Interval.WEEK: 156, Interval.MONTH: 36, Interval.YEAR: 3}
 _BY_DAY_OF_MONTH = (Interval.MONTH, Interval.YEAR)
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
@@ -196,16 +197,20 @@ def _check_tiers(tiers: Sequence[Tier], currency: str, path: tuple[str, ...]) ->
 
 def _check_amount(amount: Decimal, currency: str, *path: str) -> None:
     try:
-        too_low = Money.of(amount, currency).minor < 0
+        minor = Money.of(amount, currency).minor
     except MoneyError as problem:
         raise _invalid(f"{problem}.", *path) from None
-    if too_low:
-        raise _invalid("A price is not negative.", *path)
+    if not 0 <= minor <= LARGEST_GIVEN:
+        raise _invalid("A price is not negative, and at most 10^12 of the currency's smallest unit.", *path)
 
 
 def _check_unit_amount(amount: Decimal, *path: str) -> None:
-    if amount < 0 or _decimals(amount) > FINEST_UNIT_PRICE or amount.adjusted() > FINEST_UNIT_PRICE:
-        raise _invalid(f"A unit's price is not negative and has at most {FINEST_UNIT_PRICE} decimals.", *path)
+    if not 0 <= amount < LARGEST_UNIT_PRICE or _decimals(amount) > FINEST_UNIT_PRICE:
+        raise _invalid(
+            f"A unit's price is not negative, below 10^{LARGEST_UNIT_PRICE.adjusted()} and has at most "
+            f"{FINEST_UNIT_PRICE} decimals.",
+            *path,
+        )
 
 
 def _check_entitlements(entitlements: Sequence[NewEntitlement]) -> None:

@@ -6,6 +6,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from billing.calendar import Interval
+from billing.consuming import LARGEST_GRANT
 from billing.errors import ErrorCode, UserProblem
 from schema.fields import described, optional
 from schema.inputs import at_most
@@ -52,8 +53,8 @@ class CreditAllowanceInput:
     def allowance(self) -> Allowance:
         if not 1 <= len(self.unit) <= 100:
             raise UserProblem(ErrorCode.INVALID, "credits: a unit has 1 to 100 characters.", ["credits"])
-        if min(self.daily or 0, self.total or 0) < 0:
-            raise UserProblem(ErrorCode.INVALID, "credits: give numbers of zero or more.", ["credits"])
+        if not all(0 <= each <= LARGEST_GRANT for each in (self.daily or 0, self.total or 0)):
+            raise UserProblem(ErrorCode.INVALID, "credits: give numbers of zero or more, at most 10^15.", ["credits"])
         return Allowance(self.unit, self.daily, self.total, self.expires_at)
 
 

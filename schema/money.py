@@ -11,8 +11,8 @@ from babel import Locale, UnknownLocaleError
 from babel.numbers import NumberPattern, get_currency_precision
 
 from billing.errors import ErrorCode, UserProblem
+from billing.money import LARGEST_GIVEN, MoneyError, exponent
 from billing.money import Money as Amount
-from billing.money import MoneyError, exponent
 from schema.arguments import refuse_arguments
 from schema.fields import Info, argument, described
 from schema.scalars import BigInt, CurrencyCode
@@ -53,8 +53,9 @@ class MoneyInput:
             amount = Amount.of(self.amount, self.currency_code)
         except MoneyError as problem:
             raise UserProblem(ErrorCode.INVALID, f"{field}: {problem}.", [field]) from None
-        if amount.minor < 0:
-            raise UserProblem(ErrorCode.INVALID, f"{field}: give an amount of zero or more.", [field])
+        if not 0 <= amount.minor <= LARGEST_GIVEN:
+            message = f"{field}: give an amount of zero or more, at most 10^12 of the currency's smallest unit."
+            raise UserProblem(ErrorCode.INVALID, message, [field])
         return amount
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Period
+from billing.consuming import LARGEST_GRANT
 from billing.errors import ErrorCode, UserProblem
 from models.base import new_id
 from models.credits import CreditBalance, CreditEntry, CreditKind, balances_of_subscription
@@ -32,7 +33,8 @@ class Allowance:
             raise UserProblem(
                 ErrorCode.REQUIRED, f"credits: say how many of {self.unit}, a day or in all.", ["credits"]
             )
-        return self.daily * (period.end.astimezone(zone).date() - period.start.astimezone(zone).date()).days
+        days = (period.end.astimezone(zone).date() - period.start.astimezone(zone).date()).days
+        return min(self.daily * days, LARGEST_GRANT)
 
 
 async def grant_allowances(

@@ -12,7 +12,7 @@ import orjson
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.access import has_access
-from billing.consuming import Holding, consume
+from billing.consuming import LARGEST_GRANT, Holding, consume
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION
 from billing.metering import AHEAD
@@ -163,6 +163,8 @@ async def _granted(
         )
         session.add(balance)
         await session.flush()
+    if balance.total_granted + wish.quantity > LARGEST_GRANT:
+        raise UserProblem(ErrorCode.INVALID, "At most 10^15 are granted in all.", ["quantity"])
     balance.total_granted += wish.quantity
     balance.remaining += wish.quantity
     balance.updated_at = why.now

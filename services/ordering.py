@@ -101,6 +101,7 @@ async def ordered(session: AsyncSession, customer: Customer, wish: SubscribeWish
     method = await _method(session, customer, wish.payment_method_id)
     coupon = await asked_coupon(session, wish.coupon_code, wish.promotion_code)
     order = replace(_order(items, wish, why), coupon=coupon)
+    _check_start(order, why.now)
     order = replace(order, trial=await _trial(session, customer, order, wish))
     _check_dates(order, ZoneInfo(customer.timezone), why.now)
     products = [item.plan.product_id for item in items]
@@ -172,9 +173,13 @@ async def _trial(session: AsyncSession, customer: Customer, order: Order, wish: 
     return await trial_length(session, customer, products, days, order.start)
 
 
-def _check_dates(order: Order, zone: ZoneInfo, now: datetime) -> None:
+def _check_start(order: Order, now: datetime) -> None:
+    """Before anything is counted from it: the calendar has an end."""
     if abs(order.start - now) > _FARTHEST:
         raise UserProblem(ErrorCode.INVALID, "startAt lies at most three years back or ahead.", ["startAt"])
+
+
+def _check_dates(order: Order, zone: ZoneInfo, now: datetime) -> None:
     end, field = order.end(zone), "endsAt" if order.period_count is None else "periodCount"
     if end is not None and end <= max(order.start, now):
         raise UserProblem(ErrorCode.INVALID, f"{field}: by then it would be over already. Give a later end.", [field])

@@ -37,6 +37,8 @@ VALUES: dict[str, list[Any]] = {
     "String": [*TEXTS, 7, None],
     "ID": [*TEXTS, 2**63, -1, None],
     "Int": [*NUMBERS, "7", 1.5, None],
+    "BigInt": [*NUMBERS, 2**53 + 1, -(2**53), "7", 1.5, None],
+    "Decimal": ["0", "-1", "9.99", "0.0000000000001", "1e400", "NaN", "9" * 40, "9" * 41, 7, 1.5, "", None],
     "Boolean": [True, False, "yes", None],
     "URL": ["https://example.com/" + "é" * 500, "https://user:secret@example.com/", "ftp://example.com", 7],
     "JSON": [{}, {"": {"a": [1.5, None, True]}}, [], "text", 2**63, {"x": "y" * 15_000}],
