@@ -40,10 +40,11 @@ CARD = {
     "generated_from": None,
 }
 ROLE = 700
+_OF_COUPONS = (Coupon, Discount, DiscountUse)
 
 
-async def add_customer(app: App, user_id: str, subscriptions: int) -> str:
-    """A customer with that many active subscriptions, paid in full; the id of the customer."""
+async def add_customer(app: App, user_id: str, subscriptions: int, *, coupons: bool = False) -> str:
+    """A customer with that many active subscriptions, paid in full, with `coupons` one on each; the customer's id."""
     now = app.now()
     async with app.database.write() as session:
         if await session.get(AppRole, ROLE) is None:
@@ -70,7 +71,7 @@ async def add_customer(app: App, user_id: str, subscriptions: int) -> str:
         session.add(CustomerBalance(customer_id=customer.id, currency="USD"))
         for n in range(subscriptions):
             for generation in _subscription(customer.id, user_id, n, now + timedelta(minutes=n)):
-                session.add_all(generation)
+                session.add_all(row for row in generation if coupons or not isinstance(row, _OF_COUPONS))
                 await session.flush()
     return customer.id
 
