@@ -1,11 +1,13 @@
 """Keyset pages and counts of lists, for one parent or for many in one statement.
 
-Owns: which lists there are, their order, and what narrows them. Does not own: who may see them (resolvers).
+Owns: how a list is ordered, cut and counted. Does not own: which lists there are (the `*_lists` modules beside it), who
+may see them (resolvers).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, String, and_, case, or_, type_coerce
@@ -13,76 +15,65 @@ from sqlalchemy.orm import aliased
 from sqlmodel import SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.calendar import Interval
-from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus, SubscriptionStatus
-from billing.returning import PaymentStanding
-from models.catalog import Plan, Price, Product
-from models.coupons import Coupon
-from models.credits import CreditEntry
-from models.customers import Customer, GatewayAccount, PaymentMethod
-from models.events import BillingEvent
-from models.inbox import GatewayEvent, GatewayEventStatus
-from models.invoices import Invoice
-from models.lists import Page
-from models.payments import CollectionIntent, Payment
-from models.runs import BillingRun, BillingRunItem
-from models.subscriptions import Subscription
-
 R = TypeVar("R", bound=SQLModel)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A column that orders a list. `largest` is what its integers may be compared with."""
+    """What orders a list: a column, or what `of` works out from the row's class. `largest` bounds its integers."""
 
     name: str
     type: type
     largest: int = 2**31 - 1
+    of: Callable[[Any], ColumnElement[Any]] | None = None
+
+    def column(self, row: Any) -> ColumnElement[Any]:
+        return self.of(row) if self.of is not None else getattr(row, self.name)
+
+
+def rank_key(name: str, enum: type[StrEnum]) -> Key:
+    """Order by where an enum declares the value, not by its spelling."""
+    ranks = {str(member): n for n, member in enumerate(enum)}
+    return Key(name, int, of=lambda row: case(ranks, value=type_coerce(getattr(row, name), String)))
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[R]):
-    """A list in a fixed order: by the columns `keys`, the last of which is unique."""
+    """A list in a fixed order: by `keys`, none of which is ever null and the last of which is unique."""
 
     name: str
     row: type[R]
     keys: tuple[Key, ...]
     descending: bool
 
-    def key_of(self, row: R) -> tuple[Any, ...]:
-        """Where `row` stands in the order."""
-        return tuple(getattr(row, key.name) for key in self.keys)
-
-
-PRODUCTS = Listing("product", Product, (Key("code", str),), descending=False)
-PLANS = Listing("plan", Plan, (Key("position", int), Key("id", str)), descending=False)
-PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (Key("id", str),), descending=True)
-COUPONS = Listing("coupon", Coupon, (Key("id", str),), descending=True)
-SUBSCRIPTIONS = Listing("subscription", Subscription, (Key("id", str),), descending=True)
-# An invoice's id does not sort by time: it is derived. A late worker bills several periods at one instant.
-INVOICES = Listing(
-    "invoice",
-    Invoice,
-    (Key("created_at", datetime), Key("period_start", datetime), Key("id", str)),
-    descending=True,
-)
-GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descending=True)
-CUSTOMERS = Listing("customer", Customer, (Key("id", str),), descending=False)
-RUNS = Listing("billingRun", BillingRun, (Key("id", str),), descending=True)
-RUN_ITEMS = Listing("billingRunItem", BillingRunItem, (Key("id", str),), descending=False)
-CREDIT_ENTRIES = Listing("creditEntry", CreditEntry, (Key("id", str),), descending=True)
-BILLING_EVENTS = Listing("billingEvent", BillingEvent, (Key("id", str),), descending=False)
-PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
+    def sorted_by(self, key: Key, *, descending: bool) -> "Listing[R]":
+        """The same list in another order; cursors of one order are none of another."""
+        order = "falling" if descending else "rising"
+        return replace(self, name=f"{self.name}/{key.name}/{order}", keys=(key, self.keys[-1]), descending=descending)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which part of a list: up to `limit` rows strictly between two places, the last ones if `backwards`."""
+    """Which part of a list: up to `limit` rows strictly between two places, the last ones if `backwards`.
+
+    Or, where a list is paged by number, those after the first `offset`.
+    """
 
     limit: int
     after: tuple[Any, ...] | None = None
     before: tuple[Any, ...] | None = None
     backwards: bool = False
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Up to `limit` rows, the place of each in its list, and whether there are more in each direction."""
+
+    rows: Sequence[R]
+    has_next: bool
+    has_previous: bool
+    places: Sequence[tuple[Any, ...]] = ()
 
 
 class Where(Protocol):
@@ -101,195 +92,29 @@ EVERYTHING = Everything()
 
 
 @dataclass(frozen=True, slots=True)
-class ProductsWhere:
-    is_active: bool | None = None
+class Between:
+    """Instants from `start` on and before `end`; an open side is None."""
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = [col(Product.archived_at).is_(None)]
-        if self.is_active is not None:
-            found.append(col(Product.is_active) == self.is_active)
-        return found
+    start: datetime | None = None
+    end: datetime | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class PlansWhere:
-    """`search` is looked for in code, name and description, whatever its case."""
-
-    is_online_sale: bool | None = None
-    is_active: bool | None = None
-    currency: str | None = None
-    interval: Interval | None = None
-    product_code: str | None = None
-    search: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = [col(Plan.archived_at).is_(None)]
-        for column, wanted in (
-            (Plan.is_online_sale, self.is_online_sale),
-            (Plan.is_active, self.is_active),
-            (Plan.interval, self.interval),
-        ):
-            if wanted is not None:
-                found.append(col(column) == wanted)
-        if self.currency is not None:
-            priced = select(Price.plan_id).where(Price.currency == self.currency, Price.is_active)
-            found.append(col(Plan.id).in_(priced))
-        if self.product_code is not None:
-            found.append(col(Plan.product_id).in_(select(Product.id).where(Product.code == self.product_code)))
-        if self.search is not None:
-            texts = (Plan.code, Plan.name, Plan.description)
-            found.append(or_(*(col(text).icontains(self.search, autoescape=True) for text in texts)))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class LivePaymentMethods:
-    """Cards that are still attached, of one customer if given. `owner_user_id` is the user behind the customer."""
-
-    customer_id: str | None = None
-    id_or_ref: str | None = None
-    owner_user_id: str | None = None
-    gateway_customer_ref: str | None = None
-    platform: str | None = None
-    type: str | None = None
-    holder_name: str | None = None
-    holder_zip: str | None = None
-    brand: str | None = None
-    last4: str | None = None
-    fingerprint: str | None = None
-    expiring_before: date | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = [col(PaymentMethod.archived_at).is_(None)]
-        if self.customer_id is not None:
-            found.append(col(PaymentMethod.customer_id) == self.customer_id)
-        if self.id_or_ref is not None:
-            named = (PaymentMethod.id, PaymentMethod.gateway_ref)
-            found.append(or_(*(col(name) == self.id_or_ref for name in named)))
-        if self.owner_user_id is not None:
-            owners = select(Customer.id).where(Customer.user_id == self.owner_user_id)
-            found.append(col(PaymentMethod.customer_id).in_(owners))
-        if self.gateway_customer_ref is not None:
-            owners = select(GatewayAccount.customer_id).where(GatewayAccount.gateway_ref == self.gateway_customer_ref)
-            found.append(col(PaymentMethod.customer_id).in_(owners))
-        card, holder = col(PaymentMethod.card), col(PaymentMethod.billing_details)
-        for column, wanted in (
-            (col(PaymentMethod.platform), self.platform),
-            (col(PaymentMethod.type), self.type),
-            (holder["name"].as_string(), self.holder_name),
-            (holder["address", "postal_code"].as_string(), self.holder_zip),
-            (card["brand"].as_string(), self.brand),
-            (card["last4"].as_string(), self.last4),
-            (card["fingerprint"].as_string(), self.fingerprint),
-        ):
-            if wanted is not None:
-                found.append(column == wanted)
-        if self.expiring_before is not None:
-            # A card is good to the end of its month: any day of a later one is past it.
-            months = card["exp_year"].as_integer() * 12 + card["exp_month"].as_integer()
-            found.append(months < self.expiring_before.year * 12 + self.expiring_before.month)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionsWhere:
-    """`live` leaves out the ended ones."""
-
-    live: bool = False
-    product_code: str | None = None
-    status: frozenset[SubscriptionStatus] | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def conditions(self, column: Any) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = []
-        if self.live:
-            found.append(col(Subscription.status).not_in(SUBSCRIPTION.final))
-        if self.status is not None:
-            found.append(col(Subscription.status).in_(self.status))
-        if self.product_code is not None:
-            wanted = select(Product.id).where(Product.code == self.product_code)
-            found.append(col(Subscription.product_id).in_(wanted))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class InvoicesWhere:
-    customer_id: str | None = None
-    subscription_id: str | None = None
-    status: frozenset[InvoiceStatus] | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
-        if self.customer_id is not None:
-            found.append(col(Invoice.customer_id) == self.customer_id)
-        if self.subscription_id is not None:
-            found.append(col(Invoice.subscription_id) == self.subscription_id)
-        if self.status is not None:
-            found.append(col(Invoice.status).in_(self.status))
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentsWhere:
-    """`owner_user_id` is the user behind the customer, `order_id` the invoice, `standing` how a payment is seen."""
-
-    customer_id: str | None = None
-    owner_user_id: str | None = None
-    order_id: str | None = None
-    gateway_payment_id: str | None = None
-    status: frozenset[PaymentStatus] | None = None
-    standing: frozenset[PaymentStanding] | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
-        if self.customer_id is not None:
-            found.append(col(Payment.customer_id) == self.customer_id)
-        if self.owner_user_id is not None:
-            owner = select(Customer.id).where(Customer.user_id == self.owner_user_id)
-            found.append(col(Payment.customer_id).in_(owner))
-        if self.order_id is not None:
-            found.append(col(Payment.invoice_id) == self.order_id)
-        if self.gateway_payment_id is not None:
-            intents = select(CollectionIntent.payment_id).where(CollectionIntent.gateway_ref == self.gateway_payment_id)
-            found.append(col(Payment.id).in_(intents))
-        if self.status is not None:
-            found.append(col(Payment.status).in_(self.status))
-        if self.standing is not None:
-            found.append(_PAYMENT_STANDING.in_([str(wanted) for wanted in self.standing]))
-        return found
-
-
-# What billing.returning.standing says, for the database to compare.
-_refunded, _paid = col(Payment.amount_refunded_minor), col(Payment.amount_paid_minor)
-_PAYMENT_STANDING = case(
-    (col(Payment.status) != PaymentStatus.SUCCEEDED, type_coerce(Payment.status, String)),
-    (col(Payment.amount_disputed_minor) > 0, str(PaymentStanding.DISPUTED)),
-    (and_(_refunded > 0, _refunded >= _paid), str(PaymentStanding.REFUNDED)),
-    (_refunded > 0, str(PaymentStanding.PARTIALLY_REFUNDED)),
-    else_=str(PaymentStanding.SUCCEEDED),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayEventsWhere:
-    status: frozenset[GatewayEventStatus] | None = None
-    type: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
-        if self.status is not None:
-            found.append(col(GatewayEvent.status).in_(self.status))
-        if self.type is not None:
-            found.append(col(GatewayEvent.type) == self.type)
+        if self.start is not None:
+            found.append(col(column) >= self.start)
+        if self.end is not None:
+            found.append(col(column) < self.end)
         return found
 
 
 async def page_of(session: AsyncSession, listing: Listing[R], where: Where, span: Span) -> Page[R]:
     """One part of a whole list."""
     query = (
-        select(listing.row)
+        select(listing.row, *_places(listing))  # pyright: ignore[reportCallIssue, reportArgumentType]
         .where(*where.conditions(), *_within(listing, span))
-        .order_by(*_order(listing, listing.row, span))
+        .order_by(*_order(listing, span))
         .limit(span.limit + 1)
+        .offset(span.offset)
     )
     return _page((await session.exec(query)).all(), span)
 
@@ -303,23 +128,30 @@ async def pages_of(
         return {parents[0]: await page_of(session, listing, only, span)}
     owner = getattr(listing.row, parent)
     numbered = (
-        select(  # pyright: ignore[reportCallIssue] (an entity and a column)
+        select(  # pyright: ignore[reportCallIssue] (an entity and columns)
             listing.row,  # pyright: ignore[reportArgumentType]
-            func.row_number().over(partition_by=owner, order_by=_order(listing, listing.row, span)).label("place"),
+            *_places(listing),
+            func.row_number().over(partition_by=owner, order_by=_order(listing, span)).label("nth"),
         )
         .where(col(owner).in_(parents), *where.conditions(), *_within(listing, span))
         .subquery()
     )
     row = aliased(listing.row, numbered)
     query = (
-        select(row)
-        .where(numbered.c.place <= span.limit + 1)
-        .order_by(getattr(row, parent), *_order(listing, row, span))
+        select(row, *(numbered.c[f"key_{n}"] for n in range(len(listing.keys))))  # pyright: ignore[reportCallIssue, reportArgumentType]
+        .where(numbered.c.nth <= span.limit + 1)
+        .order_by(getattr(row, parent), numbered.c.nth)
     )
-    found: dict[str, list[R]] = {each: [] for each in parents}
+    found: dict[str, list[Any]] = {each: [] for each in parents}
     for each in (await session.exec(query)).all():
-        found[getattr(each, parent)].append(each)
+        found[getattr(each[0], parent)].append(each)
     return {each: _page(rows, span) for each, rows in found.items()}
+
+
+async def count_of(session: AsyncSession, listing: Listing[Any], where: Where) -> int:
+    """How many rows the whole list has."""
+    query = select(func.count()).select_from(listing.row).where(*where.conditions())
+    return (await session.exec(query)).one()
 
 
 async def counts_of(
@@ -360,7 +192,7 @@ def _within(listing: Listing[Any], span: Span) -> list[ColumnElement[bool]]:
 
 def _beyond(listing: Listing[Any], place: tuple[Any, ...], *, greater: bool) -> ColumnElement[bool]:
     """Lexicographic: the first key differs, or it is equal and the next one does."""
-    columns = [col(getattr(listing.row, key.name)) for key in listing.keys]
+    columns = [key.column(listing.row) for key in listing.keys]
     alternatives = []
     for n, (column, value) in enumerate(zip(columns, place, strict=True)):
         equal = [columns[i] == place[i] for i in range(n)]
@@ -368,13 +200,23 @@ def _beyond(listing: Listing[Any], place: tuple[Any, ...], *, greater: bool) -> 
     return or_(*alternatives)
 
 
-def _order(listing: Listing[Any], row: Any, span: Span) -> list[Any]:
+def _places(listing: Listing[Any]) -> list[Any]:
+    """What a row's place is made of, read beside the row."""
+    return [key.column(listing.row).label(f"key_{n}") for n, key in enumerate(listing.keys)]
+
+
+def _order(listing: Listing[Any], span: Span) -> list[Any]:
     falling = listing.descending != span.backwards
-    return [column.desc() if falling else column.asc() for column in (getattr(row, key.name) for key in listing.keys)]
+    columns = [key.column(listing.row) for key in listing.keys]
+    return [column.desc() if falling else column.asc() for column in columns]
 
 
-def _page(found: Sequence[R], span: Span) -> Page[R]:
-    more, rows = len(found) > span.limit, found[: span.limit]
+def _page(found: Sequence[Any], span: Span) -> Page[Any]:
+    """`found` holds a row and its place each, one more than asked for if there is one."""
+    more, kept = len(found) > span.limit, found[: span.limit]
     if span.backwards:
-        return Page(rows[::-1], has_next=span.before is not None, has_previous=more)
-    return Page(rows, has_next=more, has_previous=span.after is not None)
+        kept = kept[::-1]
+    rows, places = [each[0] for each in kept], [tuple(each[1:]) for each in kept]
+    if span.backwards:
+        return Page(rows, span.before is not None, more, places)
+    return Page(rows, more, span.after is not None or bool(span.offset), places)

@@ -10,9 +10,9 @@ from aiodataloader import DataLoader
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from models.batches import EVERYTHING, Listing, Span, Where, counts_of, pages_of
+from models.batches import Listing, Page, Span, Where, counts_of, pages_of
 from models.database import Database
-from models.lists import Page, by_ids
+from models.lists import by_ids
 
 R = TypeVar("R", bound=SQLModel)
 
@@ -27,10 +27,6 @@ class Batching:
         self._pages: dict[tuple[str, str], DataLoader[Any, Any]] = {}
         self._counts: dict[tuple[str, str], DataLoader[Any, Any]] = {}
 
-    async def listed(self, listing: Listing[R], parent: str, parent_id: str, span: Span) -> Page[R]:
-        """Part of the whole list below one parent."""
-        return await self._page(listing, parent, parent_id, EVERYTHING, span)
-
     async def count(self, listing: Listing[Any], parent: str, parent_id: str, where: Where) -> int:
         """How long one parent's list is in all."""
         loader = self._counts.get((listing.name, parent))
@@ -42,7 +38,8 @@ class Batching:
             loader = self._counts[listing.name, parent] = self._alike(counts)
         return await loader.load((parent_id, where))
 
-    async def _page(self, listing: Listing[R], parent: str, parent_id: str, where: Where, span: Span) -> Page[R]:
+    async def listed(self, listing: Listing[R], parent: str, parent_id: str, where: Where, span: Span) -> Page[R]:
+        """Part of one parent's list; `parent` is the column that names it."""
         loader = self._pages.get((listing.name, parent))
         if loader is None:
 

@@ -14,80 +14,27 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.lifecycle import SUBSCRIPTION
 from billing.money import Money
-from models.batches import (
-    BILLING_EVENTS,
-    CREDIT_ENTRIES,
-    EVERYTHING,
-    INVOICES,
-    PAYMENT_METHODS,
-    PAYMENTS,
-    PLANS,
-    SUBSCRIPTIONS,
-    Span,
-    Where,
-)
-from models.catalog import (
-    AppRole,
-    Feature,
-    Plan,
-    PlanCredit,
-    PlanEntitlement,
-    Price,
-    Product,
-    credits_of_plans,
-    entitlements_of,
-    prices_of,
-)
+from models.batches import EVERYTHING, Span
+from models.billing_lists import PAYMENTS
 from models.clocks import TestClock
-from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, CustomerBalance, GatewayAccount, PaymentMethod, UsedTrial, trials_of
-from models.events import BillingEvent
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
-from models.lists import Page
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for, payments_of_invoices
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
 from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem, changes_of, items_of
 from models.usage import metered_of, used_in
-from resolvers.batching import Batching
+from resolvers.catalog_loaders import CatalogLoaders
 
 K = TypeVar("K", bound=Hashable)
 
 
-class Loaders(Batching):
+class Loaders(CatalogLoaders):
     """The loaders of one request. `fresh` forgets all that was read, after a mutation changed it."""
 
     def fresh(self) -> "Loaders":
         return Loaders(self.database)
-
-    @cached_property
-    def product(self) -> DataLoader[str, Product | None]:
-        return self._one(Product)
-
-    @cached_property
-    def plan(self) -> DataLoader[str, Plan | None]:
-        return self._one(Plan)
-
-    @cached_property
-    def price(self) -> DataLoader[str, Price | None]:
-        return self._one(Price)
-
-    @cached_property
-    def app_role(self) -> DataLoader[int, AppRole | None]:
-        return self._one(AppRole)
-
-    @cached_property
-    def feature(self) -> DataLoader[str, Feature | None]:
-        return self._one(Feature)
-
-    @cached_property
-    def entitlements_of_plan(self) -> DataLoader[str, Sequence[PlanEntitlement]]:
-        return self._many(entitlements_of, "plan_id")
-
-    @cached_property
-    def credits_of_plan(self) -> DataLoader[str, Sequence[PlanCredit]]:
-        return self._many(credits_of_plans, "plan_id")
 
     @cached_property
     def customer(self) -> DataLoader[str, Customer | None]:
@@ -96,40 +43,6 @@ class Loaders(Batching):
     @cached_property
     def customer_of_user(self) -> DataLoader[str, Customer | None]:
         return self._one(Customer, key="user_id")
-
-    @cached_property
-    def coupon(self) -> DataLoader[str, Coupon | None]:
-        return self._one(Coupon)
-
-    @cached_property
-    def promotion_code(self) -> DataLoader[str, PromotionCode | None]:
-        return self._one(PromotionCode)
-
-    @cached_property
-    def codes_of_coupon(self) -> DataLoader[str, Sequence[PromotionCode]]:
-        return self._many(promotion_codes_of, "coupon_id")
-
-    @cached_property
-    def discounts_of_subscription(self) -> DataLoader[str, Sequence[Applied]]:
-        """Those that are on it, in the order of their application."""
-
-        async def batch(wanted: list[str]) -> list[Sequence[Applied]]:
-            async with self.database.read() as session:
-                found = await discounts_of(session, wanted)
-            return [[each for each in found if each.discount.subscription_id == id] for id in wanted]
-
-        return DataLoader(batch)
-
-    @cached_property
-    def uses_of_discount(self) -> DataLoader[str, Sequence[int]]:
-        """The numbers of the periods that it was used for."""
-
-        async def batch(wanted: list[str]) -> list[Sequence[int]]:
-            async with self.database.read() as session:
-                found = await uses_of(session, wanted)
-            return [found.get(id, ()) for id in wanted]
-
-        return DataLoader(batch)
 
     @cached_property
     def payment_method(self) -> DataLoader[str, PaymentMethod | None]:
@@ -177,11 +90,6 @@ class Loaders(Batching):
     def payments_of_invoice(self) -> DataLoader[str, Sequence[Payment]]:
         """What a gateway collects of it, and what was recorded by hand."""
         return self._many(payments_of_invoices, "invoice_id")
-
-    @cached_property
-    def prices_of_plan(self) -> DataLoader[str, Sequence[Price]]:
-        """The default price first."""
-        return self._many(prices_of, "plan_id")
 
     @cached_property
     def trials_of_customer(self) -> DataLoader[str, Sequence[UsedTrial]]:
@@ -315,29 +223,6 @@ class Loaders(Batching):
     def credit_balances_of_customer(self) -> DataLoader[str, Sequence[CreditBalance]]:
         return self._many(partial(credit_balances_of, parent="customer_id"), "customer_id")
 
-    async def credit_entries_of(self, balance_id: str, where: Where, span: Span) -> Page[CreditEntry]:
-        return await self._page(CREDIT_ENTRIES, "balance_id", balance_id, where, span)
-
-    async def plans_of_product(self, product_id: str, where: Where, span: Span) -> Page[Plan]:
-        return await self._page(PLANS, "product_id", product_id, where, span)
-
-    async def methods_of_customer(self, customer_id: str, where: Where, span: Span) -> Page[PaymentMethod]:
-        return await self._page(PAYMENT_METHODS, "customer_id", customer_id, where, span)
-
-    async def subscriptions_of_customer(self, customer_id: str, where: Where, span: Span) -> Page[Subscription]:
-        return await self._page(SUBSCRIPTIONS, "customer_id", customer_id, where, span)
-
-    async def events_of(self, subject_id: str, span: Span) -> Page[BillingEvent]:
-        return await self._page(BILLING_EVENTS, "subject_id", subject_id, EVERYTHING, span)
-
-    async def invoices_of(self, parent: str, parent_id: str, where: Where, span: Span) -> Page[Invoice]:
-        """`parent` is customer_id or subscription_id."""
-        return await self._page(INVOICES, parent, parent_id, where, span)
-
-    async def payments_of(self, parent: str, parent_id: str, where: Where, span: Span) -> Page[Payment]:
-        """`parent` is customer_id or subscription_id."""
-        return await self._page(PAYMENTS, parent, parent_id, where, span)
-
     async def latest_payment(self, subscription_id: str) -> Payment | None:
-        page = await self.payments_of("subscription_id", subscription_id, EVERYTHING, Span(limit=1))
+        page = await self.listed(PAYMENTS, "subscription_id", subscription_id, EVERYTHING, Span(limit=1))
         return page.rows[0] if page.rows else None

@@ -7,27 +7,15 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from models.api_keys import ApiKey
-from models.batches import (
-    EVERYTHING,
-    INVOICES,
-    PAYMENT_METHODS,
-    PAYMENTS,
-    InvoicesWhere,
-    Listing,
-    LivePaymentMethods,
-    PaymentsWhere,
-    Span,
-    SubscriptionsWhere,
-    Where,
-    page_of,
-)
+from models.batches import EVERYTHING, Listing, Page, Span, Where, count_of, page_of
+from models.billing_lists import INVOICES, PAYMENTS, SUBSCRIPTIONS, InvoicesWhere, PaymentsWhere, SubscriptionsWhere
 from models.clocks import TestClock
 from models.coupons import Coupon, PromotionCode
 from models.credits import CreditEntry
+from models.customer_lists import PAYMENT_METHODS, LivePaymentMethods
 from models.customers import Customer, PaymentMethod, customer_of_account, customer_of_external_id
 from models.inbox import GatewayEvent
 from models.invoices import CreditNote, Invoice
-from models.lists import Page, count
 from models.payments import ChargeAttempt, Payment
 from models.returns import Dispute, Refund
 from models.runs import BillingRun, BillingRunItem
@@ -151,9 +139,8 @@ async def live_subscriptions_of_user(context: RequestContext, user_id: str) -> l
 
 async def live_subscriptions(context: RequestContext, customer_id: str) -> list[Subscription]:
     """The customer's that have not ended, newest first."""
-    page = await context.loaders.subscriptions_of_customer(
-        customer_id, SubscriptionsWhere(live=True), Span(limit=MOST_LIVE)
-    )
+    where, span = SubscriptionsWhere(live=True), Span(limit=MOST_LIVE)
+    page = await context.loaders.listed(SUBSCRIPTIONS, "customer_id", customer_id, where, span)
     return list(page.rows)
 
 
@@ -204,7 +191,7 @@ async def my_subscription(context: RequestContext, product_code: str | None) -> 
 
 async def live_subscription(context: RequestContext, customer_id: str, product_code: str | None) -> Subscription | None:
     where = SubscriptionsWhere(live=True, product_code=product_code)
-    page = await context.loaders.subscriptions_of_customer(customer_id, where, Span(limit=1))
+    page = await context.loaders.listed(SUBSCRIPTIONS, "customer_id", customer_id, where, Span(limit=1))
     return page.rows[0] if page.rows else None
 
 
@@ -212,19 +199,19 @@ class OwnedList:
     """One root list as this caller may read it: a page, and how long it is in all if asked."""
 
     def __init__(self, context: RequestContext, listing: Listing[Any], where: Where | None) -> None:
-        self._context, self._listing, self._where = context, listing, where
+        self._context, self.listing, self._where = context, listing, where
 
     async def page(self, span: Span) -> Page[Any]:
         if self._where is None:
             return Page((), has_next=False, has_previous=False)
         async with self._context.app.database.read() as session:
-            return await page_of(session, self._listing, self._where, span)
+            return await page_of(session, self.listing, self._where, span)
 
     async def count(self) -> int:
         if self._where is None:
             return 0
         async with self._context.app.database.read() as session:
-            return await count(session, self._listing.row, self._where.conditions())
+            return await count_of(session, self.listing, self._where)
 
 
 async def payment_methods(context: RequestContext, *, customer_id: str | None, where: LivePaymentMethods) -> OwnedList:

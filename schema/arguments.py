@@ -1,10 +1,17 @@
-"""Arguments that make no sense, refused where they stand in the document."""
+"""Arguments that fields share, and those that make no sense: refused where they stand in the document."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import strawberry
 from graphql import FieldNode
 
 from schema.errors import DocumentError, RequestErrorCode
+from schema.fields import argument
+
+OwnerId = Annotated[
+    strawberry.ID | None,
+    argument("Of which customer. Staff and API keys only: customers read their own and leave it out."),
+]
 
 
 def refuse_arguments(info: Any, message: str, *names: str) -> DocumentError:
@@ -15,3 +22,9 @@ def refuse_arguments(info: Any, message: str, *names: str) -> DocumentError:
     field: FieldNode = getattr(info, "_raw_info", info).field_nodes[0]
     given = [argument for argument in field.arguments or () if argument.name.value in names]
     return DocumentError(message, RequestErrorCode.BAD_USER_INPUT, given or field)
+
+
+def one_of(info: Any, **given: str | None) -> None:
+    """Refuse the field unless exactly one of these arguments was given."""
+    if sum(value is not None for value in given.values()) != 1:
+        raise refuse_arguments(info, f"{', '.join(given)}: give exactly one of them.", *given)

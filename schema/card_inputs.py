@@ -5,7 +5,7 @@ from datetime import date
 import strawberry
 
 from gateways.port import Address
-from models.batches import LivePaymentMethods
+from models.customer_lists import LivePaymentMethods
 from schema.enums import GatewayPlatform
 from schema.fields import described, optional
 from schema.inputs import at_most

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import strawberry
 from strawberry.scalars import JSON
 
-from models.batches import Span, SubscriptionsWhere
+from models.batches import Span
+from models.billing_lists import SUBSCRIPTIONS, SubscriptionsWhere
 from models.customers import PaymentMethod as PaymentMethodRow
 from schema import customers, subscriptions
 from schema.connections import MAX_PAGE
@@ -156,7 +157,8 @@ class PaymentMethod(Node, Record):
         loaders = info.context.loaders
         owner = await loaders.customer.load(self.customer_id)
         default = owner.default_payment_method_id if owner is not None else None
-        live = await loaders.subscriptions_of_customer(self.customer_id, _LIVE, Span(limit=MAX_PAGE))
+        part = Span(limit=MAX_PAGE)
+        live = await loaders.listed(SUBSCRIPTIONS, "customer_id", self.customer_id, _LIVE, part)
         users = [row for row in live.rows if (row.payment_method_id or default) == self.id]
         return [subscriptions.PlanSubscription.of(row) for row in users]
 

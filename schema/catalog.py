@@ -10,13 +10,14 @@ from strawberry.scalars import JSON
 from billing.calendar import Interval
 from billing.metering import Aggregation, UsageType
 from billing.pricing import BillingScheme, TiersMode
-from models.batches import PLANS, SUBSCRIPTIONS, PlansWhere, SubscriptionsWhere
+from models.billing_lists import SUBSCRIPTIONS, SubscriptionsWhere
 from models.catalog import AppRole as AppRoleRow
 from models.catalog import Plan as PlanRow
 from models.catalog import Price as PriceRow
 from models.catalog import Product as ProductRow
 from models.catalog import ProductType
-from schema.connections import After, Connection, First, connection, span
+from models.catalog_lists import PLANS, PlansWhere
+from schema.connections import After, Connection, First, below
 from schema.fields import Info, PlanRef, ProductRef, argument, described
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
@@ -197,10 +198,4 @@ class Product(Node, Record):
 
     @strawberry.field(description="The ways to buy it, in the shop's order.")
     async def plans(self, info: Info, first: First = None, after: After = None) -> Connection[PlanRef]:
-        loaders, where = info.context.loaders, PlansWhere()
-        page = await loaders.plans_of_product(self.id, where, span(info, PLANS, first=first, after=after))
-
-        async def count() -> int:
-            return await loaders.count(PLANS, "product_id", self.id, where)
-
-        return connection(PLANS, page, Plan.of, count)
+        return await below(info, PLANS, "product_id", self.id, Plan.of, where=PlansWhere(), first=first, after=after)

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import strawberry
 
-from models.batches import COUPONS
+from models.catalog_lists import COUPONS
 from models.coupons import coupon_of_code
 from resolvers import owned
-from schema.connections import After, Before, Connection, First, Last, connection, span
+from schema.connections import After, Before, Connection, First, Last, span, whole
 from schema.coupons import Coupon
 from schema.fields import Info, argument
 
@@ -30,5 +30,4 @@ class CouponQueries:
         before: Before = None,
     ) -> Connection[Coupon]:
         part = span(info, COUPONS, first=first, after=after, last=last, before=before)
-        rows = owned.public(info.context, COUPONS)
-        return connection(COUPONS, await rows.page(part), Coupon.of, rows.count)
+        return await whole(owned.public(info.context, COUPONS), part, Coupon.of)

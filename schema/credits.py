@@ -6,11 +6,11 @@ from datetime import datetime
 import strawberry
 
 import schema.catalog_enums  # noqa: F401 (publishes them before any type names one)
-from models.batches import CREDIT_ENTRIES, EVERYTHING
+from models.billing_lists import CREDIT_ENTRIES
 from models.credits import CreditBalance as BalanceRow
 from models.credits import CreditEntry as EntryRow
 from models.credits import CreditKind
-from schema.connections import After, Connection, First, connection, span
+from schema.connections import After, Connection, First, below
 from schema.fields import Info, described
 from schema.interfaces import Node
 from schema.scalars import BigInt
@@ -81,13 +81,7 @@ class CreditBalance:
 
     @strawberry.field(description="Every movement, newest first.")
     async def entries(self, info: Info, first: First = None, after: After = None) -> Connection[CreditEntry]:
-        loaders, id = info.context.loaders, self.row.id
-        page = await loaders.credit_entries_of(id, EVERYTHING, span(info, CREDIT_ENTRIES, first=first, after=after))
-
-        async def count() -> int:
-            return await loaders.count(CREDIT_ENTRIES, "balance_id", id, EVERYTHING)
-
-        return connection(CREDIT_ENTRIES, page, CreditEntry.of, count)
+        return await below(info, CREDIT_ENTRIES, "balance_id", self.row.id, CreditEntry.of, first=first, after=after)
 
 
 async def balances_of_subscription(info: Info, subscription_id: str) -> list[CreditBalance]:

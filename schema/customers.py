@@ -6,22 +6,15 @@ from typing import Annotated
 import strawberry
 from strawberry.scalars import JSON
 
-from models.batches import (
-    INVOICES,
-    PAYMENT_METHODS,
-    PAYMENTS,
-    SUBSCRIPTIONS,
-    InvoicesWhere,
-    LivePaymentMethods,
-    PaymentsWhere,
-    SubscriptionsWhere,
-)
+from models.billing_lists import INVOICES, PAYMENTS, SUBSCRIPTIONS, InvoicesWhere, SubscriptionsWhere
+from models.customer_lists import PAYMENT_METHODS, LivePaymentMethods
 from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
 from schema import cards, coupons, credits, entitlements, invoices, payments, runs, subscriptions
+from schema.billing_filters import InvoiceFilter, SubscriptionFilter
 from schema.catalog import AppRole
-from schema.connections import After, Connection, First, connection, span
+from schema.connections import After, Connection, First, below
 from schema.enums import GatewayPlatform
 from schema.fields import (
     CreditBalanceRef,
@@ -36,7 +29,6 @@ from schema.fields import (
     argument,
     described,
 )
-from schema.inputs import InvoiceFilter, SubscriptionFilter
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 
@@ -101,13 +93,8 @@ class Customer(Node, Record):
     async def payment_methods(
         self, info: Info, first: First = None, after: After = None
     ) -> Connection[PaymentMethodRef]:
-        loaders, where = info.context.loaders, LivePaymentMethods()
-        page = await loaders.methods_of_customer(self.id, where, span(info, PAYMENT_METHODS, first=first, after=after))
-
-        async def count() -> int:
-            return await loaders.count(PAYMENT_METHODS, "customer_id", self.id, where)
-
-        return connection(PAYMENT_METHODS, page, cards.PaymentMethod.of, count)
+        where, of = LivePaymentMethods(), cards.PaymentMethod.of
+        return await below(info, PAYMENT_METHODS, "customer_id", self.id, of, where=where, first=first, after=after)
 
     @strawberry.field(description="The subscription that has not ended, the newest if there are several; else null.")
     async def subscription(
@@ -126,16 +113,9 @@ class Customer(Node, Record):
         first: First = None,
         after: After = None,
     ) -> Connection[PlanSubscriptionRef]:
-        loaders = info.context.loaders
         where = filter.where() if filter is not None else SubscriptionsWhere()
-        page = await loaders.subscriptions_of_customer(
-            self.id, where, span(info, SUBSCRIPTIONS, first=first, after=after)
-        )
-
-        async def count() -> int:
-            return await loaders.count(SUBSCRIPTIONS, "customer_id", self.id, where)
-
-        return connection(SUBSCRIPTIONS, page, subscriptions.PlanSubscription.of, count)
+        of = subscriptions.PlanSubscription.of
+        return await below(info, SUBSCRIPTIONS, "customer_id", self.id, of, where=where, first=first, after=after)
 
     @strawberry.field(description="The invoices, newest first.")
     async def invoices(
@@ -146,15 +126,12 @@ class Customer(Node, Record):
         after: After = None,
     ) -> Connection[InvoiceRef]:
         where = filter.where() if filter is not None else InvoicesWhere()
-        return await invoices.invoices_of(
-            info, "customer_id", self.id, where, span(info, INVOICES, first=first, after=after)
-        )
+        of = invoices.Invoice.of
+        return await below(info, INVOICES, "customer_id", self.id, of, where=where, first=first, after=after)
 
     @strawberry.field(description="The payments, newest first.")
     async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
-        return await payments.payments_of(
-            info, "customer_id", self.id, PaymentsWhere(), span(info, PAYMENTS, first=first, after=after)
-        )
+        return await below(info, PAYMENTS, "customer_id", self.id, payments.Payment.of, first=first, after=after)
 
     @strawberry.field(description="Whether a trial of any product was ever started.")
     async def has_used_trial(self, info: Info) -> bool:

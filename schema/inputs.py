@@ -1,4 +1,4 @@
-"""What clients may ask for: filters of lists and inputs of mutations."""
+"""What clients may ask for: inputs of mutations."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -9,86 +9,19 @@ from strawberry.scalars import JSON
 from billing.calendar import Interval
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
-from billing.lifecycle import InvoiceStatus, SubscriptionStatus
-from billing.returning import PaymentStanding
 from gateways.customer_side import CardInput
-from models.batches import InvoicesWhere, PaymentsWhere, PlansWhere, SubscriptionsWhere
 from models.subscriptions import CollectionMethod
-from resolvers.standing import PaymentConfirmation, statuses
-from schema.arguments import refuse_arguments
 from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
-from schema.fields import Info, described, optional
+from schema.fields import described, optional
 from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL, CurrencyCode
 from services.canceling import CancelWish
 from services.ordering import SubscribeWish
 
-LONGEST_SEARCH = 100
 QUOTED = (
     "What a preview with the same input answered at most ten minutes ago: do exactly that, or be refused with "
     "QUOTE_STALE and a fresh quote."
 )
-
-
-@strawberry.input(description="Which plans.")
-class PlanFilter:
-    is_online_sale: bool | None = optional("Whether customers may subscribe to them themselves.")
-    is_active: bool | None = optional("Whether they exist for new subscriptions at all.")
-    currency_code: CurrencyCode | None = optional("Only those with a price in this currency.")
-    interval: Interval | None = optional("Only those whose period is counted in this unit.")
-    product_code: str | None = optional("Only those of this product.")
-    search: str | None = optional("Text in code, name or description, whatever its case; at most 100 characters.")
-
-    def where(self, info: Info) -> PlansWhere:
-        if self.search is not None and len(self.search) > LONGEST_SEARCH:
-            message = f"filter.search: at most {LONGEST_SEARCH} characters are searched for."
-            raise refuse_arguments(info, message, "filter")
-        return PlansWhere(
-            is_online_sale=self.is_online_sale,
-            is_active=self.is_active,
-            currency=self.currency_code,
-            interval=self.interval,
-            product_code=self.product_code,
-            search=self.search or None,
-        )
-
-
-@strawberry.input(description="Which subscriptions.")
-class SubscriptionFilter:
-    status: list[SubscriptionStatus] | None = optional("In any of these statuses.")
-
-    def where(self) -> SubscriptionsWhere:
-        return SubscriptionsWhere(status=None if self.status is None else frozenset(self.status))
-
-
-@strawberry.input(description="Which invoices.")
-class InvoiceFilter:
-    status: list[InvoiceStatus] | None = optional("In any of these statuses.")
-    subscription_id: strawberry.ID | None = optional("Of this subscription.")
-
-    def where(self) -> InvoicesWhere:
-        return InvoicesWhere(
-            subscription_id=self.subscription_id,
-            status=None if self.status is None else frozenset(self.status),
-        )
-
-
-@strawberry.input(description="Which payments.")
-class PaymentFilter:
-    owner_id: strawberry.ID | None = optional("Of this user of the application. Customers may only name themselves.")
-    order_id: strawberry.ID | None = optional("Of this invoice.")
-    gateway_payment_id: str | None = optional("With this id at the gateway.")
-    status: list[PaymentStanding] | None = optional("In any of these statuses.")
-    status_literal: list[PaymentConfirmation] | None = optional("That read as any of these.")
-
-    def where(self) -> PaymentsWhere:
-        return PaymentsWhere(
-            owner_user_id=self.owner_id,
-            order_id=self.order_id,
-            gateway_payment_id=self.gateway_payment_id,
-            status=None if self.status_literal is None else statuses(self.status_literal),
-            standing=None if self.status is None else frozenset(self.status),
-        )
 
 
 @strawberry.input(

@@ -10,12 +10,10 @@ from billing.invoicing import InvoiceReason
 from billing.lifecycle import InvoiceStatus
 from billing.lines import LineKind
 from billing.money import Money as Amount
-from models.batches import INVOICES, InvoicesWhere, Span
 from models.invoices import Invoice as InvoiceRow
 from models.invoices import InvoiceLine as LineRow
 from schema import customers, payments, subscriptions
 from schema.catalog import Plan
-from schema.connections import Connection, connection
 from schema.credit_notes import CreditNote
 from schema.fields import CustomerRef, Info, PaymentRef, PlanRef, PlanSubscriptionRef, described
 from schema.interfaces import Node, Record, record_fields
@@ -172,14 +170,3 @@ class Invoice(Node, Record):
     async def payments(self, info: Info) -> list[PaymentRef]:
         rows = await info.context.loaders.payments_of_invoice.load(self.id)
         return [payments.Payment.of(row) for row in rows]
-
-
-async def invoices_of(info: Info, parent: str, parent_id: str, where: InvoicesWhere, part: Span) -> Connection[Invoice]:
-    """The invoices of a customer or a subscription, newest first."""
-    loaders = info.context.loaders
-    page = await loaders.invoices_of(parent, parent_id, where, part)
-
-    async def count() -> int:
-        return await loaders.count(INVOICES, parent, parent_id, where)
-
-    return connection(INVOICES, page, Invoice.of, count)

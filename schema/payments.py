@@ -7,14 +7,12 @@ import strawberry
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from billing.money import Money as Amount
 from billing.returning import PaymentStanding
-from models.batches import PAYMENTS, PaymentsWhere, Span
 from models.payments import MANUAL
 from models.payments import ChargeAttempt as AttemptRow
 from models.payments import Payment as PaymentRow
 from resolvers.standing import CONFIRMATIONS, PaymentConfirmation, problem_of
 from schema import cards, customers, intents, invoices, subscriptions
 from schema.actions import GatewayError
-from schema.connections import Connection, connection
 from schema.enums import ChargeTrigger, GatewayPlatform
 from schema.fields import (
     CustomerRef,
@@ -149,14 +147,3 @@ class Payment(Node):
     @strawberry.field(description="Every try, the first one first.")
     async def attempts(self, info: Info) -> list[ChargeAttempt]:
         return [ChargeAttempt.of(row) for row in await info.context.loaders.attempts_of_payment.load(self.row.id)]
-
-
-async def payments_of(info: Info, parent: str, parent_id: str, where: PaymentsWhere, part: Span) -> Connection[Payment]:
-    """The payments of a customer or a subscription, newest first."""
-    loaders = info.context.loaders
-    page = await loaders.payments_of(parent, parent_id, where, part)
-
-    async def count() -> int:
-        return await loaders.count(PAYMENTS, parent, parent_id, where)
-
-    return connection(PAYMENTS, page, Payment.of, count)

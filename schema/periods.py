@@ -4,7 +4,8 @@ from datetime import datetime
 
 import strawberry
 
-from schema.fields import described
+from models.batches import Between
+from schema.fields import described, optional
 
 
 @strawberry.type(description="A span of time. The end is no longer part of it.")
@@ -17,3 +18,12 @@ class Period:
 class PeriodInput:
     start: datetime = described("Its first instant.")
     end: datetime = described("The first instant after it.")
+
+
+@strawberry.input(description="Instants of a span of time. Leave a side out to leave it open.")
+class DateTimeRange:
+    gte: datetime | None = optional("From this instant on.")
+    lt: datetime | None = optional("Before this instant.")
+
+    def between(self) -> Between:
+        return Between(self.gte, self.lt)

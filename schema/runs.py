@@ -8,13 +8,14 @@ import strawberry
 import schema.run_enums  # noqa: F401 (publishes the enums before a type names them)
 from billing.money import Money as Amount
 from billing.running import RunOutcome
-from models.batches import CUSTOMERS, EVERYTHING, RUN_ITEMS, RUNS
 from models.clocks import TestClock as ClockRow
 from models.clocks import TestClockStatus
+from models.customer_lists import CUSTOMERS
+from models.operation_lists import RUN_ITEMS, RUNS
 from models.runs import BillingRun as RunRow
 from models.runs import BillingRunItem as ItemRow
 from schema import customers, invoices, payments, subscriptions
-from schema.connections import After, Connection, First, connection, span
+from schema.connections import After, Connection, First, below
 from schema.fields import CustomerRef, Info, InvoiceRef, PaymentRef, PlanSubscriptionRef, described
 from schema.interfaces import Node
 from schema.money import Money
@@ -86,13 +87,7 @@ class BillingRun(Node):
 
     @strawberry.field(description="What happened, one thing after another.")
     async def items(self, info: Info, first: First = None, after: After = None) -> Connection[BillingRunItem]:
-        loaders, part = info.context.loaders, span(info, RUN_ITEMS, first=first, after=after)
-
-        async def count() -> int:
-            return await loaders.count(RUN_ITEMS, "run_id", self.id, EVERYTHING)
-
-        page = await loaders.listed(RUN_ITEMS, "run_id", self.id, part)
-        return connection(RUN_ITEMS, page, BillingRunItem.of, count)
+        return await below(info, RUN_ITEMS, "run_id", self.id, BillingRunItem.of, first=first, after=after)
 
 
 @strawberry.type(
@@ -113,20 +108,8 @@ class TestClock(Node):
 
     @strawberry.field(description="The customers who live by it, by their ids.")
     async def customers(self, info: Info, first: First = None, after: After = None) -> Connection[CustomerRef] | None:
-        loaders, part = info.context.loaders, span(info, CUSTOMERS, first=first, after=after)
-
-        async def count() -> int:
-            return await loaders.count(CUSTOMERS, "test_clock_id", self.id, EVERYTHING)
-
-        page = await loaders.listed(CUSTOMERS, "test_clock_id", self.id, part)
-        return connection(CUSTOMERS, page, customers.Customer.of, count)
+        return await below(info, CUSTOMERS, "test_clock_id", self.id, customers.Customer.of, first=first, after=after)
 
     @strawberry.field(description="What happened on its way, one run for each instant, the newest first.")
     async def runs(self, info: Info, first: First = None, after: After = None) -> Connection[BillingRunRef]:
-        loaders, part = info.context.loaders, span(info, RUNS, first=first, after=after)
-
-        async def count() -> int:
-            return await loaders.count(RUNS, "test_clock_id", self.id, EVERYTHING)
-
-        page = await loaders.listed(RUNS, "test_clock_id", self.id, part)
-        return connection(RUNS, page, BillingRun.of, count)
+        return await below(info, RUNS, "test_clock_id", self.id, BillingRun.of, first=first, after=after)

@@ -12,7 +12,7 @@ from billing.access import has_access
 from billing.calendar import Interval
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import Money as Amount
-from models.batches import INVOICES, PAYMENTS, InvoicesWhere, PaymentsWhere
+from models.billing_lists import INVOICES, PAYMENTS
 from models.payments import Payment as PaymentRow
 from models.subscriptions import CollectionMethod, SubscriptionOrigin
 from models.subscriptions import Subscription as SubscriptionRow
@@ -28,7 +28,7 @@ from resolvers.standing import (
 from schema import cards, credits, customers, entitlements, invoices, payments, previews, usage
 from schema.actions import NextAction
 from schema.catalog import Plan, PlanPrice, Product
-from schema.connections import After, Connection, First, span
+from schema.connections import After, Connection, First, below
 from schema.coupons import Discount, discounts_of
 from schema.enums import CancellationReason
 from schema.fields import (
@@ -280,15 +280,11 @@ class PlanSubscription(Node, Record):
 
     @strawberry.field(description="Its payments, newest first.")
     async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
-        return await payments.payments_of(
-            info, "subscription_id", self.id, PaymentsWhere(), span(info, PAYMENTS, first=first, after=after)
-        )
+        return await below(info, PAYMENTS, "subscription_id", self.id, payments.Payment.of, first=first, after=after)
 
     @strawberry.field(description="Its invoices, newest first.")
     async def invoices(self, info: Info, first: First = None, after: After = None) -> Connection[InvoiceRef]:
-        return await invoices.invoices_of(
-            info, "subscription_id", self.id, InvoicesWhere(), span(info, INVOICES, first=first, after=after)
-        )
+        return await below(info, INVOICES, "subscription_id", self.id, invoices.Invoice.of, first=first, after=after)
 
     @strawberry.field(
         description="Its next invoices as they will be issued if nothing is changed before, the soonest first; fewer "

@@ -9,10 +9,10 @@ from strawberry.scalars import JSON
 
 from billing.events import event_of_change
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
-from models.batches import BILLING_EVENTS, EVERYTHING
 from models.events import BillingEvent
+from models.operation_lists import BILLING_EVENTS
 from models.subscriptions import Change
-from schema.connections import Connection, connection, span
+from schema.connections import Connection, below
 from schema.fields import Info, described
 
 ACTOR = "Who brought it about: customer, support, admin, service, webhook or worker."
@@ -94,10 +94,4 @@ def _told_actor(info: Info, full_actor: str) -> str:
 async def timeline_of(
     info: Info, subscription_id: str, first: int | None, after: str | None
 ) -> Connection[TimelineEntry]:
-    loaders = info.context.loaders
-
-    async def count() -> int:
-        return await loaders.count(BILLING_EVENTS, "subject_id", subscription_id, EVERYTHING)
-
-    page = await loaders.events_of(subscription_id, span(info, BILLING_EVENTS, first=first, after=after))
-    return connection(BILLING_EVENTS, page, TimelineEntry.of, count)
+    return await below(info, BILLING_EVENTS, "subject_id", subscription_id, TimelineEntry.of, first=first, after=after)

@@ -107,6 +107,56 @@ async def test_the_pages_of_products_with_several_plans_say_that_more_follows(ho
     assert [node["plans"]["totalCount"] for node in nodes] == [2, 2, 1, 2, 1, 2]
 
 
+NUMBERED = """query ($page: Int, $size: Int) { payments(page: $page, pageSize: $size) { nodes { id } pageInfo {
+    pageNumber pageRowCount totalRowCount pageCount hasNextPage hasPreviousPage endCursor } } }"""
+
+
+async def test_pages_by_number_cover_the_list_and_say_how_many_there_are(house: House) -> None:
+    await add_customer(house.app, "rows", 7)
+    everything = [edge["node"]["id"] for edge in (await _page(house, "payments", "first: 100"))["edges"]]
+    found: list[str] = []
+    for number, length in ((1, 3), (2, 3), (3, 1), (4, 0)):
+        page = (await house.ask(NUMBERED, {"page": number, "size": 3}, user="rows"))["payments"]
+        found += [node["id"] for node in page["nodes"]]
+        last = page["pageInfo"].pop("endCursor")
+        assert page["pageInfo"] == {
+            "pageNumber": number,
+            "pageRowCount": length,
+            "totalRowCount": 7,
+            "pageCount": 3,
+            "hasNextPage": number < 3,
+            "hasPreviousPage": number > 1,
+        }
+        # A reader may go on with cursors from where a numbered page ended.
+        if last is not None:
+            after = await _page(house, "payments", f'first: 100, after: "{last}"')
+            assert [edge["node"]["id"] for edge in after["edges"]] == everything[len(found) :]
+    assert found == everything
+    cursors = await house.ask(
+        "{ payments(first: 3) { pageInfo { pageNumber pageRowCount totalRowCount pageCount } } }", user="rows"
+    )
+    assert cursors["payments"]["pageInfo"] == {
+        "pageNumber": None,
+        "pageRowCount": 3,
+        "totalRowCount": None,
+        "pageCount": None,
+    }
+
+
+REFUSED_NUMBERS = {
+    "page: 0": "page: expected 1 to 4000 with pages of 25; further down use cursors.",
+    "page: 1001, pageSize: 100": "page: expected 1 to 1000 with pages of 100; further down use cursors.",
+    "page: 1, first: 3": "page: give a page's number or cursors, not both.",
+    "pageSize: 0": "pageSize: expected 1 to 100.",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED_NUMBERS)
+async def test_page_numbers_that_make_no_sense_are_refused(small_house: House, arguments: str) -> None:
+    answer = (await small_house.post(f"{{ plans({arguments}) {{ nodes {{ id }} }} }}")).json()
+    assert [error["message"] for error in answer["errors"]] == [REFUSED_NUMBERS[arguments]]
+
+
 async def test_an_empty_list_has_no_cursors(house: House) -> None:
     page = await _page(house, "payments", "first: 5")
     assert page == {

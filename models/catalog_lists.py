@@ -1,0 +1,57 @@
+"""Lists of what is for sale, and what narrows them."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, or_
+from sqlmodel import col, select
+
+from billing.calendar import Interval
+from models.batches import Key, Listing
+from models.catalog import Plan, Price, Product
+from models.coupons import Coupon
+
+PRODUCTS = Listing("product", Product, (Key("code", str),), descending=False)
+PLANS = Listing("plan", Plan, (Key("position", int), Key("id", str)), descending=False)
+COUPONS = Listing("coupon", Coupon, (Key("id", str),), descending=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ProductsWhere:
+    is_active: bool | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = [col(Product.archived_at).is_(None)]
+        if self.is_active is not None:
+            found.append(col(Product.is_active) == self.is_active)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class PlansWhere:
+    """`search` is looked for in code, name and description, whatever its case."""
+
+    is_online_sale: bool | None = None
+    is_active: bool | None = None
+    currency: str | None = None
+    interval: Interval | None = None
+    product_code: str | None = None
+    search: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = [col(Plan.archived_at).is_(None)]
+        for column, wanted in (
+            (Plan.is_online_sale, self.is_online_sale),
+            (Plan.is_active, self.is_active),
+            (Plan.interval, self.interval),
+        ):
+            if wanted is not None:
+                found.append(col(column) == wanted)
+        if self.currency is not None:
+            priced = select(Price.plan_id).where(Price.currency == self.currency, Price.is_active)
+            found.append(col(Plan.id).in_(priced))
+        if self.product_code is not None:
+            found.append(col(Plan.product_id).in_(select(Product.id).where(Product.code == self.product_code)))
+        if self.search is not None:
+            texts = (Plan.code, Plan.name, Plan.description)
+            found.append(or_(*(col(text).icontains(self.search, autoescape=True) for text in texts)))
+        return found

@@ -1,0 +1,62 @@
+"""Lists of customers and of their saved cards, and what narrows them."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import ColumnElement, or_
+from sqlmodel import col, select
+
+from models.batches import Key, Listing
+from models.customers import Customer, GatewayAccount, PaymentMethod
+
+CUSTOMERS = Listing("customer", Customer, (Key("id", str),), descending=False)
+PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (Key("id", str),), descending=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LivePaymentMethods:
+    """Cards that are still attached, of one customer if given. `owner_user_id` is the user behind the customer."""
+
+    customer_id: str | None = None
+    id_or_ref: str | None = None
+    owner_user_id: str | None = None
+    gateway_customer_ref: str | None = None
+    platform: str | None = None
+    type: str | None = None
+    holder_name: str | None = None
+    holder_zip: str | None = None
+    brand: str | None = None
+    last4: str | None = None
+    fingerprint: str | None = None
+    expiring_before: date | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = [col(PaymentMethod.archived_at).is_(None)]
+        if self.customer_id is not None:
+            found.append(col(PaymentMethod.customer_id) == self.customer_id)
+        if self.id_or_ref is not None:
+            named = (PaymentMethod.id, PaymentMethod.gateway_ref)
+            found.append(or_(*(col(name) == self.id_or_ref for name in named)))
+        if self.owner_user_id is not None:
+            owners = select(Customer.id).where(Customer.user_id == self.owner_user_id)
+            found.append(col(PaymentMethod.customer_id).in_(owners))
+        if self.gateway_customer_ref is not None:
+            owners = select(GatewayAccount.customer_id).where(GatewayAccount.gateway_ref == self.gateway_customer_ref)
+            found.append(col(PaymentMethod.customer_id).in_(owners))
+        card, holder = col(PaymentMethod.card), col(PaymentMethod.billing_details)
+        for column, wanted in (
+            (col(PaymentMethod.platform), self.platform),
+            (col(PaymentMethod.type), self.type),
+            (holder["name"].as_string(), self.holder_name),
+            (holder["address", "postal_code"].as_string(), self.holder_zip),
+            (card["brand"].as_string(), self.brand),
+            (card["last4"].as_string(), self.last4),
+            (card["fingerprint"].as_string(), self.fingerprint),
+        ):
+            if wanted is not None:
+                found.append(column == wanted)
+        if self.expiring_before is not None:
+            # A card is good to the end of its month: any day of a later one is past it.
+            months = card["exp_year"].as_integer() * 12 + card["exp_month"].as_integer()
+            found.append(months < self.expiring_before.year * 12 + self.expiring_before.month)
+        return found

@@ -1,0 +1,92 @@
+"""Reading subscriptions, invoices and payments."""
+
+from typing import Annotated
+
+import strawberry
+
+from models.billing_lists import INVOICES, PAYMENTS, InvoicesWhere, PaymentsWhere
+from resolvers import owned
+from schema.arguments import OwnerId, one_of
+from schema.billing_filters import InvoiceFilter, PaymentFilter
+from schema.connections import After, Before, Connection, First, Last, PageNumber, PageSize, span, whole
+from schema.fields import Info, argument
+from schema.invoices import Invoice
+from schema.payments import Payment
+from schema.subscriptions import PlanSubscription
+
+
+@strawberry.type(description="Subscriptions, invoices and payments.")
+class BillingQueries:
+    @strawberry.field(
+        description="The caller's subscription that has not ended, the newest if there are several; null, never an "
+        "error, when there is none."
+    )
+    async def my_subscription(
+        self,
+        info: Info,
+        product_code: Annotated[str | None, argument("To this product; to any unless given.")] = None,
+    ) -> PlanSubscription | None:
+        row = await owned.my_subscription(info.context, product_code)
+        return PlanSubscription.of(row) if row is not None else None
+
+    @strawberry.field(description="One subscription; null if there is none or it is another's.")
+    async def subscription(
+        self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]
+    ) -> PlanSubscription | None:
+        row = await owned.subscription(info.context, id)
+        return PlanSubscription.of(row) if row is not None else None
+
+    @strawberry.field(description="Invoices, newest first: the caller's own, or for staff any customer's or all.")
+    async def invoices(
+        self,
+        info: Info,
+        filter: Annotated[InvoiceFilter | None, argument("Only those that match.")] = None,
+        customer_id: OwnerId = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        page: PageNumber = None,
+        page_size: PageSize = None,
+    ) -> Connection[Invoice]:
+        part = span(info, INVOICES, first=first, after=after, last=last, before=before, page=page, page_size=page_size)
+        where = filter.where() if filter is not None else InvoicesWhere()
+        rows = await owned.invoices(info.context, customer_id=customer_id, where=where)
+        return await whole(rows, part, Invoice.of)
+
+    @strawberry.field(description="One invoice, by id or by number; null if there is none or it is another's.")
+    async def invoice(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
+        number: Annotated[str | None, argument("Its number.")] = None,
+    ) -> Invoice | None:
+        one_of(info, id=id, number=number)
+        if id is not None:
+            row = await owned.invoice(info.context, id)
+        else:
+            row = await owned.invoice_of_number(info.context, number or "")
+        return Invoice.of(row) if row is not None else None
+
+    @strawberry.field(description="Payments, newest first: the caller's own, or for staff any customer's or all.")
+    async def payments(
+        self,
+        info: Info,
+        filter: Annotated[PaymentFilter | None, argument("Only those that match.")] = None,
+        customer_id: OwnerId = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        page: PageNumber = None,
+        page_size: PageSize = None,
+    ) -> Connection[Payment]:
+        part = span(info, PAYMENTS, first=first, after=after, last=last, before=before, page=page, page_size=page_size)
+        where = filter.where() if filter is not None else PaymentsWhere()
+        rows = await owned.payments(info.context, customer_id=customer_id, where=where)
+        return await whole(rows, part, Payment.of)
+
+    @strawberry.field(description="One payment; null if there is none or it is another's.")
+    async def payment(self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]) -> Payment | None:
+        row = await owned.payment(info.context, id)
+        return Payment.of(row) if row is not None else None

@@ -1,0 +1,69 @@
+"""Reading what is for sale."""
+
+from typing import Annotated
+
+import strawberry
+
+from models.catalog import plan_by, product_by
+from models.catalog_lists import PLANS, PRODUCTS, PlansWhere, ProductsWhere
+from resolvers import owned
+from schema.arguments import one_of
+from schema.catalog import Plan, Product
+from schema.catalog_filters import PlanFilter
+from schema.connections import After, Before, Connection, First, Last, PageNumber, PageSize, span, whole
+from schema.fields import Info, argument
+
+
+@strawberry.type(description="What is for sale.")
+class CatalogQueries:
+    @strawberry.field(description="The plans, in the shop's order. Open to everybody.")
+    async def plans(
+        self,
+        info: Info,
+        filter: Annotated[PlanFilter | None, argument("Only those that match.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        page: PageNumber = None,
+        page_size: PageSize = None,
+    ) -> Connection[Plan]:
+        part = span(info, PLANS, first=first, after=after, last=last, before=before, page=page, page_size=page_size)
+        where = filter.where(info) if filter is not None else PlansWhere()
+        return await whole(owned.public(info.context, PLANS, where), part, Plan.of)
+
+    @strawberry.field(description="One plan, by id or by code; null if there is none. Open to everybody.")
+    async def plan(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
+        code: Annotated[str | None, argument("Its code: `reader-pro`.")] = None,
+    ) -> Plan | None:
+        one_of(info, id=id, code=code)
+        async with info.context.app.database.read() as session:
+            row = await plan_by(session, id=id, code=code)
+        return Plan.of(row) if row is not None else None
+
+    @strawberry.field(description="The products, by code. Open to everybody.")
+    async def products(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Product]:
+        part = span(info, PRODUCTS, first=first, after=after, last=last, before=before)
+        return await whole(owned.public(info.context, PRODUCTS, ProductsWhere()), part, Product.of)
+
+    @strawberry.field(description="One product, by id, by code or by another name of it; null if there is none.")
+    async def product(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID | None, argument("Its id.")] = None,
+        code: Annotated[str | None, argument("Its code or an alias.")] = None,
+    ) -> Product | None:
+        one_of(info, id=id, code=code)
+        async with info.context.app.database.read() as session:
+            row = await product_by(session, id=id, code=code)
+        return Product.of(row) if row is not None else None

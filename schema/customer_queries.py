@@ -1,0 +1,62 @@
+"""Reading customers and their saved cards."""
+
+from typing import Annotated
+
+import strawberry
+
+from models.customer_lists import PAYMENT_METHODS, LivePaymentMethods
+from resolvers import owned
+from schema.arguments import OwnerId
+from schema.card_inputs import PaymentMethodFilter
+from schema.cards import PaymentMethod
+from schema.connections import After, Before, Connection, First, Last, span, whole
+from schema.customers import Customer
+from schema.fields import Info, argument
+from schema.lookups import CustomerLookup, SubscriptionStatusCheck
+
+
+@strawberry.type(description="Customers and their cards.")
+class CustomerQueries:
+    @strawberry.field(description="The caller as a customer; null before the first mutation of that user.")
+    async def me(self, info: Info) -> Customer | None:
+        row = await info.context.own_customer()
+        return Customer.of(row) if row is not None else None
+
+    @strawberry.field(description="Saved cards, newest first: the caller's own, or for staff any customer's.")
+    async def payment_methods(
+        self,
+        info: Info,
+        filter: Annotated[PaymentMethodFilter | None, argument("Only those that match.")] = None,
+        customer_id: OwnerId = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[PaymentMethod]:
+        part = span(info, PAYMENT_METHODS, first=first, after=after, last=last, before=before)
+        where = filter.where() if filter is not None else LivePaymentMethods()
+        rows = await owned.payment_methods(info.context, customer_id=customer_id, where=where)
+        return await whole(rows, part, PaymentMethod.of)
+
+    @strawberry.field(description="One saved card; null if there is none or it is another's.")
+    async def payment_method(
+        self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]
+    ) -> PaymentMethod | None:
+        row = await owned.payment_method(info.context, id)
+        return PaymentMethod.of(row) if row is not None else None
+
+    @strawberry.field(description="One customer, however known; null if there is none. For staff and API keys.")
+    async def customer(
+        self, info: Info, by: Annotated[CustomerLookup, argument("How the customer is known.")]
+    ) -> Customer | None:
+        row = await owned.customer_by(info.context, **by.given())
+        return Customer.of(row) if row is not None else None
+
+    @strawberry.field(
+        description="Whether a user of the application has access now. A user who was never here has not: no error."
+    )
+    async def subscription_status(
+        self, info: Info, user_id: Annotated[strawberry.ID, argument("The application's own id of the user.")]
+    ) -> SubscriptionStatusCheck:
+        rows = await owned.live_subscriptions_of_user(info.context, user_id)
+        return await SubscriptionStatusCheck.of(info, user_id, rows)
