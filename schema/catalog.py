@@ -14,8 +14,8 @@ from models.billing_lists import SUBSCRIPTIONS, SubscriptionsWhere
 from models.catalog import AppRole as AppRoleRow
 from models.catalog import Plan as PlanRow
 from models.catalog import Price as PriceRow
-from models.catalog import Product as ProductRow
 from models.catalog import PricingType, ProductType
+from models.catalog import Product as ProductRow
 from models.catalog_lists import PLANS, PRICES, PlansWhere
 from schema.connections import After, Connection, First, below
 from schema.fields import Info, PlanPriceRef, PlanRef, ProductRef, argument, described
@@ -156,9 +156,7 @@ class Plan(Node, Record):
                 return PlanPrice.of(row)
         return None
 
-    @strawberry.field(
-        description="What it costs new subscribers in each of its currencies, the default one first."
-    )
+    @strawberry.field(description="What it costs new subscribers in each of its currencies, the default one first.")
     async def prices(self, info: Info) -> list[PlanPrice]:
         return [PlanPrice.of(row) for row in await info.context.loaders.prices_of_plan.load(self.id)]
 

@@ -147,9 +147,7 @@ class PlanInput:
     transform_usage: TransformUsageInput | None = editable("Packages; not together with tiers. Never changes.")
     is_active: bool | None = editable("Whether it exists for new subscriptions at all; true unless given.")
     is_online_sale: bool | None = editable("Whether customers may subscribe to it themselves; true unless given.")
-    cancel_at_period_end: bool | None = editable(
-        "Whether new subscriptions end with their period; false unless given."
-    )
+    cancel_at_period_end: bool | None = editable("Whether new subscriptions end with their period; false unless given.")
     role_id: int | None = editable("The application's role that paying for it grants; one of `appRoles`.")
     entitlements: list[PlanEntitlementInput] | None = editable(
         "What it allows, once for each feature, instead of all that it allowed. Holds for present subscribers at once."

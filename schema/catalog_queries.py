@@ -75,9 +75,7 @@ class CatalogQueries:
             row = await product_by(session, id=id, code=code)
         return Product.of(row) if row is not None else None
 
-    @strawberry.field(
-        description="What plans allow, limit or measure, by code. Open to everybody."
-    )
+    @strawberry.field(description="What plans allow, limit or measure, by code. Open to everybody.")
     async def features(
         self,
         info: Info,
@@ -92,7 +90,8 @@ class CatalogQueries:
         return await whole(owned.public(info.context, FEATURES), part, Feature.of)
 
     @strawberry.field(
-        description="The application's roles that plans can grant, by number. For staff and API keys with the scope MANAGE_CATALOG."
+        description="The application's roles that plans can grant, by number. For staff and API keys with the scope "
+        "MANAGE_CATALOG."
     )
     async def app_roles(
         self,

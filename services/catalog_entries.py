@@ -118,7 +118,9 @@ async def entry_of_plan(session: AsyncSession, row: Plan) -> PlanEntry:
 
 async def _terms_of(session: AsyncSession, row: Plan) -> PlanTerms:
     allowed = await entitlements_of(session, [row.id])
-    named = {each.feature_id for each in allowed} | ({row.meter_feature_id} if row.meter_feature_id else set())
+    named = {each.feature_id for each in allowed}
+    if row.meter_feature_id is not None:
+        named.add(row.meter_feature_id)
     codes = {feature.id: feature.code for feature in await by_ids(session, Feature, sorted(named))}
     package = Package(row.divide_by, row.divide_round) if row.divide_by and row.divide_round else None
     return PlanTerms(

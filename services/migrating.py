@@ -168,9 +168,7 @@ async def _move(app: App, actor: Actor, way: _Way, subscription_id: str) -> None
     async with present.database.write() as session:
         row, customer = await locked_subscription(session, seen, None)
         items, at = await _moved_items(session, way, row), _when(way, row, why.now)
-        await plan_change(
-            present, session, customer, row, items, ProrationBehavior.NONE, at, why, is_migration=True
-        )
+        await plan_change(present, session, customer, row, items, ProrationBehavior.NONE, at, why, is_migration=True)
 
 
 async def _move_of(app: App, way: _Way, subscription_id: str) -> Move:
