@@ -71,7 +71,7 @@ class PlanPrice(Node):
 
     @strawberry.field(
         description="How many subscriptions that have not ended are at this price. For staff and API keys with the "
-        "scope MANAGE_CATALOG."
+        "scope manage_catalog."
     )
     async def subscriptions_count(self, info: Info) -> int | None:
         return await info.context.loaders.subscribers_of_price.load(self.id)
@@ -162,7 +162,7 @@ class Plan(Node, Record):
 
     @strawberry.field(
         description="All prices that it ever had, replaced ones too, the newest first. For staff and API keys with "
-        "the scope MANAGE_CATALOG."
+        "the scope manage_catalog."
     )
     async def price_history(self, info: Info, first: First = None, after: After = None) -> Connection[PlanPrice] | None:
         return await below(info, PRICES, "plan_id", self.id, PlanPrice.of, first=first, after=after)

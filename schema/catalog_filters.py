@@ -26,7 +26,7 @@ from schema.sorting import SortDirection
 
 LONGEST_SEARCH = 100
 _SEARCH = "Text in code, name or description, whatever its case; at most 100 characters."
-_ARCHIVED = "Whether those that were withdrawn are listed too. For staff and API keys with the scope MANAGE_CATALOG."
+_ARCHIVED = "Whether those that were withdrawn are listed too. For staff and API keys with the scope manage_catalog."
 
 
 @strawberry.input(description="Which products.")

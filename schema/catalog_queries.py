@@ -91,7 +91,7 @@ class CatalogQueries:
 
     @strawberry.field(
         description="The application's roles that plans can grant, by number. For staff and API keys with the scope "
-        "MANAGE_CATALOG."
+        "manage_catalog."
     )
     async def app_roles(
         self,

@@ -45,7 +45,7 @@ class PlanPriceInput:
             currency=self.currency_code,
             amount=self.amount,
             unit_amount=self.unit_amount_decimal,
-            tiers=[tier.tier() for tier in self.tiers or ()],
+            tiers=tuple(tier.tier() for tier in self.tiers or ()),
             is_default=stays if self.is_default is None else self.is_default,
             is_active=self.is_active,
         )

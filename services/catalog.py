@@ -4,6 +4,7 @@ What a code of a feature names first comes into being. What is withdrawn stays: 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from sqlmodel import SQLModel
@@ -133,7 +134,7 @@ async def update_plan(app: App, plan_id: str, edit: PlanEdit, expected_version: 
         row = _current(await locked_plan(session, plan_id), "plan", expected_version)
         before = await entry_of_plan(session, row)
         after = edit(before)
-        if after == before:
+        if _in_order(after) == _in_order(before):
             return row
         await _refuse_other_product(session, row, after)
         check_unchanged(before.terms, after.terms)
@@ -208,6 +209,14 @@ def _product_columns(id: str, entry: ProductEntry) -> dict[str, Any]:
         "is_active": entry.is_active,
         "meta": entry.metadata,
     }
+
+
+def _in_order(entry: PlanEntry) -> PlanEntry:
+    """The same whatever the order in which its parts were given."""
+    prices = sorted((each for each in entry.terms.prices if each.is_active), key=lambda each: each.currency)
+    entitlements = sorted(entry.terms.entitlements, key=lambda each: each.feature_code)
+    credits = sorted(entry.terms.credits, key=lambda each: each.unit)
+    return replace(entry, terms=replace(entry.terms, prices=prices, entitlements=entitlements, credits=credits))
 
 
 def _check_plan(entry: PlanEntry) -> None:

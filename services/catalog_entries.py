@@ -147,7 +147,7 @@ async def _terms_of(session: AsyncSession, row: Plan) -> PlanTerms:
 def _price_of(plan: Plan, row: Price) -> NewPrice:
     """The price as it was given: by tiers, by an exact unit's price, or by an amount."""
     if plan.billing_scheme is BillingScheme.TIERED:
-        return NewPrice(row.currency, tiers=row.terms(plan).tiers, is_default=row.is_default)
+        return NewPrice(row.currency, tiers=tuple(row.terms(plan).tiers), is_default=row.is_default)
     if row.unit_amount_decimal is not None:
         return NewPrice(row.currency, unit_amount=row.unit_amount_decimal, is_default=row.is_default)
     return NewPrice(row.currency, amount=row.amount.major, is_default=row.is_default)
