@@ -22,17 +22,34 @@ _LONGEST_PERIOD = {Interval.DAY: 1_095, Interval.WEEK: 156, Interval.MONTH: 36, 
 _BY_DAY_OF_MONTH = (Interval.MONTH, Interval.YEAR)
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _LONGEST_TRIAL = 730
+LONGEST_DESCRIPTOR = 22
+_NOT_ON_STATEMENTS = frozenset("<>\\'\"*")
+_FIXED = {
+    "interval": "interval",
+    "interval_count": "intervalCount",
+    "usage_type": "usageType",
+    "aggregate_usage": "aggregateUsage",
+    "feature_code": "featureCode",
+    "scheme": "billingScheme",
+    "tiers_mode": "tiersMode",
+    "package": "transformUsage",
+}
+"""Terms of a plan that stay as they are, and what clients call them."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewPrice:
-    """A price in one currency, major units: one of `amount`, `unit_amount` (finer than the currency) and `tiers`."""
+    """A price in one currency, major units: one of `amount`, `unit_amount` (finer than the currency) and `tiers`.
+
+    Not `is_active`: the currency is off sale, and there is no price in it.
+    """
 
     currency: str
     amount: Decimal | None = None
     unit_amount: Decimal | None = None
     tiers: Sequence[Tier] = ()
     is_default: bool = False
+    is_active: bool = True
 
     @property
     def shown(self) -> Money:
@@ -90,6 +107,32 @@ def check_code(code: str, *path: str) -> None:
         raise _invalid("A code has 1 to 100 letters, digits, dots, hyphens and underscores.", *path)
 
 
+def check_name(name: str) -> None:
+    """Raises UserProblem REQUIRED for one that says nothing."""
+    if not name.strip():
+        raise UserProblem(ErrorCode.REQUIRED, "Give it a name.", ["name"])
+
+
+def check_statement_descriptor(text: str, *path: str) -> None:
+    """Raises UserProblem INVALID for what no card statement can say."""
+    if len(text) > LONGEST_DESCRIPTOR or not text.isascii() or not text.isprintable() or set(text) & _NOT_ON_STATEMENTS:
+        raise _invalid(
+            f"A statement descriptor has at most {LONGEST_DESCRIPTOR} plain characters, none of < > \\ ' \" *.", *path
+        )
+
+
+def check_unchanged(before: PlanTerms, after: PlanTerms) -> None:
+    """Raises UserProblem INVALID_STATE where a term would change that periods and bills are computed from."""
+    for name, field in _FIXED.items():
+        if getattr(before, name) != getattr(after, name):
+            raise UserProblem(
+                ErrorCode.INVALID_STATE,
+                f"{field} never changes: periods and bills are computed from it. Create another plan, then archive "
+                "this one.",
+                [field],
+            )
+
+
 def check_plan(terms: PlanTerms) -> None:
     """Raises UserProblem REQUIRED or INVALID for the first part that does not fit."""
     _check_times(terms)
@@ -139,7 +182,7 @@ def _check_scheme(terms: PlanTerms) -> None:
 
 
 def _check_prices(terms: PlanTerms) -> None:
-    if not terms.prices:
+    if not any(price.is_active for price in terms.prices):
         raise UserProblem(ErrorCode.REQUIRED, "A plan needs at least one price.", ["prices"])
     if len(terms.prices) > MOST_PRICES:
         raise _invalid(f"A plan has at most {MOST_PRICES} prices.", "prices")
@@ -154,6 +197,10 @@ def _check_prices(terms: PlanTerms) -> None:
 
 
 def _check_price(price: NewPrice, scheme: BillingScheme, path: tuple[str, ...]) -> None:
+    if not price.is_active:
+        if price.amount is not None or price.unit_amount is not None or price.tiers or price.is_default:
+            raise _invalid("What is taken off sale has no price: give isActive false alone.", *path, "isActive")
+        return
     if scheme is BillingScheme.TIERED:
         if price.unit_amount is not None or price.amount:
             named = "unitAmountDecimal" if price.unit_amount is not None else "amount"

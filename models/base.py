@@ -132,6 +132,9 @@ BIG = BigInteger()
 SERIAL = BigInteger().with_variant(Integer(), "sqlite")
 DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
 
+Notes = dict[str, Any] | list[dict[str, Any]]
+"""The merchant's own: an object, or an array of objects, kept as it was given."""
+
 
 class Record(SQLModel):
     """The columns of everything that lives and changes: identity, optimistic lock, life span."""
@@ -141,7 +144,7 @@ class Record(SQLModel):
     created_at: datetime = Field(sa_type=UTCDateTime)
     updated_at: datetime = Field(sa_type=UTCDateTime)
     archived_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
-    meta: dict[str, Any] = Field(default_factory=dict, sa_type=DOCUMENT, sa_column_kwargs={"name": "metadata"})
+    meta: Notes = Field(default_factory=dict, sa_type=DOCUMENT, sa_column_kwargs={"name": "metadata"})
 
     def touch(self, now: datetime) -> None:
         """Mark a change: the next version, as of now."""

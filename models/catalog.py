@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import UniqueConstraint, func
+from sqlalchemy import Index, func, text
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -22,8 +22,19 @@ class ProductType(StrEnum):
     GOOD = "good"
 
 
+class PricingType(StrEnum):
+    """What role a plan plays in the shop, in the order in which plans are ranked."""
+
+    STANDARD = "standard"
+    PROMOTIONAL = "promotional"
+    LEGACY = "legacy"
+
+
 class Product(Record, table=True):
-    """Something sold; a customer has at most one live subscription to each. `code` is its public name."""
+    """Something sold; a customer has at most one live subscription to each. `code` is its public name.
+
+    `package_dimensions`: height, length, weight and width, as decimal texts; empty where they are not known.
+    """
 
     __tablename__ = "products"
 
@@ -34,9 +45,11 @@ class Product(Record, table=True):
     aliases: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
     images: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
     attributes: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
+    skus: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
     unit_label: str | None = Field(default=None, max_length=40)
     statement_descriptor: str | None = Field(default=None, max_length=22)
     shippable: bool = False
+    package_dimensions: dict[str, str] = Field(default_factory=dict, sa_type=DOCUMENT)
     is_active: bool = True
 
 
@@ -73,6 +86,7 @@ class Plan(Record, table=True):
     highlight: str | None = None
     description: str | None = None
     nickname: str | None = Field(default=None, max_length=250)
+    type: PricingType = Field(default=PricingType.STANDARD, sa_type=EnumText(PricingType))
     position: int = 0
     interval: Interval = Field(sa_type=EnumText(Interval))
     interval_count: int = 1
@@ -119,10 +133,23 @@ class PlanCredit(SQLModel, table=True):
 
 
 class Price(SQLModel, table=True):
-    """What a plan costs in one currency from an instant on. Never changed: a new price replaces it."""
+    """What a plan costs in one currency from an instant on. Never changed: a new price replaces it.
+
+    One of a plan and currency is active, which is the one for new subscriptions. `replaced_by_id` is what came in its
+    place; without one the currency was taken off sale.
+    """
 
     __tablename__ = "prices"
-    __table_args__ = (UniqueConstraint("plan_id", "currency", "effective_from"),)
+    __table_args__ = (
+        Index(
+            "uq_prices_active_currency",
+            "plan_id",
+            "currency",
+            unique=True,
+            sqlite_where=text("is_active"),
+            postgresql_where=text("is_active"),
+        ),
+    )
 
     id: str = Field(primary_key=True, max_length=40)
     plan_id: str = Field(foreign_key="plans.id", index=True)
@@ -133,6 +160,7 @@ class Price(SQLModel, table=True):
     is_default: bool = False
     is_active: bool = True
     effective_from: datetime = Field(sa_type=UTCDateTime)
+    replaced_by_id: str | None = Field(default=None, foreign_key="prices.id")
 
     @property
     def amount(self) -> Money:
@@ -160,6 +188,22 @@ async def plan_by(session: AsyncSession, *, id: str | None = None, code: str | N
     return (await session.exec(select(Plan).where(wanted))).first()
 
 
+async def locked_plan(session: AsyncSession, plan_id: str) -> Plan | None:
+    """The plan, for its changes to wait for one another."""
+    return await session.get(Plan, plan_id, with_for_update={"key_share": True})
+
+
+async def locked_product(session: AsyncSession, product_id: str) -> Product | None:
+    """The product, for its changes and those of what it is sold by to wait for one another."""
+    return await session.get(Product, product_id, with_for_update={"key_share": True})
+
+
+async def plans_of_product(session: AsyncSession, product_id: str) -> Sequence[Plan]:
+    """Its plans that have not been withdrawn."""
+    query = select(Plan).where(Plan.product_id == product_id, col(Plan.archived_at).is_(None)).order_by(col(Plan.id))
+    return (await session.exec(query)).all()
+
+
 async def product_by(session: AsyncSession, *, id: str | None = None, code: str | None = None) -> Product | None:
     """The product of that id, or of that code or alias; None when there is none."""
     if id is not None:
@@ -179,6 +223,10 @@ async def is_product_code_taken(session: AsyncSession, code: str) -> bool:
 
 async def features_by_code(session: AsyncSession, codes: Sequence[str]) -> Sequence[Feature]:
     return (await session.exec(select(Feature).where(col(Feature.code).in_(codes)))).all()
+
+
+async def app_role_of_code(session: AsyncSession, code: str) -> AppRole | None:
+    return (await session.exec(select(AppRole).where(AppRole.code == code))).first()
 
 
 async def next_plan_position(session: AsyncSession) -> int:
@@ -209,7 +257,13 @@ async def plan_of_product(
     """The plan on sale for (product, interval, currency), the first by position when several fit."""
     query = (
         select(Plan)
-        .where(Plan.product_id == product_id, Plan.interval == interval, Plan.is_active, Plan.is_online_sale)
+        .where(
+            Plan.product_id == product_id,
+            Plan.interval == interval,
+            Plan.is_active,
+            Plan.is_online_sale,
+            col(Plan.archived_at).is_(None),
+        )
         .order_by(col(Plan.position), col(Plan.id))
     )
     if currency is not None:

@@ -1,28 +1,61 @@
 """Lists of what is for sale, and what narrows them."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import col, select
 
 from billing.calendar import Interval
-from models.batches import Key, Listing
-from models.catalog import Plan, Price, Product
+from models.batches import Key, Listing, rank_key
+from models.catalog import AppRole, Feature, Plan, Price, PricingType, Product, ProductType
 from models.coupons import Coupon
 
 PRODUCTS = Listing("product", Product, (Key("code", str),), descending=False)
 PLANS = Listing("plan", Plan, (Key("position", int), Key("id", str)), descending=False)
+PRICES = Listing("price", Price, (Key("id", str),), descending=True)
+FEATURES = Listing("feature", Feature, (Key("code", str),), descending=False)
+APP_ROLES = Listing("appRole", AppRole, (Key("id", int),), descending=False)
 COUPONS = Listing("coupon", Coupon, (Key("id", str),), descending=True)
+
+
+def _default_amount(plan: Any) -> ColumnElement[Any]:
+    """The default price's minor amount; −1 where there is none, which is less than free."""
+    amount = (
+        select(Price.amount_minor)
+        .where(Price.plan_id == plan.id, Price.is_default, Price.is_active)
+        .correlate(plan)
+        .scalar_subquery()
+    )
+    return func.coalesce(amount, -1)
+
+
+PLANS_BY_POSITION = Key("position", int)
+PLANS_BY_PRICE = Key("price", int, largest=2**53, of=_default_amount)
+PLANS_BY_CREATION = Key("created_at", datetime)
+PLANS_BY_TYPE = rank_key("type", PricingType)
 
 
 @dataclass(frozen=True, slots=True)
 class ProductsWhere:
+    """`search` is looked for in code, name and description, whatever its case."""
+
     is_active: bool | None = None
+    type: ProductType | None = None
+    search: str | None = None
+    include_archived: bool = False
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = [col(Product.archived_at).is_(None)]
+        found: list[ColumnElement[bool]] = []
+        if not self.include_archived:
+            found.append(col(Product.archived_at).is_(None))
         if self.is_active is not None:
             found.append(col(Product.is_active) == self.is_active)
+        if self.type is not None:
+            found.append(col(Product.type) == self.type)
+        if self.search is not None:
+            found.append(_holds(self.search, Product.code, Product.name, Product.description))
         return found
 
 
@@ -35,14 +68,19 @@ class PlansWhere:
     currency: str | None = None
     interval: Interval | None = None
     product_code: str | None = None
+    type: PricingType | None = None
     search: str | None = None
+    include_archived: bool = False
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = [col(Plan.archived_at).is_(None)]
+        found: list[ColumnElement[bool]] = []
+        if not self.include_archived:
+            found.append(col(Plan.archived_at).is_(None))
         for column, wanted in (
             (Plan.is_online_sale, self.is_online_sale),
             (Plan.is_active, self.is_active),
             (Plan.interval, self.interval),
+            (Plan.type, self.type),
         ):
             if wanted is not None:
                 found.append(col(column) == wanted)
@@ -52,6 +90,9 @@ class PlansWhere:
         if self.product_code is not None:
             found.append(col(Plan.product_id).in_(select(Product.id).where(Product.code == self.product_code)))
         if self.search is not None:
-            texts = (Plan.code, Plan.name, Plan.description)
-            found.append(or_(*(col(text).icontains(self.search, autoescape=True) for text in texts)))
+            found.append(_holds(self.search, Plan.code, Plan.name, Plan.description))
         return found
+
+
+def _holds(search: str, *texts: Any) -> ColumnElement[bool]:
+    return or_(*(col(text).icontains(search, autoescape=True) for text in texts))

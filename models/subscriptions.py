@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Index, text
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Grid, Interval
@@ -156,7 +156,7 @@ class SubscriptionItem(SQLModel, table=True):
     id: str = Field(primary_key=True, max_length=40)
     subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
     plan_id: str = Field(foreign_key="plans.id")
-    price_id: str = Field(foreign_key="prices.id")
+    price_id: str = Field(foreign_key="prices.id", index=True)
     product_id: str = Field(foreign_key="products.id")
     quantity: int = 1
     unit_amount_minor: int | None = Field(default=None, sa_type=BIG)
@@ -168,7 +168,8 @@ class SubscriptionItem(SQLModel, table=True):
 class ScheduledChange(SQLModel, table=True):
     """What a subscription changes to at its `change_at`.
 
-    `items` are objects of price_id, quantity and, where it was given, unit_amount_minor.
+    `items` are objects of price_id, quantity and, where it was given, unit_amount_minor. `is_migration`: the merchant
+    moves it to another price, which the customer cannot take back.
     """
 
     __tablename__ = "scheduled_changes"
@@ -178,6 +179,7 @@ class ScheduledChange(SQLModel, table=True):
     items: list[dict[str, Any]] = Field(sa_type=DOCUMENT)
     proration: str = Field(max_length=40)
     requested_by: str = Field(max_length=300)
+    is_migration: bool = False
     created_at: datetime = Field(sa_type=UTCDateTime)
 
 
@@ -247,6 +249,21 @@ async def items_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Se
         .order_by(col(SubscriptionItem.id))
     )
     return (await session.exec(query)).all()
+
+
+async def subscribers_of_prices(session: AsyncSession, price_ids: Sequence[str]) -> dict[str, int]:
+    """How many subscriptions that have not ended contain something at those prices; none: left out."""
+    query = (
+        select(SubscriptionItem.price_id, func.count(func.distinct(SubscriptionItem.subscription_id)))
+        .join(Subscription, col(Subscription.id) == SubscriptionItem.subscription_id)
+        .where(
+            col(SubscriptionItem.price_id).in_(price_ids),
+            col(SubscriptionItem.ended_at).is_(None),
+            col(Subscription.status).not_in(SUBSCRIPTION.final),
+        )
+        .group_by(col(SubscriptionItem.price_id))
+    )
+    return dict((await session.exec(query)).all())
 
 
 async def live_subscriptions_of(session: AsyncSession, customer_id: str) -> Sequence[Subscription]:

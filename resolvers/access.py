@@ -57,6 +57,8 @@ CLERKS = _to(Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 BOOKKEEPERS = _to(Role.ADMIN, key=Scope.RECORD_PAYMENTS)
 # What is for sale.
 SELLERS = _to(Role.ADMIN, key=Scope.MANAGE_CATALOG)
+# Seeing what was for sale and by how many it is held.
+CURATORS = _to(Role.SUPPORT, Role.ADMIN, key=Scope.MANAGE_CATALOG)
 # What the application measures; credits are granted by staff too.
 METERS = _to(key=Scope.RECORD_USAGE)
 GRANTERS = _to(Role.SUPPORT, Role.ADMIN, key=Scope.RECORD_USAGE)
@@ -71,6 +73,8 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.plan": EVERYONE,
     "Query.products": EVERYONE,
     "Query.product": EVERYONE,
+    "Query.features": EVERYONE,
+    "Query.appRoles": CURATORS,
     "Query.previewSubscribe": EVERYONE,
     "Query.previewChangePlan": BUYERS,
     "Query.previewUpdateSubscription": BUYERS,
@@ -109,7 +113,15 @@ ACCESS: Mapping[str, Allowed] = {
     "Mutation.deleteManualSubscription": BOOKKEEPERS,
     "Mutation.recordManualPayment": BOOKKEEPERS,
     "Mutation.createProduct": SELLERS,
+    "Mutation.updateProduct": SELLERS,
+    "Mutation.archiveProduct": ADMINS,
     "Mutation.createPlan": SELLERS,
+    "Mutation.updatePlan": SELLERS,
+    "Mutation.archivePlan": ADMINS,
+    "Mutation.migratePlanSubscribers": ADMINS,
+    "Mutation.updateFeature": SELLERS,
+    "Mutation.createAppRole": SELLERS,
+    "Mutation.updateAppRole": SELLERS,
     "Mutation.createCoupon": SELLERS,
     "Mutation.createPromotionCode": ADMINS,
     "Mutation.applyCoupon": ACTORS,
@@ -159,6 +171,8 @@ ACCESS: Mapping[str, Allowed] = {
     "TestClock.customers": READERS_OF_ALL,
     "ApiKeyPayload.secret": ADMINS,
     "Plan.subscriptionsCount": STAFF,
+    "Plan.priceHistory": CURATORS,
+    "PlanPrice.subscriptionsCount": CURATORS,
     "CreditEntry.idempotencyKey": GRANTERS,
     "Coupon.maxRedemptions": READERS_OF_ALL,
     "Coupon.timesRedeemed": READERS_OF_ALL,
@@ -213,6 +227,14 @@ def is_staff(identity: Identity) -> bool:
 
 def reads_all(identity: Identity) -> bool:
     return READERS_OF_ALL.admits(identity)
+
+
+def require_curator(identity: Identity, argument: str) -> None:
+    """Raises AccessDenied for an argument by which only curators may look at the catalog."""
+    if not CURATORS.admits(identity):
+        raise AccessDenied(
+            identity, f"NOT_PERMITTED: {argument} is for staff and keys that manage the catalog; leave it out."
+        )
 
 
 def refuse_foreign_owner(identity: Identity) -> AccessDenied:

@@ -18,6 +18,7 @@ from models.catalog import (
     prices_of,
 )
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
+from models.subscriptions import subscribers_of_prices
 from resolvers.batching import Batching
 
 
@@ -83,6 +84,17 @@ class CatalogLoaders(Batching):
             async with self.database.read() as session:
                 found = await uses_of(session, wanted)
             return [found.get(id, ()) for id in wanted]
+
+        return DataLoader(batch)
+
+    @cached_property
+    def subscribers_of_price(self) -> DataLoader[str, int]:
+        """How many subscriptions that have not ended are at a price."""
+
+        async def batch(wanted: list[str]) -> list[int]:
+            async with self.database.read() as session:
+                counted = await subscribers_of_prices(session, wanted)
+            return [counted.get(id, 0) for id in wanted]
 
         return DataLoader(batch)
 

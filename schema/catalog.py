@@ -14,11 +14,11 @@ from models.billing_lists import SUBSCRIPTIONS, SubscriptionsWhere
 from models.catalog import AppRole as AppRoleRow
 from models.catalog import Plan as PlanRow
 from models.catalog import Price as PriceRow
+from models.catalog import PricingType, ProductType
 from models.catalog import Product as ProductRow
-from models.catalog import ProductType
-from models.catalog_lists import PLANS, PlansWhere
+from models.catalog_lists import PLANS, PRICES, PlansWhere
 from schema.connections import After, Connection, First, below
-from schema.fields import Info, PlanRef, ProductRef, argument, described
+from schema.fields import Info, PlanPriceRef, PlanRef, ProductRef, argument, described
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 from schema.plan_terms import Feature, PlanCredit, PlanEntitlement, PriceTier, TransformUsage, feature_of
@@ -45,6 +45,7 @@ class PlanPrice(Node):
     is_default: bool = described("Whether it is the price when no currency is asked for.")
     is_active: bool = described("Whether new subscriptions can have it.")
     effective_from: datetime = described("Since when it holds.")
+    replaced_by_id: strawberry.Private[str | None]
 
     @classmethod
     def of(cls, row: PriceRow) -> "PlanPrice":
@@ -57,7 +58,23 @@ class PlanPrice(Node):
             is_default=row.is_default,
             is_active=row.is_active,
             effective_from=row.effective_from,
+            replaced_by_id=row.replaced_by_id,
         )
+
+    @strawberry.field(
+        description="The price that new subscriptions have instead; null while it is on sale, and where its currency "
+        "was taken off sale."
+    )
+    async def replaced_by(self, info: Info) -> PlanPriceRef | None:
+        row = await info.context.loaders.price.load(self.replaced_by_id) if self.replaced_by_id is not None else None
+        return PlanPrice.of(row) if row is not None else None
+
+    @strawberry.field(
+        description="How many subscriptions that have not ended are at this price. For staff and API keys with the "
+        "scope manage_catalog."
+    )
+    async def subscriptions_count(self, info: Info) -> int | None:
+        return await info.context.loaders.subscribers_of_price.load(self.id)
 
 
 @strawberry.type(description="A way to buy a product: how often, at which prices. `subscribe` takes its id or code.")
@@ -68,6 +85,7 @@ class Plan(Node, Record):
     item: str | None = described("What the merchant's own system calls the thing sold.")
     highlight: str | None = described("A word to draw attention to it, such as 'Popular'.")
     description: str | None = described("What one gets, for people.")
+    type: PricingType = described("What role it plays in the shop.")
     position: int = described("Its place in the shop; plans are listed in this order.")
     interval: Interval = described("The unit of its period.")
     interval_count: int = described("How many units make a period.")
@@ -82,7 +100,7 @@ class Plan(Node, Record):
     cancel_at_period_end: bool = described("Whether new subscriptions end with their period instead of renewing.")
     is_active: bool = described("Whether it exists for new subscriptions at all.")
     is_online_sale: bool = described("Whether customers may subscribe to it themselves.")
-    metadata: JSON = described("The merchant's own notes.")
+    metadata: JSON = described("The merchant's own notes: an object, or an array of objects.")
     product_id: strawberry.Private[str]
     role_id: strawberry.Private[int | None]
     meter_feature_id: strawberry.Private[str | None]
@@ -97,6 +115,7 @@ class Plan(Node, Record):
             item=row.item,
             highlight=row.highlight,
             description=row.description,
+            type=row.type,
             position=row.position,
             interval=row.interval,
             interval_count=row.interval_count,
@@ -137,9 +156,16 @@ class Plan(Node, Record):
                 return PlanPrice.of(row)
         return None
 
-    @strawberry.field(description="What it costs in each of its currencies, the default one first.")
+    @strawberry.field(description="What it costs new subscribers in each of its currencies, the default one first.")
     async def prices(self, info: Info) -> list[PlanPrice]:
         return [PlanPrice.of(row) for row in await info.context.loaders.prices_of_plan.load(self.id)]
+
+    @strawberry.field(
+        description="All prices that it ever had, replaced ones too, the newest first. For staff and API keys with "
+        "the scope manage_catalog."
+    )
+    async def price_history(self, info: Info, first: First = None, after: After = None) -> Connection[PlanPrice] | None:
+        return await below(info, PRICES, "plan_id", self.id, PlanPrice.of, first=first, after=after)
 
     @strawberry.field(description="The application's role that paying for it grants.")
     async def role(self, info: Info) -> AppRole | None:
@@ -163,6 +189,19 @@ class Plan(Node, Record):
         return await info.context.loaders.count(SUBSCRIPTIONS, "plan_id", self.id, SubscriptionsWhere(live=True))
 
 
+@strawberry.type(description="How large and how heavy a parcel is, in the merchant's own units.")
+class PackageDimensions:
+    height: Decimal = described("How high.")
+    length: Decimal = described("How long.")
+    weight: Decimal = described("How heavy.")
+    width: Decimal = described("How wide.")
+
+    @classmethod
+    def of(cls, row: ProductRow) -> "PackageDimensions | None":
+        sizes = row.package_dimensions
+        return cls(**{name: Decimal(size) for name, size in sizes.items()}) if sizes else None
+
+
 @strawberry.type(description="Something sold. A customer has at most one subscription to each that has not ended.")
 class Product(Node, Record):
     code: str = described("Its public name, for `product(code)` and `subscribe(productCode)`.")
@@ -172,9 +211,11 @@ class Product(Node, Record):
     aliases: list[str] = described("Other names by which `product(code)` finds it.")
     images: list[URL] = described("Pictures of it.")
     attributes: list[str] = described("Names of what variants of it differ in.")
+    skus: list[str] = described("The merchant's own numbers of its variants.")
     unit_label: str | None = described("What one unit is called, such as `seat`.")
     statement_descriptor: str | None = described("What card statements say.")
     shippable: bool = described("Whether it is sent.")
+    package_dimensions: PackageDimensions | None = described("The parcel that it is sent in; null if none is known.")
     is_active: bool = described("Whether it is offered.")
     metadata: JSON = described("The merchant's own notes.")
 
@@ -189,9 +230,11 @@ class Product(Node, Record):
             aliases=row.aliases,
             images=[URL(image) for image in row.images],
             attributes=row.attributes,
+            skus=row.skus,
             unit_label=row.unit_label,
             statement_descriptor=row.statement_descriptor,
             shippable=row.shippable,
+            package_dimensions=PackageDimensions.of(row),
             is_active=row.is_active,
             metadata=JSON(row.meta),
         )

@@ -2,7 +2,7 @@
 
 from billing.metering import Aggregation, UsageType
 from billing.pricing import BillingScheme, Rounding, TiersMode
-from models.catalog import ProductType
+from models.catalog import PricingType, ProductType
 from models.credits import CreditKind
 from schema.enums import publish
 
@@ -53,6 +53,16 @@ publish(
     "ProductType",
     "What kind of thing a product is.",
     {"SERVICE": "Something used, such as access.", "GOOD": "Something sent."},
+)
+publish(
+    PricingType,
+    "PricingType",
+    "What role a plan plays in the shop. It orders and filters lists, and changes nothing about money.",
+    {
+        "STANDARD": "One of the usual offers.",
+        "PROMOTIONAL": "An offer for a while.",
+        "LEGACY": "Kept for those who have it.",
+    },
 )
 publish(
     CreditKind,

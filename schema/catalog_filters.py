@@ -1,14 +1,51 @@
-"""What narrows lists of what is for sale."""
+"""What narrows and orders lists of what is for sale."""
+
+from collections.abc import Mapping
+from enum import StrEnum
 
 import strawberry
 
 from billing.calendar import Interval
-from models.catalog_lists import PlansWhere
+from models.batches import Key, Listing
+from models.catalog import Plan, PricingType, ProductType
+from models.catalog_lists import (
+    PLANS,
+    PLANS_BY_CREATION,
+    PLANS_BY_POSITION,
+    PLANS_BY_PRICE,
+    PLANS_BY_TYPE,
+    PlansWhere,
+    ProductsWhere,
+)
+from resolvers.access import require_curator
 from schema.arguments import refuse_arguments
-from schema.fields import Info, optional
+from schema.enums import publish
+from schema.fields import Info, described, optional
 from schema.scalars import CurrencyCode
+from schema.sorting import SortDirection
 
 LONGEST_SEARCH = 100
+_SEARCH = "Text in code, name or description, whatever its case; at most 100 characters."
+_ARCHIVED = "Whether those that were withdrawn are listed too. For staff and API keys with the scope manage_catalog."
+
+
+@strawberry.input(description="Which products.")
+class ProductFilter:
+    is_active: bool | None = optional("Whether they are offered.")
+    type: ProductType | None = optional("Only those of this kind.")
+    search: str | None = optional(_SEARCH)
+    include_archived: bool | None = optional(_ARCHIVED)
+
+    def where(self, info: Info) -> ProductsWhere:
+        """Raises AccessDenied for archived ones that the caller may not see."""
+        if self.include_archived:
+            require_curator(info.context.identity, "includeArchived")
+        return ProductsWhere(
+            is_active=self.is_active,
+            type=self.type,
+            search=_searched(info, self.search),
+            include_archived=self.include_archived or False,
+        )
 
 
 @strawberry.input(description="Which plans.")
@@ -18,17 +55,64 @@ class PlanFilter:
     currency_code: CurrencyCode | None = optional("Only those with a price in this currency.")
     interval: Interval | None = optional("Only those whose period is counted in this unit.")
     product_code: str | None = optional("Only those of this product.")
-    search: str | None = optional("Text in code, name or description, whatever its case; at most 100 characters.")
+    type: PricingType | None = optional("Only those that play this role in the shop.")
+    search: str | None = optional(_SEARCH)
+    include_archived: bool | None = optional(_ARCHIVED)
 
     def where(self, info: Info) -> PlansWhere:
-        if self.search is not None and len(self.search) > LONGEST_SEARCH:
-            message = f"filter.search: at most {LONGEST_SEARCH} characters are searched for."
-            raise refuse_arguments(info, message, "filter")
+        """Raises AccessDenied for archived ones that the caller may not see."""
+        if self.include_archived:
+            require_curator(info.context.identity, "includeArchived")
         return PlansWhere(
             is_online_sale=self.is_online_sale,
             is_active=self.is_active,
             currency=self.currency_code,
             interval=self.interval,
             product_code=self.product_code,
-            search=self.search or None,
+            type=self.type,
+            search=_searched(info, self.search),
+            include_archived=self.include_archived or False,
         )
+
+
+class PlanSortField(StrEnum):
+    POSITION = "position"
+    PRICE = "price"
+    CREATED_AT = "created_at"
+    TYPE = "type"
+
+
+publish(
+    PlanSortField,
+    "PlanSortField",
+    "What orders plans.",
+    {
+        "POSITION": "The shop's order.",
+        "PRICE": "The default price's `amountMinor` as a number, whatever its currency; a plan that has none comes "
+        "before all that do. Filter by one currency to compare like with like.",
+        "CREATED_AT": "When they came into being.",
+        "TYPE": "The role that they play in the shop, in the order in which `PricingType` declares it.",
+    },
+)
+_ORDERS: Mapping[PlanSortField, Key] = {
+    PlanSortField.POSITION: PLANS_BY_POSITION,
+    PlanSortField.PRICE: PLANS_BY_PRICE,
+    PlanSortField.CREATED_AT: PLANS_BY_CREATION,
+    PlanSortField.TYPE: PLANS_BY_TYPE,
+}
+
+
+@strawberry.input(description="In which order.")
+class PlanSort:
+    field: PlanSortField = described("By what.")
+    direction: SortDirection = strawberry.field(description="Which end comes first.", default=SortDirection.ASC)
+
+    def listing(self) -> Listing[Plan]:
+        return PLANS.sorted_by(_ORDERS[self.field], descending=self.direction is SortDirection.DESC)
+
+
+def _searched(info: Info, text: str | None) -> str | None:
+    if text is not None and len(text) > LONGEST_SEARCH:
+        message = f"filter.search: at most {LONGEST_SEARCH} characters are searched for."
+        raise refuse_arguments(info, message, "filter")
+    return text or None

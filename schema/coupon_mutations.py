@@ -14,6 +14,7 @@ from billing.errors import ErrorCode, UserProblem
 from schema.coupons import Coupon, PromotionCode
 from schema.fields import Info, described, optional
 from schema.inputs import QUOTED, at_most
+from schema.metadata import METADATA, notes
 from schema.money import MoneyInput
 from schema.payloads import ERRORS, SubscriptionPayload, refusals
 from schema.steps import INPUT, done
@@ -41,12 +42,10 @@ class CouponInput:
     starts_at: datetime | None = optional("From when on it can be redeemed; at once unless given.")
     expires_at: datetime | None = optional("Until when it can be redeemed.")
     is_active: bool | None = optional("Whether it can be redeemed at all; true unless given.")
-    metadata: JSON | None = optional("The merchant's own notes: a JSON object.")
+    metadata: JSON | None = optional(METADATA)
 
     def wish(self) -> couponing.NewCoupon:
         at_most(250, name=self.name)
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         for name, given, most in (
             ("appliesToProductCodes", self.applies_to_product_codes, MOST_PRODUCTS),
             ("amountsOff", self.amounts_off, MOST_AMOUNTS),
@@ -58,7 +57,7 @@ class CouponInput:
             code=self.code,
             name=self.name or None,
             is_active=self.is_active is not False,
-            metadata=self.metadata or {},
+            metadata=notes(self.metadata),
         )
 
     def _terms(self) -> CouponTerms:

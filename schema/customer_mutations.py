@@ -5,10 +5,11 @@ from typing import Annotated
 import strawberry
 from strawberry.scalars import JSON
 
-from billing.errors import ErrorCode, UserProblem
+from billing.errors import UserProblem
 from schema.customers import Customer
 from schema.fields import Info, described, optional
 from schema.inputs import at_most
+from schema.metadata import METADATA, notes
 from schema.payloads import ERRORS, refusals
 from schema.steps import INPUT, done
 from schema.user_errors import UserError
@@ -28,15 +29,13 @@ class CustomerInput:
     test_clock_id: strawberry.ID | None = optional(
         "Sandbox only: the test clock by which this customer lives from now on. It must be READY."
     )
-    metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
+    metadata: JSON | None = optional(METADATA)
 
     def wish(self) -> NewCustomer:
         at_most(255, user_id=self.user_id, external_id=self.external_id)
         at_most(250, name=self.name)
         at_most(320, email=self.email)
         at_most(35, locale=self.locale)
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         return NewCustomer(
             user_id=self.user_id or "",
             external_id=self.external_id or None,
@@ -45,7 +44,7 @@ class CustomerInput:
             locale=self.locale or None,
             timezone=self.timezone or None,
             test_clock_id=self.test_clock_id or None,
-            metadata=self.metadata or {},
+            metadata=notes(self.metadata),
         )
 
 

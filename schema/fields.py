@@ -1,5 +1,6 @@
 """How fields are written here: a description on each, the request's context, references between modules."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
@@ -50,6 +51,21 @@ def described(text: str, *, name: str | None = None) -> Any:
 def optional(text: str, *, name: str | None = None) -> Any:
     """An input's field that may be left out."""
     return strawberry.field(description=text, name=name, default=None)
+
+
+def editable(text: str) -> Any:
+    """An input's field of something that is made and edited: left out it says nothing, null that there is none."""
+    return strawberry.field(description=text, default=strawberry.UNSET)
+
+
+def edits(given: Any, present: Any, usual: Any, names: Iterable[str]) -> dict[str, Any]:
+    """What these fields shall be: as given, as there is where nothing was, as is usual where null was."""
+    found: dict[str, Any] = {}
+    for name in names:
+        value = getattr(given, name)
+        source = present if value is strawberry.UNSET else usual
+        found[name] = getattr(source, name) if value is strawberry.UNSET or value is None else value
+    return found
 
 
 def argument(text: str) -> Any:

@@ -14,6 +14,7 @@ from models.subscriptions import CollectionMethod
 from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
 from schema.fields import described, optional
 from schema.item_inputs import SubscribeItemInput
+from schema.metadata import METADATA, notes
 from schema.scalars import URL, CurrencyCode
 from services.canceling import CancelWish
 from services.ordering import SubscribeWish
@@ -76,7 +77,7 @@ class SubscribeInput:
     )
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
-    metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
+    metadata: JSON | None = optional(METADATA)
     quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(
         "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
@@ -87,8 +88,6 @@ class SubscribeInput:
         at_most(255, idempotency_key=self.idempotency_key)
         if not 1 <= self.quantity <= 10_000:
             raise UserProblem(ErrorCode.INVALID, "Give a quantity of 1 to 10000.", ["quantity"])
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         within(1, 31, billing_day=self.billing_day)
         within(1, 120, period_count=self.period_count)
         within(1, 365, days_until_due=self.days_until_due)
@@ -106,7 +105,7 @@ class SubscribeInput:
             auto_renew=self.auto_renew,
             customer_id=self.customer_id,
             return_url=self.return_url,
-            metadata=self.metadata or {},
+            metadata=notes(self.metadata),
             idempotency_key=self.idempotency_key,
             quote_token=self.quote_token,
             quantity=self.quantity,

@@ -11,6 +11,7 @@ from billing.errors import ErrorCode, UserProblem
 from schema.fields import described, optional
 from schema.inputs import at_most
 from schema.lookups import CustomerLookup
+from schema.metadata import METADATA, notes
 from schema.money import MoneyInput
 from schema.scalars import BigInt
 from services.allowances import Allowance
@@ -85,7 +86,7 @@ class CreateManualSubscriptionInput:
     is_out_of_credits: bool = strawberry.field(
         description="Whether all its credits have been used already.", default=False
     )
-    metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
+    metadata: JSON | None = optional(METADATA)
     idempotency_key: str | None = optional(KEY)
 
     def known_as(self) -> KnownAs:
@@ -104,8 +105,6 @@ class CreateManualSubscriptionInput:
             raise UserProblem(ErrorCode.INVALID, "externalId and subscriptionId are one: give one.", ["subscriptionId"])
         if self.payment is None and self.payment_reference is not None:
             raise UserProblem(ErrorCode.INVALID, "A reference goes with a payment.", ["paymentReference"])
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         return ManualOrder(
             plan_id=self.plan_id,
             plan_code=self.plan_code,
@@ -119,7 +118,7 @@ class CreateManualSubscriptionInput:
             is_fixed_credit=self.is_fixed_credit,
             is_active=self.is_active,
             is_out_of_credits=self.is_out_of_credits,
-            metadata=self.metadata or {},
+            metadata=notes(self.metadata),
         )
 
 

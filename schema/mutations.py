@@ -17,6 +17,7 @@ from schema.credit_mutations import CreditMutations
 from schema.customer_mutations import CustomerMutations
 from schema.ending_mutations import EndingMutations
 from schema.enums import ChallengeOutcome
+from schema.feature_mutations import FeatureMutations
 from schema.fields import Info, argument
 from schema.inputs import (
     RefreshSubscriptionPaymentInput,
@@ -26,6 +27,7 @@ from schema.inputs import (
 )
 from schema.intents import PaymentIntent, SetupIntent
 from schema.manual_mutations import ManualMutations
+from schema.migration_mutations import MigrationMutations
 from schema.payloads import (
     ChallengePayload,
     PaymentIntentPayload,
@@ -58,7 +60,9 @@ class Mutation(
     CreditMutations,
     CustomerMutations,
     EndingMutations,
+    FeatureMutations,
     ManualMutations,
+    MigrationMutations,
     PolicyMutations,
     ReturnMutations,
     RunMutations,

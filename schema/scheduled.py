@@ -56,6 +56,10 @@ class ScheduledChange:
     at: datetime = described("When. At a date it is put off to the period's end while an invoice is open then.")
     proration: ProrationBehavior = described("What is done about money; NONE at a period's end.")
     items: list[ScheduledItem] = described("All that it will consist of.")
+    is_migration: bool = described(
+        "Whether the merchant moves it to another price. Customers cannot take that back; they may choose another "
+        "plan, or cancel."
+    )
     plan_id: strawberry.Private[str]
 
     @classmethod
@@ -65,6 +69,7 @@ class ScheduledChange:
             at=at,
             proration=ProrationBehavior(row.proration),
             items=[ScheduledItem.of(each, currency) for each in documents],
+            is_migration=row.is_migration,
             plan_id=row.plan_id,
         )
 

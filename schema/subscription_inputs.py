@@ -1,17 +1,15 @@
 """What clients may ask for about a subscription that exists."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
 
-from billing.errors import ErrorCode, UserProblem
 from billing.proration import ProrationBehavior
 from schema.fields import described, optional
 from schema.inputs import QUOTED, at_most, within
 from schema.item_inputs import SubscribeItemInput
+from schema.metadata import METADATA, notes
 from schema.scalars import URL
 from services.amending import UpdateWish
 
@@ -22,7 +20,7 @@ _KEY = "The same key with the same input gives the first answer again, for 30 da
 class UpdateSubscriptionInput:
     subscription_id: strawberry.ID = described("The subscription.")
     name: str | None = optional("Its name, at most 250 characters; an empty one takes the name away.")
-    metadata: JSON | None = optional("The merchant's own notes instead of the present ones: a JSON object.")
+    metadata: JSON | None = optional(f"In the place of the present ones: {METADATA}")
     auto_renew: bool | None = optional(
         "Whether it renews when its period ends; false lets it end then, as `cancelSubscription` at PERIOD_END does."
     )
@@ -59,7 +57,7 @@ class UpdateSubscriptionInput:
         return UpdateWish(
             subscription_id=self.subscription_id,
             name=self.name,
-            metadata=self._notes(),
+            metadata=None if self.metadata is None else notes(self.metadata),
             auto_renew=self.auto_renew,
             billing_day=self.billing_day,
             ends_at=self.ends_at,
@@ -72,11 +70,6 @@ class UpdateSubscriptionInput:
             quote_token=self.quote_token,
             idempotency_key=self.idempotency_key,
         )
-
-    def _notes(self) -> Mapping[str, Any] | None:
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
-        return self.metadata
 
 
 @strawberry.input(description="Which subscription shall go on after all.")

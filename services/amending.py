@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -14,6 +13,7 @@ from billing.events import CANCEL_SCHEDULED, CANCEL_UNSCHEDULED, UPDATED
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.pausing import with_its_end
 from billing.proration import ProrationBehavior
+from models.base import Notes
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, ActorKind, App
 from services.changes import Why, announce
@@ -42,7 +42,7 @@ class UpdateWish:
 
     subscription_id: str
     name: str | None = None
-    metadata: Mapping[str, Any] | None = None
+    metadata: Notes | None = None
     auto_renew: bool | None = None
     billing_day: int | None = None
     ends_at: datetime | None = None
@@ -176,7 +176,7 @@ def _rename(app: App, row: Subscription, wish: UpdateWish, why: Why) -> None:
     if wish.name is not None:
         row.name = wish.name or None
     if wish.metadata is not None:
-        row.meta = dict(wish.metadata)
+        row.meta = wish.metadata
 
 
 def _renew_or_not(app: App, row: Subscription, wish: UpdateWish, why: Why) -> None:

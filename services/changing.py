@@ -28,7 +28,7 @@ from services.on_session import Visit, collect_on_session
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.owned import already_ended, locked_subscription
 from services.placing import PlacedItem
-from services.planned import drop_planned_change, refuse_if_over
+from services.planned import drop_planned_change, refuse_if_over, take_back_planned_change
 from services.quoting import Hold
 from services.retrying import collect
 from services.shielding import within_budget
@@ -124,9 +124,10 @@ async def _write(app: App, session: AsyncSession, act: Act, why: Why) -> _Writte
         act.amend(session, row)
     target = Target(items, act.behavior, why.now)
     proposal = await propose_change(session, customer, row, target, occasion=act.change_id)
-    await drop_planned_change(session, row, why)
     if proposal is None:
+        await take_back_planned_change(session, row, why)
         return await _nothing_to_change(session, row, customer)
+    await drop_planned_change(session, row, why)
     method = await effective_method(session, row, customer)
     if method is None:
         _refuse_unpaid(row, proposal)

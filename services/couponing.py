@@ -1,9 +1,7 @@
 """Making coupons, and the words that customers type for them. Codes are unique."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -11,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.couponing import CouponTerms, check_promotion_code, check_terms, folded
 from billing.errors import ErrorCode, UserProblem
 from billing.offering import check_code
-from models.base import new_id
+from models.base import Notes, new_id
 from models.catalog import product_by
 from models.coupons import Coupon, PromotionCode, coupon_of_code, promotion_of_code
 from models.database import is_unique_violation
@@ -26,7 +24,7 @@ class NewCoupon:
     code: str | None = None
     name: str | None = None
     is_active: bool = True
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metadata: Notes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ async def create_coupon(app: App, wish: NewCoupon) -> Coupon:
                 is_active=wish.is_active,
                 created_at=now,
                 updated_at=now,
-                meta=dict(wish.metadata),
+                meta=wish.metadata,
             )
             session.add(row)
     except IntegrityError as error:

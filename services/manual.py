@@ -17,7 +17,7 @@ from billing.invoicing import InvoiceReason, compose, invoice_uuid
 from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from billing.money import Money
 from billing.offline import agreed_line, midnight
-from models.base import ID_PREFIXES, new_id
+from models.base import ID_PREFIXES, Notes, new_id
 from models.catalog import Plan, Price, plan_by, prices_of
 from models.customers import Customer, locked_customer
 from models.invoices import Invoice, manual_invoice, open_invoices_of
@@ -63,7 +63,7 @@ class ManualOrder:
     is_fixed_credit: bool = False
     is_active: bool = True
     is_out_of_credits: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metadata: Notes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _subscription(
         test_clock_id=app.timeline,
         created_at=why.now,
         updated_at=why.now,
-        meta=dict(order.metadata),
+        meta=order.metadata,
     )
     row.due_at = row.next_due()
     return row

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,6 +16,7 @@ from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from billing.money import Money
 from billing.subscribing import Course, Terms, course, heaviest
+from models.base import Notes
 from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
 from models.coupons import discounts_of
 from models.customers import Customer, PaymentMethod, live_payment_method
@@ -64,7 +64,7 @@ class SubscribeWish:
     auto_renew: bool | None = None
     customer_id: str | None = None
     return_url: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metadata: Notes = field(default_factory=dict)
     idempotency_key: str | None = None
     quote_token: str | None = None
     quantity: int = 1

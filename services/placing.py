@@ -16,7 +16,7 @@ from billing.errors import ErrorCode, UserProblem
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import minimum_charge
-from models.base import new_id
+from models.base import Notes, new_id
 from models.catalog import Plan, Price
 from models.coupons import Applied
 from models.customers import Customer
@@ -54,7 +54,7 @@ class Order:
     start: datetime
     name: str | None = None
     auto_renew: bool | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metadata: Notes = field(default_factory=dict)
     origin: SubscriptionOrigin = SubscriptionOrigin.CHECKOUT
     billing_day: int | None = None
     trial: timedelta = timedelta(0)
@@ -229,7 +229,7 @@ def new_subscription(app: App, customer: Customer, order: Order, why: Why) -> tu
         test_clock_id=app.timeline,
         created_at=why.now,
         updated_at=why.now,
-        meta=dict(order.metadata),
+        meta=order.metadata,
     )
     row.due_at = row.next_due()
     return row, span

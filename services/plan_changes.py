@@ -18,7 +18,7 @@ from services.idempotency import once
 from services.ordering import WishedItem
 from services.owned import locked_subscription, own_subscription
 from services.placing import PlacedItem
-from services.planned import drop_planned_change, plan_change, refuse_if_over
+from services.planned import plan_change, refuse_if_over, take_back_planned_change
 from services.quoting import Hold, at_quote, hold_to_quote
 from services.quoting_changes import ChangeAsked, quote_change
 from services.timelines import in_time_of
@@ -128,5 +128,5 @@ async def cancel_scheduled_change(
         row, _ = await locked_subscription(session, seen, expected_version)
         if row.change_at is not None:
             refuse_if_over(present, row)
-            await drop_planned_change(session, row, Why("cancelScheduledChange", actor, present.now()))
+            await take_back_planned_change(session, row, Why("cancelScheduledChange", actor, present.now()))
         return row

@@ -18,7 +18,7 @@ from models.customers import Customer, locked_customer
 from models.invoices import open_invoices_of
 from models.leases import LeaseLost, check_fence, release
 from models.subscriptions import ScheduledChange, Subscription, items_of
-from services.app import App
+from services.app import ActorKind, App
 from services.arrears import effective_method, not_collected
 from services.changes import Why, announce
 from services.places import hold_places
@@ -39,6 +39,8 @@ async def plan_change(
     behavior: ProrationBehavior | None,
     at: datetime | None,
     why: Why,
+    *,
+    is_migration: bool = False,
 ) -> None:
     """Plan the change for `at`, None: the period's end, in the place of what was planned. Writes nothing else.
 
@@ -48,7 +50,7 @@ async def plan_change(
     when, chosen = target.at, target.behavior
     at_the_end = Target(items, ProrationBehavior.NONE, row.period_end)
     if await propose_change(session, customer, row, at_the_end, occasion="") is None:
-        await drop_planned_change(session, row, why)
+        await take_back_planned_change(session, row, why)
         return
     wanted = _documents(items)
     planned = await session.get(ScheduledChange, row.id)
@@ -64,6 +66,7 @@ async def plan_change(
             items=wanted,
             proration=chosen.value,
             requested_by=str(why.actor),
+            is_migration=is_migration,
             created_at=why.now,
         )
     )
@@ -107,6 +110,18 @@ def _behavior(row: Subscription, given: ProrationBehavior | None, when: datetime
             ErrorCode.INVALID, "At the period's end there is nothing to prorate: leave it out.", ["proration"]
         )
     return ProrationBehavior.NONE
+
+
+async def take_back_planned_change(session: AsyncSession, row: Subscription, why: Why) -> None:
+    """Somebody wants it to stay as it is. Raises NOT_PERMITTED for customers who would stay at a price that is past."""
+    planned = await session.get(ScheduledChange, row.id)
+    if planned is not None and planned.is_migration and why.actor.kind is ActorKind.CUSTOMER:
+        raise UserProblem(
+            ErrorCode.NOT_PERMITTED,
+            "The merchant moves this subscription to another price. Choose another plan, or cancel it.",
+            ["subscriptionId"],
+        )
+    await drop_planned_change(session, row, why)
 
 
 async def drop_planned_change(session: AsyncSession, row: Subscription, why: Why) -> None:

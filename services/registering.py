@@ -1,16 +1,14 @@
 """Customers made by staff or by the application's back end, before they ask for anything themselves."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from zoneinfo import available_timezones
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
-from models.base import new_id
+from models.base import Notes, new_id
 from models.clocks import TestClock, TestClockStatus, locked_clock
 from models.customers import Customer, customer_of_account, customer_of_external_id, customer_of_user
 from models.database import is_unique_violation
@@ -33,7 +31,7 @@ class NewCustomer:
     locale: str | None = None
     timezone: str | None = None
     test_clock_id: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metadata: Notes = field(default_factory=dict)
 
 
 async def create_customer(app: App, wish: NewCustomer) -> Customer:
@@ -83,7 +81,7 @@ async def _write(app: App, session: AsyncSession, wish: NewCustomer) -> Customer
         invoice_prefix=new_invoice_prefix(),
         created_at=now,
         updated_at=now,
-        meta=dict(wish.metadata),
+        meta=wish.metadata,
     )
     if wish.locale is not None:
         customer.locale = wish.locale

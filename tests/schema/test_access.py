@@ -67,6 +67,7 @@ def test_every_sensitive_field_declares_its_roles(graphql_schema: GraphQLSchema)
         "SetupIntent.clientSecret",
         "NextAction.clientSecret",
         "Plan.subscriptionsCount",
+        "PlanPrice.subscriptionsCount",
         "ChargeAttempt.idempotencyKey",
         "CreditEntry.idempotencyKey",
         "ApiKeyPayload.secret",
@@ -83,6 +84,7 @@ def test_the_public_may_only_what_is_named_here() -> None:
         "Query.plan",
         "Query.products",
         "Query.product",
+        "Query.features",
         "Query.node",
         "Query.nodes",
         "Query.previewSubscribe",
@@ -172,6 +174,12 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
     "plan": ('{ plan(code: "free") { code } }', "plan.code", ("free",) * 5),
     "products": ("{ products(first: 1) { nodes { code } } }", "products.nodes.*.code", (["acme-music"],) * 5),
     "product": ('{ product(code: "classic_cup") { code } }', "product.code", ("classic_coffee",) * 5),
+    "features": ("{ features { nodes { code } } }", "features.nodes.*.code", ([],) * 5),
+    "appRoles": (
+        "{ appRoles { nodes { id } } }",
+        "appRoles.nodes.*.id",
+        (LOGIN, NO, NO, [10, 20, 700], [10, 20, 700]),
+    ),
     "me": ("{ me { id } }", "me.id", (LOGIN, "owner_customer", "other_customer", NO, NO)),
     "mySubscription": (
         "{ mySubscription { id } }",
@@ -548,7 +556,22 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         (LOGIN, NO, NO),
     ),
     "createProduct": ("ProductInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
+    "updateProduct": ("ProductInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
+    "archiveProduct": ("ID!", '"prd_none"', (LOGIN, NO, NO)),
     "createPlan": ("PlanInput!", '{"name": "Tea", "productCode": "free", "interval": "MONTH"}', (LOGIN, NO, NO)),
+    "updatePlan": ("PlanInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
+    "archivePlan": ("ID!", '"pln_none"', (LOGIN, NO, NO)),
+    "migratePlanSubscribers": (
+        "MigratePlanSubscribersInput!",
+        (
+            '{"fromPriceId": "prc_00000000000000000000000000000000", "effectiveAt": "PERIOD_END", "dryRun": false, '
+            '"toPriceId": "prc_00000000000000000000000000000000"}'
+        ),
+        (LOGIN, NO, NO),
+    ),
+    "updateFeature": ("FeatureInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
+    "createAppRole": ("AppRoleInput!", '{"id": 30, "code": "tea", "name": "Tea"}', (LOGIN, NO, NO)),
+    "updateAppRole": ("AppRoleInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
     "runBilling": ("DateTime", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
     "createTestClock": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
     "advanceTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
@@ -592,7 +615,15 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
 
 
 # What the one argument is called where it is not `input`, `id` or `since`, with any other that must be there.
-NAMES = {"runBilling": "asOf", "createTestClock": "now", "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id'}
+NAMES = {
+    "runBilling": "asOf",
+    "createTestClock": "now",
+    "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id',
+    "updateProduct": 'id: "prd_none", input',
+    "updatePlan": 'id: "pln_none", input',
+    "updateFeature": 'id: "ftr_none", input',
+    "updateAppRole": "id: 20, input",
+}
 
 
 def mutation(name: str, kind: str) -> str:

@@ -109,7 +109,19 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Mutation.deleteManualSubscription",
             "Mutation.recordManualPayment",
         },
-        Scope.MANAGE_CATALOG: {"Mutation.createProduct", "Mutation.createPlan", "Mutation.createCoupon"},
+        Scope.MANAGE_CATALOG: {
+            "Query.appRoles",
+            "Mutation.createProduct",
+            "Mutation.updateProduct",
+            "Mutation.createPlan",
+            "Mutation.updatePlan",
+            "Mutation.updateFeature",
+            "Mutation.createAppRole",
+            "Mutation.updateAppRole",
+            "Mutation.createCoupon",
+            "Plan.priceHistory",
+            "PlanPrice.subscriptionsCount",
+        },
         Scope.RECORD_USAGE: {
             "Mutation.recordUsage",
             "Mutation.consumeCredits",
@@ -160,6 +172,8 @@ READS: dict[str, tuple[Any, Any]] = {
     "plan": ("free", "free"),
     "products": (["acme-music"], ["acme-music"]),
     "product": ("classic_coffee", "classic_coffee"),
+    "features": ([], []),
+    "appRoles": (NO, NO),
     "me": (NO, NO),
     "mySubscription": (NO, NO),
     "subscription": ("owner_subscription", NO),
@@ -212,6 +226,8 @@ async def test_what_a_key_of_each_scope_reads(world: World, scope: Scope) -> Non
             wanted = NO
         if ACCESS[f"Query.{name}"].scope is scope is Scope.RUN_BILLING:
             wanted = None  # there is no such run or clock
+        if ACCESS[f"Query.{name}"].scope is scope is Scope.MANAGE_CATALOG:
+            wanted = [10, 20, 700]
         found[name], expected[name] = outcome(answer, path), _named(world, wanted)
     assert found == expected
     assert await everything(world.house) == before

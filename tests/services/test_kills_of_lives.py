@@ -21,7 +21,8 @@ from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.app import App
 from services.canceling import CancelWish, cancel_subscription
-from services.catalog import NewPlan, create_plan
+from services.catalog import create_plan
+from services.catalog_entries import PlanEntry
 from services.ordering import SubscribeWish
 from services.pausing import PauseWish, ResumeWish, pause_subscription, resume_subscription
 from services.recording import NewUsage, record_usage
@@ -216,7 +217,7 @@ def test_a_last_invoice_written_off_killed_at_every_point_is_lost_once(fresh: Fr
             aggregate_usage=Aggregation.SUM,
             feature_code="calls",
         )
-        await create_plan(house.app, NewPlan("API", terms, product_code="premium", code="api"))
+        await create_plan(house.app, PlanEntry("API", terms, product_code="premium", code="api"))
         await _order(house, "api")
         row = await _subscription(house)
         await record_usage(house.app, [NewUsage("calls", Decimal(500), "used", subscription_id=row.id)])

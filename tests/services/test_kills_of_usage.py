@@ -15,7 +15,8 @@ from models.subscriptions import Subscription
 from models.usage import UsageRecord
 from services.app import App
 from services.canceling import CancelWish, cancel_subscription
-from services.catalog import NewPlan, create_plan
+from services.catalog import create_plan
+from services.catalog_entries import PlanEntry
 from services.consuming import CreditWish, consume_credits
 from services.ordering import SubscribeWish
 from services.recording import NewUsage, record_usage
@@ -40,7 +41,7 @@ async def _subscribed(house: House) -> None:
         feature_code="calls",
         credits=[NewAllowance("cup", total=3)],
     )
-    await create_plan(house.app, NewPlan("API", terms, product_code="premium", code="api"))
+    await create_plan(house.app, PlanEntry("API", terms, product_code="premium", code="api"))
     async with house.app.database.read() as session:
         customer = await customer_of_user(session, USER)
     assert customer is not None
