@@ -9,6 +9,7 @@ import httpx
 import stripe
 
 from gateways import snapshots
+from gateways.answers import error_body, translated
 from gateways.customer_side import CardInput
 from gateways.port import (
     CardRefused,
@@ -16,7 +17,6 @@ from gateways.port import (
     PaymentIntentSnapshot,
     SetupIntentSnapshot,
 )
-from gateways.stripe import error_body, translated
 
 _DEFAULT_EXPIRY = (12, 2034)
 _DEFAULT_CVC = "123"

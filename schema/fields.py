@@ -52,5 +52,10 @@ def optional(text: str, *, name: str | None = None) -> Any:
     return strawberry.field(description=text, name=name, default=None)
 
 
+def changeable(text: str) -> Any:
+    """An input's field that may be left out, which is not the same as null where the input changes something."""
+    return strawberry.field(description=text, default=strawberry.UNSET)
+
+
 def argument(text: str) -> Any:
     return strawberry.argument(description=text)

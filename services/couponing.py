@@ -1,6 +1,6 @@
 """Making coupons, and the words that customers type for them. Codes are unique."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -59,7 +59,7 @@ async def create_coupon(app: App, wish: NewCoupon) -> Coupon:
                 duration=terms.duration,
                 duration_in_periods=terms.duration_in_periods,
                 interval=terms.interval,
-                product_ids=await _product_ids(session, terms),
+                product_ids=await product_ids_of(session, terms.product_codes),
                 max_redemptions=terms.max_redemptions,
                 max_redemptions_per_customer=terms.max_redemptions_per_customer,
                 starts_at=terms.starts_at,
@@ -108,12 +108,12 @@ async def create_promotion_code(app: App, wish: NewPromotionCode) -> PromotionCo
     return row
 
 
-async def _product_ids(session: AsyncSession, terms: CouponTerms) -> list[str] | None:
-    """Raises INVALID for a code that no product has."""
-    if terms.product_codes is None:
+async def product_ids_of(session: AsyncSession, codes: Sequence[str] | None) -> list[str] | None:
+    """The ids of those products; None stays None. Raises INVALID for a code that no product has."""
+    if codes is None:
         return None
     ids: list[str] = []
-    for n, code in enumerate(terms.product_codes):
+    for n, code in enumerate(codes):
         product = await product_by(session, code=code)
         if product is None:
             message = f"There is no product {code!r}."

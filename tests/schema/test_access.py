@@ -427,6 +427,10 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         (LOGIN, ["NOT_PERMITTED"], NO),
     ),
     "createCoupon": ("CouponInput!", '{"percentOff": "10"}', (LOGIN, NO, NO)),
+    "updateCoupon": ("CouponInput!", '{"percentOff": "10"}', (LOGIN, NO, NO)),
+    "deleteCoupon": ("String!", '"none"', (LOGIN, NO, NO)),
+    "syncCoupons": ("Int", "null", (LOGIN, NO, NO)),
+    "updatePromotionCode": ("UpdatePromotionCodeInput!", '{"code": "none"}', (LOGIN, NO, NO)),
     "createPromotionCode": ("CreatePromotionCodeInput!", '{"couponCode": "none", "code": "none"}', (LOGIN, NO, NO)),
     "applyCoupon": (
         "ApplyCouponInput!",
@@ -592,11 +596,20 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
 
 
 # What the one argument is called where it is not `input`, `id` or `since`, with any other that must be there.
-NAMES = {"runBilling": "asOf", "createTestClock": "now", "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id'}
+NAMES = {
+    "runBilling": "asOf",
+    "createTestClock": "now",
+    "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id',
+    "updateCoupon": 'code: "none", input',
+    "deleteCoupon": "code",
+}
+WITHOUT_ARGUMENTS = ("syncCoupons",)
 
 
 def mutation(name: str, kind: str) -> str:
     """The document of one mutation whose only argument is `$input`: an object, an id, or an instant."""
+    if name in WITHOUT_ARGUMENTS:
+        return f"mutation {{ {name} {{ userErrors {{ code }} }} }}"
     argument = NAMES.get(name) or {"ID!": "id", "DateTime!": "since", "[UsageEventInput!]!": "events"}.get(
         kind, "input"
     )

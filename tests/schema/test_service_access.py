@@ -109,7 +109,12 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Mutation.deleteManualSubscription",
             "Mutation.recordManualPayment",
         },
-        Scope.MANAGE_CATALOG: {"Mutation.createProduct", "Mutation.createPlan", "Mutation.createCoupon"},
+        Scope.MANAGE_CATALOG: {
+            "Mutation.createProduct",
+            "Mutation.createPlan",
+            "Mutation.createCoupon",
+            "Mutation.updateCoupon",
+        },
         Scope.RECORD_USAGE: {
             "Mutation.recordUsage",
             "Mutation.consumeCredits",
