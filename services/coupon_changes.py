@@ -129,7 +129,8 @@ def _refuse_what_is_fixed(row: Coupon, before: CouponTerms, after: CouponTerms, 
 
 
 def _write(row: Coupon, terms: CouponTerms, given: Mapping[str, Any]) -> None:
-    row.percent_off = terms.percent_off
+    if row.percent_off != terms.percent_off:  # 25.0 is 25, though not in the same letters
+        row.percent_off = terms.percent_off
     row.amounts_off = {amount.currency: amount.minor for amount in terms.amounts_off}
     row.duration, row.duration_in_periods = terms.duration, terms.duration_in_periods
     row.max_redemptions = terms.max_redemptions
