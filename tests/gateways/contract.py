@@ -114,7 +114,7 @@ class Till:
             customer_id=f"cst_{uuid4().hex}",
             email="rosa@example.com",
             name="Rosa",
-            idempotency_key=idempotency_key or key(),
+            idempotency_key=key(),
         )
 
     async def setup(self, customer: str) -> SetupIntentSnapshot:
