@@ -25,6 +25,9 @@ _DEFAULT_CVC = "123"
 class SandboxBrowser:
     """Confirms with a publishable key, and answers challenges at the address that the intent names."""
 
+    paying_card = "pm_card_visa"
+    refused_card = "pm_card_chargeCustomerFail"
+
     def __init__(self, client: stripe.StripeClient, pages: httpx.AsyncClient) -> None:
         """`client` holds the publishable key; `pages` reaches the challenge pages."""
         self._v1, self._pages = client.v1, pages

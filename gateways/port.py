@@ -230,11 +230,13 @@ class WebhookRefused(Exception):
 class PaymentGateway(Protocol):
     """Nine groups of calls are all that the product asks of a gateway.
 
-    Every creating or moving call takes an `idempotency_key` made from our own rows.
+    Every creating or moving call takes an `idempotency_key` made from our own rows. `signature_header` is where its
+    webhooks carry their signature.
     """
 
     platform: str
     publishable_key: str
+    signature_header: str
     livemode: bool
 
     async def create_customer(

@@ -68,6 +68,8 @@ _REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 class StripeGateway:
     """Stripe, or whatever speaks its wire format, through `stripe.StripeClient`."""
 
+    signature_header = "Stripe-Signature"
+
     def __init__(
         self,
         client: stripe.StripeClient,

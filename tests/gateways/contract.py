@@ -193,6 +193,7 @@ class GatewayContract:
 
     def test_it_says_who_it_is(self, till: Till) -> None:
         assert till.gateway.platform
+        assert till.gateway.signature_header
         assert till.gateway.livemode is False
 
     # ── customers and cards ──

@@ -20,6 +20,7 @@ from billing.dashboard_coupons import DashboardCode, DashboardCoupon
 from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import RefundReason
+from clocks import SystemClock
 from gateways.port import (
     Address,
     BillingDetails,
@@ -66,6 +67,7 @@ class RedirectGateway:
     platform = "redirect"
     livemode = False
     publishable_key = ""
+    signature_header = "Signature"
 
     def __init__(self, http: httpx.AsyncClient, secret: str) -> None:
         self._http, self._secret = http, secret
@@ -77,7 +79,7 @@ class RedirectGateway:
         request = self._http.build_request(
             method, path, content=body, params=told if method == "GET" and told else None
         )
-        stamp, salt = str(int(datetime.now(UTC).timestamp())), uuid4().hex  # noqa: TID251 (a machine's signature)
+        stamp, salt = str(int(SystemClock().now().timestamp())), uuid4().hex
         target = request.url.raw_path.decode()
         request.headers["salt"], request.headers["timestamp"] = salt, stamp
         request.headers["signature"] = sign(self._secret, method, target, salt, stamp, body)
