@@ -127,7 +127,8 @@ class _Front:
     async def webhook(self, request: Request) -> Response:
         """Verify, store, acknowledge. The work is the worker's."""
         try:
-            stored = await receive(self._app, await request.body(), request.headers.get("stripe-signature"))
+            signature = request.headers.get(self._app.gateway.signature_header)
+            stored = await receive(self._app, await request.body(), signature)
         except WebhookRefused as refusal:
             log.warning("webhook_refused", reason=str(refusal))
             return _json({"error": {"code": "WEBHOOK_REFUSED", "message": str(refusal)}}, 400)

@@ -50,8 +50,11 @@ class CouponTerms:
     expires_at: datetime | None = None
 
 
-def check_terms(terms: CouponTerms, now: datetime) -> None:
-    """Raises UserProblem REQUIRED or INVALID for the first part that does not fit."""
+def check_terms(terms: CouponTerms, now: datetime, before: CouponTerms | None = None) -> None:
+    """Raises UserProblem REQUIRED or INVALID for the first part that does not fit.
+
+    `before` are those of a coupon that is changed: dates that stay may have passed.
+    """
     _check_what_it_takes_off(terms)
     _check_duration(terms)
     for name, cap in (
@@ -62,7 +65,9 @@ def check_terms(terms: CouponTerms, now: datetime) -> None:
             raise _invalid(f"{name} is 1 or more; without it there is no such limit.", name)
     if terms.product_codes is not None and not terms.product_codes:
         raise _invalid("Name the products that it is for, or leave them out.", "appliesToProductCodes")
-    if terms.expires_at is not None and terms.expires_at <= max(now, terms.starts_at or now):
+    dates = (terms.starts_at, terms.expires_at)
+    is_changed = before is None or dates != (before.starts_at, before.expires_at)
+    if is_changed and terms.expires_at is not None and terms.expires_at <= max(now, terms.starts_at or now):
         raise _invalid("It would be over before it could be used. Give a later expiresAt.", "expiresAt")
 
 

@@ -31,6 +31,14 @@ class DriftKind(StrEnum):
     DEFAULT_CARD_DIFFERS = "default_card_differs"
     SETUP_DIFFERS = "setup_differs"
     CUSTOMER_DELETED = "customer_deleted"
+    COUPON_MISSING_HERE = "coupon_missing_here"
+    COUPON_MISSING_THERE = "coupon_missing_there"
+    COUPON_DIFFERS = "coupon_differs"
+    COUPON_REMADE = "coupon_remade"
+    COUPON_OF_OURS = "coupon_of_ours"
+    COUPON_NOT_HELD = "coupon_not_held"
+    PROMOTION_CODE_DIFFERS = "promotion_code_differs"
+    PROMOTION_CODE_NOT_HELD = "promotion_code_not_held"
 
 
 DRIFT_MEANINGS: dict[DriftKind, str] = {
@@ -51,6 +59,14 @@ DRIFT_MEANINGS: dict[DriftKind, str] = {
     DriftKind.DEFAULT_CARD_DIFFERS: "Another default card was chosen at the gateway. Repaired by following it.",
     DriftKind.SETUP_DIFFERS: "The gateway knows more of a setup intent than we do. Repaired by applying it.",
     DriftKind.CUSTOMER_DELETED: "The gateway has deleted the customer. Repaired: its cards are dropped.",
+    DriftKind.COUPON_MISSING_HERE: "The dashboard has a coupon that we do not know. Repaired: taken over.",
+    DriftKind.COUPON_MISSING_THERE: "The dashboard's coupon was deleted. Repaired: nobody redeems it any more.",
+    DriftKind.COUPON_DIFFERS: "The dashboard's coupon has another name or terms. Repaired: copied.",
+    DriftKind.COUPON_REMADE: "Deleted there and made anew with other terms; what was redeemed keeps the old ones.",
+    DriftKind.COUPON_OF_OURS: "The dashboard has a coupon with the code of one that was made here. Ours is kept.",
+    DriftKind.COUPON_NOT_HELD: "A coupon of the dashboard that cannot be taken over. The local side says why.",
+    DriftKind.PROMOTION_CODE_DIFFERS: "The dashboard's promotion code is new or differs. Repaired: copied.",
+    DriftKind.PROMOTION_CODE_NOT_HELD: "A promotion code there that cannot be taken over. The local side says why.",
 }
 
 

@@ -9,6 +9,7 @@ import httpx
 import stripe
 
 from gateways import snapshots
+from gateways.answers import error_body, translated
 from gateways.customer_side import CardInput
 from gateways.port import (
     CardRefused,
@@ -16,7 +17,6 @@ from gateways.port import (
     PaymentIntentSnapshot,
     SetupIntentSnapshot,
 )
-from gateways.stripe import error_body, translated
 
 _DEFAULT_EXPIRY = (12, 2034)
 _DEFAULT_CVC = "123"
@@ -24,6 +24,9 @@ _DEFAULT_CVC = "123"
 
 class SandboxBrowser:
     """Confirms with a publishable key, and answers challenges at the address that the intent names."""
+
+    paying_card = "pm_card_visa"
+    refused_card = "pm_card_chargeCustomerFail"
 
     def __init__(self, client: stripe.StripeClient, pages: httpx.AsyncClient) -> None:
         """`client` holds the publishable key; `pages` reaches the challenge pages."""

@@ -20,8 +20,12 @@ class CardInput:
 class CardBrowser(Protocol):
     """The browser's half of a payment, played for the explorer: publishable key and client secret only.
 
-    Exists with the sandbox alone. Raises GatewayRefused, GatewayNotFound and GatewayUnavailable.
+    Exists with the sandbox alone. Raises GatewayRefused, GatewayNotFound and GatewayUnavailable. `paying_card` and
+    `refused_card` are references of test cards that anybody may save; each charge of the latter is declined.
     """
+
+    paying_card: str
+    refused_card: str
 
     async def confirm_payment_intent(
         self, client_secret: str, card: CardInput, *, return_url: str

@@ -11,7 +11,9 @@ from gateways.port import GatewayEventHint, WebhookRefused
 
 _WEBHOOK_TOLERANCE_SECONDS = 300
 _LONGEST_NAME = 255
-_OBJECT_KINDS = frozenset(("payment_intent", "setup_intent", "payment_method", "customer", "refund", "dispute"))
+_OBJECT_KINDS = frozenset(
+    "payment_intent setup_intent payment_method customer refund dispute coupon promotion_code".split()
+)
 # Of a charge only this is news: the rest is told by its intent.
 _CHARGE_NEWS = frozenset(("charge.refunded",))
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
+from billing.dashboard_coupons import DashboardCode, DashboardCoupon
 from billing.money import Money
 from billing.returning import RefundReason
 from gateways.returns import DisputeSnapshot, RefundSnapshot
@@ -187,8 +188,8 @@ class SetupIntentSnapshot:
 class GatewayEventHint:
     """A verified webhook: what happened to which object. The object itself is fetched anew before it is believed.
 
-    `object_kind` is one of payment_intent, setup_intent, payment_method, customer, refund, dispute, and charge when
-    money was sent back on it; None for whatever else.
+    `object_kind` is one of payment_intent, setup_intent, payment_method, customer, refund, dispute, coupon,
+    promotion_code, and charge when money was sent back on it; None for whatever else.
     """
 
     ref: str
@@ -227,13 +228,15 @@ class WebhookRefused(Exception):
 
 
 class PaymentGateway(Protocol):
-    """Eight groups of calls are all that the product asks of a gateway.
+    """Nine groups of calls are all that the product asks of a gateway.
 
-    Every creating or moving call takes an `idempotency_key` made from our own rows.
+    Every creating or moving call takes an `idempotency_key` made from our own rows. `signature_header` is where its
+    webhooks carry their signature.
     """
 
     platform: str
     publishable_key: str
+    signature_header: str
     livemode: bool
 
     async def create_customer(
@@ -243,11 +246,7 @@ class PaymentGateway(Protocol):
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot: ...
 
     async def create_setup_intent(
-        self,
-        *,
-        customer_ref: str,
-        usage: SetupFutureUsage,
-        idempotency_key: str,
+        self, *, customer_ref: str, usage: SetupFutureUsage, idempotency_key: str
     ) -> SetupIntentSnapshot: ...
 
     async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot: ...
@@ -299,13 +298,7 @@ class PaymentGateway(Protocol):
     ) -> PaymentIntentSnapshot: ...
 
     async def confirm_payment_intent(
-        self,
-        ref: str,
-        *,
-        payment_method_ref: str,
-        off_session: bool,
-        return_url: str | None,
-        idempotency_key: str,
+        self, ref: str, *, payment_method_ref: str, off_session: bool, return_url: str | None, idempotency_key: str
     ) -> PaymentIntentSnapshot:
         """Try to charge. A decline comes back as the snapshot with `last_problem`, not as an exception."""
         ...
@@ -380,6 +373,18 @@ class PaymentGateway(Protocol):
     async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:
         """The customer's newest hundred attached cards. Raises GatewayNotFound when the customer is gone."""
         ...
+
+    async def list_coupons(self, *, after: str | None) -> GatewayPage[DashboardCoupon]:
+        """A page of the coupons on the gateway's dashboard. A gateway without coupons has none."""
+        ...
+
+    async def retrieve_coupon(self, ref: str) -> DashboardCoupon: ...
+
+    async def list_promotion_codes(self, *, after: str | None) -> GatewayPage[DashboardCode]:
+        """A page of the promotion codes on the gateway's dashboard, ended ones included."""
+        ...
+
+    async def retrieve_promotion_code(self, ref: str) -> DashboardCode: ...
 
     def verify_webhook(self, body: bytes, signature: str | None, *, now: datetime) -> GatewayEventHint:
         """Check the signature against every configured secret, and ±300 s of the security clock.

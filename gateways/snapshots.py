@@ -5,9 +5,12 @@ Source of the fields: the objects' typings in the installed SDK, which pins the 
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
+from billing.couponing import CouponDuration
+from billing.dashboard_coupons import CodeTerms, DashboardCode, DashboardCoupon, TakesOff
 from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundReason
@@ -170,6 +173,40 @@ def customer(body: Json) -> CustomerSnapshot:
         ref=body["id"],
         is_deleted=bool(body.get("deleted")),
         default_payment_method_ref=_ref(settings.get("default_payment_method")),
+    )
+
+
+def coupon(body: Json) -> DashboardCoupon:
+    """An amount is the coupon's own one; what it takes off in other currencies is told only where asked for."""
+    percent, amount = body.get("percent_off"), body.get("amount_off")
+    return DashboardCoupon(
+        code=body["id"],
+        name=body.get("name"),
+        takes_off=TakesOff(
+            percent_off=Decimal(f"{Decimal(str(percent)).normalize():f}") if percent is not None else None,
+            amounts_off={str(body["currency"]).upper(): amount} if amount is not None else {},
+            duration=CouponDuration(body["duration"]),
+            duration_in_months=body.get("duration_in_months"),
+        ),
+        max_redemptions=body.get("max_redemptions"),
+        expires_at=_instant(body["redeem_by"]) if body.get("redeem_by") else None,
+        metadata=dict(body.get("metadata") or {}),
+    )
+
+
+def promotion_code(body: Json) -> DashboardCode:
+    limits = body.get("restrictions") or {}
+    return DashboardCode(
+        ref=body["id"],
+        coupon_code=_ref(body["promotion"]["coupon"]) or "",
+        code=body["code"],
+        terms=CodeTerms(
+            is_active=body["active"],
+            max_redemptions=body.get("max_redemptions"),
+            expires_at=_instant(body["expires_at"]) if body.get("expires_at") else None,
+            first_purchase_only=bool(limits.get("first_time_transaction")),
+        ),
+        is_restricted=any((body.get("customer"), body.get("customer_account"), limits.get("minimum_amount"))),
     )
 
 

@@ -1,33 +1,31 @@
 """Stripe behind the port: the official SDK, the same code for the sandbox and for production.
 
-Owns: parameters, idempotency keys on the wire, what each of the SDK's exceptions means. Does not own: when to call.
+Owns: parameters and idempotency keys on the wire. Does not own: when to call, what an answer means (answers.py).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import stripe
-import structlog
 
 from billing.charging import SetupFutureUsage
+from billing.dashboard_coupons import DashboardCode, DashboardCoupon
 from billing.money import Money
 from billing.returning import RefundReason
 from gateways import snapshots
+from gateways.answers import LIST_PAGE, answer, answer_or_declined, is_replay, object_of, page_of
 from gateways.deliveries import read_delivery
 from gateways.port import (
     Address,
     CardNews,
-    CardRefused,
     ChargeSnapshot,
     CustomerSnapshot,
     DisputeSnapshot,
     GatewayEventHint,
-    GatewayNotFound,
     GatewayPage,
     GatewayRefused,
-    GatewayUnavailable,
     PaymentIntentSnapshot,
     PaymentMethodSnapshot,
     RefundSnapshot,
@@ -35,12 +33,9 @@ from gateways.port import (
 )
 from gateways.returns import REFUND_KEY
 
-log = structlog.get_logger(__name__)
-
 CALL_SECONDS = 6.0
 """How long one HTTP call may take; with one retry it stays within a worker's budget of 20 s."""
 NETWORK_RETRIES = 1
-_LIST_PAGE = 100
 _MAX_LISTED = 10_000
 _CARD_ONLY = ["card"]
 # No more than the 20 that Stripe takes at once.
@@ -69,11 +64,11 @@ _RETURN_NEWS = [
 
 _REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 
-T = TypeVar("T")
-
 
 class StripeGateway:
     """Stripe, or whatever speaks its wire format, through `stripe.StripeClient`."""
+
+    signature_header = "Stripe-Signature"
 
     def __init__(
         self,
@@ -99,24 +94,24 @@ class StripeGateway:
         params: Any = {k: v for k, v in known.items() if v} | {"metadata": {"perennial_customer": customer_id}}
         key = idempotency_key
         while True:
-            made = await _object(self._v1.customers.create_async(params, {"idempotency_key": key}))
-            if not _is_replay(made) or not (await self.retrieve_customer(made["id"])).is_deleted:
+            made = await object_of(self._v1.customers.create_async(params, {"idempotency_key": key}))
+            if not is_replay(made) or not (await self.retrieve_customer(made["id"])).is_deleted:
                 return made["id"]
             # The dashboard has deleted it since its making; the next one's key follows from it.
             key = f"{idempotency_key}:{made['id']}"
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot:
-        return snapshots.customer(await _answer(self._v1.customers.retrieve_async(ref)))
+        return snapshots.customer(await answer(self._v1.customers.retrieve_async(ref)))
 
     async def create_setup_intent(
         self, *, customer_ref: str, usage: SetupFutureUsage, idempotency_key: str
     ) -> SetupIntentSnapshot:
         params: Any = {"customer": customer_ref, "usage": usage.value, "allowed_payment_method_types": _CARD_ONLY}
-        body = await _answer(self._v1.setup_intents.create_async(params, {"idempotency_key": idempotency_key}))
+        body = await answer(self._v1.setup_intents.create_async(params, {"idempotency_key": idempotency_key}))
         return snapshots.setup_intent(body)
 
     async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot:
-        return snapshots.setup_intent(await _answer(self._v1.setup_intents.retrieve_async(ref)))
+        return snapshots.setup_intent(await answer(self._v1.setup_intents.retrieve_async(ref)))
 
     async def attach_payment_method(
         self, ref: str, *, customer_ref: str, idempotency_key: str
@@ -124,17 +119,17 @@ class StripeGateway:
         call = self._v1.payment_methods.attach_async(
             ref, {"customer": customer_ref}, {"idempotency_key": idempotency_key}
         )
-        return snapshots.payment_method(await _answer(call))
+        return snapshots.payment_method(await answer(call))
 
     async def redeem_card_token(self, reference: str, *, idempotency_key: str) -> str:
         if not reference.startswith("tok_"):
             return reference
         params: Any = {"type": "card", "card": {"token": reference}}
-        made = await _answer(self._v1.payment_methods.create_async(params, {"idempotency_key": idempotency_key}))
+        made = await answer(self._v1.payment_methods.create_async(params, {"idempotency_key": idempotency_key}))
         return made["id"]
 
     async def retrieve_payment_method(self, ref: str) -> PaymentMethodSnapshot:
-        return snapshots.payment_method(await _answer(self._v1.payment_methods.retrieve_async(ref)))
+        return snapshots.payment_method(await answer(self._v1.payment_methods.retrieve_async(ref)))
 
     async def update_payment_method(
         self,
@@ -151,16 +146,16 @@ class StripeGateway:
         card = {k: v for k, v in {"exp_month": exp_month, "exp_year": exp_year}.items() if v is not None}
         params: Any = {k: v for k, v in {"billing_details": holder, "card": card}.items() if v}
         call = self._v1.payment_methods.update_async(ref, params, {"idempotency_key": idempotency_key})
-        return snapshots.payment_method(await _answer(call))
+        return snapshots.payment_method(await answer(call))
 
     async def detach_payment_method(self, ref: str, *, idempotency_key: str) -> None:
-        await _answer(self._v1.payment_methods.detach_async(ref, None, {"idempotency_key": idempotency_key}))
+        await answer(self._v1.payment_methods.detach_async(ref, None, {"idempotency_key": idempotency_key}))
 
     async def set_default_payment_method(
         self, *, customer_ref: str, payment_method_ref: str, idempotency_key: str
     ) -> None:
         params: Any = {"invoice_settings": {"default_payment_method": payment_method_ref}}
-        await _answer(self._v1.customers.update_async(customer_ref, params, {"idempotency_key": idempotency_key}))
+        await answer(self._v1.customers.update_async(customer_ref, params, {"idempotency_key": idempotency_key}))
 
     async def create_payment_intent(
         self,
@@ -182,14 +177,14 @@ class StripeGateway:
         }
         if setup_future_usage is not None:
             params["setup_future_usage"] = setup_future_usage.value
-        body = await _answer(self._v1.payment_intents.create_async(params, {"idempotency_key": idempotency_key}))
+        body = await answer(self._v1.payment_intents.create_async(params, {"idempotency_key": idempotency_key}))
         return snapshots.payment_intent(body)
 
     async def update_payment_intent(
         self, ref: str, *, setup_future_usage: SetupFutureUsage | None, idempotency_key: str
     ) -> PaymentIntentSnapshot:
         params: Any = {"setup_future_usage": setup_future_usage.value if setup_future_usage else ""}
-        body = await _answer(self._v1.payment_intents.update_async(ref, params, {"idempotency_key": idempotency_key}))
+        body = await answer(self._v1.payment_intents.update_async(ref, params, {"idempotency_key": idempotency_key}))
         return snapshots.payment_intent(body)
 
     async def confirm_payment_intent(
@@ -201,15 +196,15 @@ class StripeGateway:
         elif return_url is not None:
             params["return_url"] = return_url
         call = self._v1.payment_intents.confirm_async(ref, params, {"idempotency_key": idempotency_key})
-        return snapshots.payment_intent(await _answer_or_declined(call, "payment_intent"))
+        return snapshots.payment_intent(await answer_or_declined(call, "payment_intent"))
 
     async def retrieve_payment_intent(self, ref: str) -> PaymentIntentSnapshot:
-        return snapshots.payment_intent(await _answer(self._v1.payment_intents.retrieve_async(ref)))
+        return snapshots.payment_intent(await answer(self._v1.payment_intents.retrieve_async(ref)))
 
     async def cancel_payment_intent(self, ref: str, *, idempotency_key: str) -> PaymentIntentSnapshot:
         call = self._v1.payment_intents.cancel_async(ref, None, {"idempotency_key": idempotency_key})
         try:
-            return snapshots.payment_intent(await _answer(call))
+            return snapshots.payment_intent(await answer(call))
         except GatewayRefused as refusal:
             if refusal.code != "payment_intent_unexpected_state":
                 raise
@@ -218,12 +213,12 @@ class StripeGateway:
     async def find_payment_intents(
         self, *, customer_ref: str, invoice_id: str, created_since: datetime | None
     ) -> Sequence[PaymentIntentSnapshot]:
-        params: Any = {"customer": customer_ref, "limit": _LIST_PAGE}
+        params: Any = {"customer": customer_ref, "limit": LIST_PAGE}
         if created_since is not None:
             params["created"] = {"gte": int(created_since.timestamp())}
         found: list[PaymentIntentSnapshot] = []
-        for _ in range(_MAX_LISTED // _LIST_PAGE):
-            page = await _answer(self._v1.payment_intents.list_async(params))
+        for _ in range(_MAX_LISTED // LIST_PAGE):
+            page = await answer(self._v1.payment_intents.list_async(params))
             rows: list[Any] = page["data"]
             found += [
                 snapshots.payment_intent(row)
@@ -236,13 +231,13 @@ class StripeGateway:
         raise GatewayRefused(f"more than {_MAX_LISTED} intents of one customer; narrow the search", code="too_many")
 
     async def find_charges(self, intent_ref: str) -> Sequence[ChargeSnapshot]:
-        params: Any = {"payment_intent": intent_ref, "limit": _LIST_PAGE}
-        page = await _answer(self._v1.charges.list_async(params))
+        params: Any = {"payment_intent": intent_ref, "limit": LIST_PAGE}
+        page = await answer(self._v1.charges.list_async(params))
         ended = [snapshots.charge(row) for row in reversed(page["data"])]
         return [charge for charge in ended if charge is not None]
 
     async def retrieve_charge(self, ref: str) -> ChargeSnapshot | None:
-        return snapshots.charge(await _answer(self._v1.charges.retrieve_async(ref)))
+        return snapshots.charge(await answer(self._v1.charges.retrieve_async(ref)))
 
     async def create_refund(
         self, intent_ref: str, *, amount: Money, reason: RefundReason, refund_id: str, idempotency_key: str
@@ -252,134 +247,71 @@ class StripeGateway:
             params["reason"] = reason.value
         # Not even the SDK repeats it: whoever misses the answer looks for the refund first.
         options: Any = {"idempotency_key": idempotency_key, "max_network_retries": 0}
-        return snapshots.refund(await _answer(self._v1.refunds.create_async(params, options)))
+        return snapshots.refund(await answer(self._v1.refunds.create_async(params, options)))
 
     async def retrieve_refund(self, ref: str) -> RefundSnapshot:
-        return snapshots.refund(await _answer(self._v1.refunds.retrieve_async(ref)))
+        return snapshots.refund(await answer(self._v1.refunds.retrieve_async(ref)))
 
     async def find_refunds(self, intent_ref: str) -> Sequence[RefundSnapshot]:
-        page = await _page(self._v1.refunds.list_async, None, payment_intent=intent_ref)
+        page = await page_of(self._v1.refunds.list_async, None, payment_intent=intent_ref)
         return [snapshots.refund(row) for row in reversed(page.items)]
 
     async def retrieve_dispute(self, ref: str) -> DisputeSnapshot:
-        return snapshots.dispute(await _answer(self._v1.disputes.retrieve_async(ref)))
+        return snapshots.dispute(await answer(self._v1.disputes.retrieve_async(ref)))
 
     async def find_disputes(self, intent_ref: str) -> Sequence[DisputeSnapshot]:
-        page = await _page(self._v1.disputes.list_async, None, payment_intent=intent_ref)
+        page = await page_of(self._v1.disputes.list_async, None, payment_intent=intent_ref)
         return [snapshots.dispute(row) for row in reversed(page.items)]
 
     async def list_payment_intents(
         self, *, created_since: datetime | None, after: str | None
     ) -> GatewayPage[PaymentIntentSnapshot]:
-        page = await _page(self._v1.payment_intents.list_async, after, created_since=created_since)
+        page = await page_of(self._v1.payment_intents.list_async, after, created_since=created_since)
         found = [snapshots.payment_intent(row) for row in page.items]
         return GatewayPage([intent for intent in found if intent.invoice_id is not None], page.next_after)
 
     async def list_charges(self, *, after: str | None) -> GatewayPage[ChargeSnapshot]:
-        page = await _page(self._v1.charges.list_async, after)
+        page = await page_of(self._v1.charges.list_async, after)
         found = [snapshots.charge(row) for row in page.items]
         return GatewayPage([charge for charge in found if charge is not None], page.next_after)
 
     async def list_refunds(self, *, created_since: datetime | None, after: str | None) -> GatewayPage[RefundSnapshot]:
-        page = await _page(self._v1.refunds.list_async, after, created_since=created_since)
+        page = await page_of(self._v1.refunds.list_async, after, created_since=created_since)
         return GatewayPage([snapshots.refund(row) for row in page.items], page.next_after)
 
     async def list_disputes(self, *, created_since: datetime | None, after: str | None) -> GatewayPage[DisputeSnapshot]:
-        page = await _page(self._v1.disputes.list_async, after, created_since=created_since)
+        page = await page_of(self._v1.disputes.list_async, after, created_since=created_since)
         return GatewayPage([snapshots.dispute(row) for row in page.items], page.next_after)
 
     async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:
-        page = await _page(self._v1.events.list_async, after, created_since=created_since, types=_CARD_NEWS)
+        page = await page_of(self._v1.events.list_async, after, created_since=created_since, types=_CARD_NEWS)
         return GatewayPage([snapshots.card_news(row) for row in page.items], page.next_after)
 
     async def list_return_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[str | None]:
-        page = await _page(self._v1.events.list_async, after, created_since=created_since, types=_RETURN_NEWS)
+        page = await page_of(self._v1.events.list_async, after, created_since=created_since, types=_RETURN_NEWS)
         return GatewayPage([snapshots.intent_of_news(row) for row in page.items], page.next_after)
 
     async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:
-        params: Any = {"limit": _LIST_PAGE, "type": "card"}
-        page = await _answer(self._v1.customers.payment_methods.list_async(customer_ref, params))
+        params: Any = {"limit": LIST_PAGE, "type": "card"}
+        page = await answer(self._v1.customers.payment_methods.list_async(customer_ref, params))
         return [snapshots.payment_method(row) for row in page["data"]]
+
+    async def list_coupons(self, *, after: str | None) -> GatewayPage[DashboardCoupon]:
+        page = await page_of(self._v1.coupons.list_async, after)
+        return GatewayPage([snapshots.coupon(row) for row in page.items], page.next_after)
+
+    async def retrieve_coupon(self, ref: str) -> DashboardCoupon:
+        return snapshots.coupon(await answer(self._v1.coupons.retrieve_async(ref)))
+
+    async def list_promotion_codes(self, *, after: str | None) -> GatewayPage[DashboardCode]:
+        page = await page_of(self._v1.promotion_codes.list_async, after)
+        return GatewayPage([snapshots.promotion_code(row) for row in page.items], page.next_after)
+
+    async def retrieve_promotion_code(self, ref: str) -> DashboardCode:
+        return snapshots.promotion_code(await answer(self._v1.promotion_codes.retrieve_async(ref)))
 
     def verify_webhook(self, body: bytes, signature: str | None, *, now: datetime) -> GatewayEventHint:
         return read_delivery(body, signature, secrets=self._webhook_secrets, now=now)
 
     async def close(self) -> None:
         await self._close()
-
-
-async def _answer(call: Awaitable[Any]) -> Mapping[str, Any]:
-    """The object as plain JSON, or the port's exception for what the SDK raised."""
-    return (await _object(call)).to_dict()
-
-
-async def _object(call: Awaitable[Any]) -> Any:
-    try:
-        return await call
-    except stripe.CardError as error:
-        raise CardRefused(_problem_of(error)) from error
-    except stripe.StripeError as error:
-        raise translated(error) from error
-
-
-def _is_replay(made: Any) -> bool:
-    """Whether the gateway told its first answer under this key again."""
-    response = made.last_response
-    return response is not None and response.headers.get("Idempotent-Replayed") == "true"
-
-
-async def _page(
-    list_async: Callable[[Any], Awaitable[Any]],
-    after: str | None,
-    *,
-    created_since: datetime | None = None,
-    **more: Any,
-) -> GatewayPage[Any]:
-    params: Any = {"limit": _LIST_PAGE, **more}
-    if after is not None:
-        params["starting_after"] = after
-    if created_since is not None:
-        params["created"] = {"gte": int(created_since.timestamp())}
-    page = await _answer(list_async(params))
-    rows = page["data"]
-    return GatewayPage(rows, rows[-1]["id"] if page["has_more"] else None)
-
-
-async def _answer_or_declined(call: Awaitable[Any], kind: str) -> Mapping[str, Any]:
-    """Like `_answer`, but a decline is the intent that the refusal carries."""
-    try:
-        return (await call).to_dict()
-    except stripe.StripeError as error:
-        if isinstance(error, stripe.CardError) and (intent := error_body(error).get(kind)):
-            return intent
-        raise translated(error) from error
-
-
-def error_body(error: stripe.StripeError) -> Mapping[str, Any]:
-    body: Any = error.json_body
-    return body.get("error") or {} if isinstance(body, dict) else {}
-
-
-def _problem_of(error: stripe.CardError) -> snapshots.CardProblem:
-    problem = snapshots.problem(error_body(error) or {"message": str(error)})
-    if problem is None:
-        raise AssertionError("a card error has a body or a message")
-    return problem
-
-
-def translated(error: stripe.StripeError) -> Exception:
-    """Certainly refused, or no telling: only the gateway's own clear 'no' counts as a refusal."""
-    body = error_body(error)
-    code, message, param = body.get("code"), body.get("message") or str(error), body.get("param")
-    if isinstance(error, stripe.IdempotencyError):
-        return GatewayRefused(message, code="idempotency_error")
-    if isinstance(error, stripe.InvalidRequestError) and error.http_status in (400, 404):
-        if code == "resource_missing":
-            return GatewayNotFound(message, code=code, param=param)
-        return GatewayRefused(message, code=code, param=param)
-    if isinstance(error, stripe.CardError):
-        return GatewayRefused(message, code=code)
-    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
-        log.error("gateway_credentials_refused", status=error.http_status)
-    message = f"{type(error).__name__} (HTTP {error.http_status})"
-    return GatewayUnavailable(message, is_fault=(error.http_status or 0) >= 500)

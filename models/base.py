@@ -19,7 +19,7 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
-# Ours only, never one of Stripe's. `new_id` takes its prefix from here, `node` look-ups read it back.
+# Ours only, never one of a gateway's. `new_id` takes its prefix from here, `node` look-ups read it back.
 ID_PREFIXES = {
     "product": "prd",
     "plan": "pln",

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_
 from sqlmodel import col, select
 
 from billing.calendar import Interval
+from billing.couponing import CouponStatus
 from models.batches import Key, Listing, rank_key
 from models.catalog import AppRole, Feature, Plan, Price, PricingType, Product, ProductType
 from models.coupons import Coupon
@@ -96,3 +97,42 @@ class PlansWhere:
 
 def _holds(search: str, *texts: Any) -> ColumnElement[bool]:
     return or_(*(col(text).icontains(search, autoescape=True) for text in texts))
+
+
+@dataclass(frozen=True, slots=True)
+class CouponsWhere:
+    """`status` is as of `now`."""
+
+    now: datetime
+    is_active: bool | None = None
+    code: str | None = None
+    interval: Interval | None = None
+    status: frozenset[CouponStatus] | None = None
+    include_archived: bool = False
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if not self.include_archived:
+            found.append(col(Coupon.archived_at).is_(None))
+        if self.is_active is not None:
+            found.append(_is_active() if self.is_active else ~_is_active())
+        if self.code is not None:
+            found.append(col(Coupon.code) == self.code)
+        if self.interval is not None:
+            found.append(col(Coupon.interval) == self.interval)
+        if self.status is not None:
+            found.append(self._status().in_(sorted(self.status)))
+        return found
+
+    def _status(self) -> ColumnElement[str]:
+        """What `Offer.status` says of the row."""
+        return case(
+            (~_is_active(), literal(CouponStatus.INACTIVE.value)),
+            (col(Coupon.expires_at) <= self.now, literal(CouponStatus.EXPIRED.value)),
+            (col(Coupon.times_redeemed) >= col(Coupon.max_redemptions), literal(CouponStatus.EXHAUSTED.value)),
+            else_=literal(CouponStatus.ACTIVE.value),
+        )
+
+
+def _is_active() -> ColumnElement[bool]:
+    return and_(col(Coupon.is_active), col(Coupon.archived_at).is_(None), col(Coupon.gone_at).is_(None))

@@ -11,9 +11,11 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Interval
-from billing.couponing import CouponDuration, Offer
+from billing.couponing import CouponDuration, CouponTerms, Offer
+from billing.dashboard_coupons import CodeTerms, HeldCoupon, TakesOff
 from billing.money import Money
 from models.base import DOCUMENT, DecimalText, EnumText, Record, UTCDateTime
+from models.payments import MANUAL
 from models.subscriptions import Subscription
 
 
@@ -21,7 +23,9 @@ class Coupon(Record, table=True):
     """An offer. `amounts_off` are minor units per currency; `product_ids` None: for everything.
 
     `times_redeemed` counts what is reserved and used; it is only changed by a conditional UPDATE, so that the cap is
-    exact. `duration_in_periods` counts periods that were billed with it.
+    exact. `duration_in_periods` counts periods that were billed with it. One of another platform than MANUAL was made
+    on the gateway's dashboard, which owns what it takes off, how long (`duration_in_months`) and its name; `gone_at`:
+    since when it is not there any more.
     """
 
     __tablename__ = "coupons"
@@ -32,6 +36,7 @@ class Coupon(Record, table=True):
     amounts_off: dict[str, int] = Field(default_factory=dict, sa_type=DOCUMENT)
     duration: CouponDuration = Field(sa_type=EnumText(CouponDuration))
     duration_in_periods: int | None = None
+    duration_in_months: int | None = None
     interval: Interval | None = Field(default=None, sa_type=EnumText(Interval))
     product_ids: list[str] | None = Field(default=None, sa_type=DOCUMENT)
     max_redemptions: int | None = None
@@ -40,14 +45,15 @@ class Coupon(Record, table=True):
     starts_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     expires_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     is_active: bool = True
-    platform: str = Field(default="manual", max_length=20)
+    platform: str = Field(default=MANUAL, max_length=20)
     gateway_ref: str | None = Field(default=None, max_length=255)
+    gone_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
 
     @property
     def offer(self) -> Offer:
         """What decides whether it may be redeemed."""
         return Offer(
-            is_active=self.is_active and self.archived_at is None,
+            is_active=self.is_active and self.archived_at is None and self.gone_at is None,
             starts_at=self.starts_at,
             expires_at=self.expires_at,
             max_redemptions=self.max_redemptions,
@@ -56,6 +62,31 @@ class Coupon(Record, table=True):
             interval=self.interval,
             product_ids=frozenset(self.product_ids) if self.product_ids is not None else None,
             amounts_off=self.amounts_off,
+        )
+
+    @property
+    def terms(self) -> CouponTerms:
+        """Its terms, without the codes of its products: those are kept by their ids."""
+        return CouponTerms(
+            percent_off=self.percent_off,
+            amounts_off=[Money(minor, currency) for currency, minor in sorted(self.amounts_off.items())],
+            duration=self.duration,
+            duration_in_periods=self.duration_in_periods,
+            interval=self.interval,
+            max_redemptions=self.max_redemptions,
+            max_redemptions_per_customer=self.max_redemptions_per_customer,
+            starts_at=self.starts_at,
+            expires_at=self.expires_at,
+        )
+
+    def held(self, platform: str) -> HeldCoupon:
+        """What decides whether it differs from the coupon of the same code on that platform's dashboard."""
+        return HeldCoupon(
+            is_ours=self.platform != platform,
+            is_gone=self.gone_at is not None,
+            is_redeemed=self.times_redeemed > 0,
+            name=self.name,
+            takes_off=TakesOff(self.percent_off, dict(self.amounts_off), self.duration, self.duration_in_months),
         )
 
     @property
@@ -70,7 +101,10 @@ class Coupon(Record, table=True):
 
 
 class PromotionCode(Record, table=True):
-    """A word that customers type for a coupon. `folded` is what it is found by: case does not count."""
+    """A word that customers type for a coupon. `folded` is what it is found by: case does not count.
+
+    One of another platform than MANUAL is the gateway's dashboard's.
+    """
 
     __tablename__ = "promotion_codes"
     __table_args__ = (
@@ -81,6 +115,7 @@ class PromotionCode(Record, table=True):
             sqlite_where=text("is_active"),
             postgresql_where=text("is_active"),
         ),
+        Index("uq_promotion_codes_gateway_ref", "platform", "gateway_ref", unique=True),
     )
 
     coupon_id: str = Field(foreign_key="coupons.id", index=True)
@@ -91,6 +126,12 @@ class PromotionCode(Record, table=True):
     expires_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     first_purchase_only: bool = False
     is_active: bool = True
+    platform: str = Field(default=MANUAL, max_length=20)
+    gateway_ref: str | None = Field(default=None, max_length=255)
+
+    @property
+    def terms(self) -> CodeTerms:
+        return CodeTerms(self.is_active, self.max_redemptions, self.expires_at, self.first_purchase_only)
 
     @property
     def offer(self) -> Offer:
@@ -153,8 +194,22 @@ class DiscountUse(SQLModel, table=True):
     period_number: int
 
 
-async def coupon_of_code(session: AsyncSession, code: str) -> Coupon | None:
-    return (await session.exec(select(Coupon).where(Coupon.code == code))).first()
+async def coupon_of_code(session: AsyncSession, code: str, *, lock: bool = False) -> Coupon | None:
+    """With `lock`, nobody else changes or redeems it until the transaction ends."""
+    query = select(Coupon).where(Coupon.code == code)
+    return (await session.exec(query.with_for_update() if lock else query)).first()
+
+
+async def coupons_of_codes(session: AsyncSession, codes: Sequence[str]) -> Mapping[str, Coupon]:
+    """Those that exist, by code."""
+    query = select(Coupon).where(col(Coupon.code).in_(codes))
+    return {row.code: row for row in (await session.exec(query)).all()}
+
+
+async def coupons_on(session: AsyncSession, platform: str) -> Sequence[str]:
+    """The codes of those that were made on that platform's dashboard and, as far as we know, are there still."""
+    query = select(Coupon.code).where(Coupon.platform == platform, col(Coupon.gone_at).is_(None))
+    return (await session.exec(query.order_by(col(Coupon.id)))).all()
 
 
 async def promotion_of_code(session: AsyncSession, folded: str) -> tuple[PromotionCode, Coupon] | None:
@@ -166,6 +221,29 @@ async def promotion_of_code(session: AsyncSession, folded: str) -> tuple[Promoti
         .order_by(col(PromotionCode.is_active).desc(), col(PromotionCode.id).desc())
     )
     return (await session.exec(query)).first()
+
+
+async def promotion_of_gateway(session: AsyncSession, platform: str, reference: str) -> PromotionCode | None:
+    query = select(PromotionCode).where(PromotionCode.platform == platform, PromotionCode.gateway_ref == reference)
+    return (await session.exec(query)).first()
+
+
+async def promotions_of_gateway(
+    session: AsyncSession, platform: str, references: Sequence[str]
+) -> Mapping[str, PromotionCode]:
+    """Those that we know, by the gateway's references."""
+    query = select(PromotionCode).where(
+        PromotionCode.platform == platform, col(PromotionCode.gateway_ref).in_(references)
+    )
+    return {row.gateway_ref or "": row for row in (await session.exec(query)).all()}
+
+
+async def end_promotion_codes(session: AsyncSession, coupon_id: str, now: datetime) -> None:
+    """That coupon's codes are no longer good; their words are free for others."""
+    for row in (await session.exec(select(PromotionCode).where(PromotionCode.coupon_id == coupon_id))).all():
+        if row.is_active:
+            row.is_active = False
+            row.touch(now)
 
 
 async def promotion_codes_of(session: AsyncSession, coupon_ids: Sequence[str]) -> Sequence[PromotionCode]:
@@ -222,24 +300,35 @@ async def has_bought(session: AsyncSession, customer_id: str) -> bool:
     return (await session.exec(query.limit(1))).first() is not None
 
 
-async def count_redemption(session: AsyncSession, coupon_id: str, promotion_code_id: str | None) -> bool:
-    """Count one more of both, unless one of them has been redeemed as often as it may be: whether it was counted."""
-    counted: list[tuple[type[Coupon | PromotionCode], str | None]] = [
-        (Coupon, coupon_id),
-        (PromotionCode, promotion_code_id),
-    ]
-    for row, id in counted:
-        if id is None:
+async def count_redemption(session: AsyncSession, coupon: Coupon, promotion: PromotionCode | None) -> bool:
+    """Count one more of both: whether neither has been redeemed as often as it may be, or changed since it was read."""
+    for row in (coupon, promotion):
+        if row is None:
             continue
-        most = col(row.max_redemptions)
+        kind = type(row)
+        most = col(kind.max_redemptions)
         statement = (
-            update(row)
-            .where(col(row.id) == id, most.is_(None) | (col(row.times_redeemed) < most))
-            .values(times_redeemed=col(row.times_redeemed) + 1)
+            update(kind)
+            .where(
+                col(kind.id) == row.id,
+                col(kind.version) == row.version,
+                most.is_(None) | (col(kind.times_redeemed) < most),
+            )
+            .values(times_redeemed=col(kind.times_redeemed) + 1)
         )
         if (await session.exec(statement)).rowcount == 0:
             return False
     return True
+
+
+async def was_changed(session: AsyncSession, coupon: Coupon, promotion: PromotionCode | None) -> bool:
+    """Whether somebody changed one of them since it was read."""
+    for row in (coupon, promotion):
+        if row is not None:
+            kind = type(row)
+            if (await session.exec(select(kind.version).where(kind.id == row.id))).one() != row.version:
+                return True
+    return False
 
 
 async def uncount_redemption(session: AsyncSession, coupon_id: str, promotion_code_id: str | None) -> None:

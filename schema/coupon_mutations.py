@@ -1,78 +1,22 @@
 """Making coupons and their codes; putting them on subscriptions and taking them off."""
 
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Annotated
 
 import strawberry
-from strawberry.scalars import JSON
 
-from billing.calendar import Interval
-from billing.couponing import CouponDuration, CouponTerms
-from billing.errors import ErrorCode, UserProblem
+from billing.errors import UserProblem
+from schema.coupon_inputs import CouponInput
 from schema.coupons import Coupon, PromotionCode
 from schema.fields import Info, described, optional
-from schema.inputs import QUOTED, at_most
-from schema.metadata import METADATA, notes
-from schema.money import MoneyInput
+from schema.inputs import QUOTED
 from schema.payloads import ERRORS, SubscriptionPayload, refusals
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError
 from services import couponing, redeeming
 from services.quoting_coupons import quote_coupon
-
-MOST_PRODUCTS = 100
-MOST_AMOUNTS = 50
-
-
-@strawberry.input(description="A coupon. What it takes off is `percentOff` or `amountsOff`.")
-class CouponInput:
-    code: str | None = optional("Its code, unique; its id unless given. At most 100 letters, digits, `.-_`.")
-    name: str | None = optional("Its name for people, at most 250 characters.")
-    percent_off: Decimal | None = optional("How many per cent it takes off: above 0, at most 100, at most 4 decimals.")
-    amounts_off: list[MoneyInput] | None = optional("What it takes off a period, one amount for each currency.")
-    duration: CouponDuration | None = optional("How long it takes something off; ONCE unless given.")
-    duration_in_periods: int | None = optional("For how many periods, 1 to 1200. Required with REPEATING.")
-    interval: Interval | None = optional("Only for subscriptions with periods of this unit.")
-    applies_to_product_codes: list[str] | None = optional("Only for these products; for all unless given.")
-    max_redemptions: int | None = optional("How often it may be redeemed in all.")
-    max_redemptions_per_customer: int | None = optional("How often one customer may redeem it.")
-    starts_at: datetime | None = optional("From when on it can be redeemed; at once unless given.")
-    expires_at: datetime | None = optional("Until when it can be redeemed.")
-    is_active: bool | None = optional("Whether it can be redeemed at all; true unless given.")
-    metadata: JSON | None = optional(METADATA)
-
-    def wish(self) -> couponing.NewCoupon:
-        at_most(250, name=self.name)
-        for name, given, most in (
-            ("appliesToProductCodes", self.applies_to_product_codes, MOST_PRODUCTS),
-            ("amountsOff", self.amounts_off, MOST_AMOUNTS),
-        ):
-            if given is not None and len(given) > most:
-                raise UserProblem(ErrorCode.INVALID, f"{name}: at most {most} are kept.", [name])
-        return couponing.NewCoupon(
-            terms=self._terms(),
-            code=self.code,
-            name=self.name or None,
-            is_active=self.is_active is not False,
-            metadata=notes(self.metadata),
-        )
-
-    def _terms(self) -> CouponTerms:
-        return CouponTerms(
-            percent_off=self.percent_off,
-            amounts_off=[each.value("amountsOff") for each in self.amounts_off or ()],
-            duration=self.duration or CouponDuration.ONCE,
-            duration_in_periods=self.duration_in_periods,
-            interval=self.interval,
-            product_codes=self.applies_to_product_codes,
-            max_redemptions=self.max_redemptions,
-            max_redemptions_per_customer=self.max_redemptions_per_customer,
-            starts_at=self.starts_at,
-            expires_at=self.expires_at,
-        )
 
 
 @strawberry.input(description="A word that customers shall type for a coupon.")

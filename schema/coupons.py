@@ -17,6 +17,7 @@ from models.coupons import Coupon as CouponRow
 from models.coupons import PromotionCode as PromotionCodeRow
 from models.subscriptions import Subscription as SubscriptionRow
 from schema.catalog import Product
+from schema.enums import GatewayPlatform
 from schema.fields import Info, ProductRef, described
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
@@ -38,6 +39,8 @@ class Coupon(Node, Record):
     starts_at: datetime | None = described("From when on it can be redeemed.")
     expires_at: datetime | None = described("Until when it can be redeemed. What was redeemed before goes on.")
     is_active: bool = described("Whether it can be redeemed at all.")
+    platform: GatewayPlatform = described("Where it was made: MANUAL here, else on that gateway's dashboard.")
+    gateway_id: str | None = described("Its id at the gateway, which is its code; null for one that was made here.")
     metadata: JSON = described("The merchant's own notes.")
     product_ids: strawberry.Private[list[str] | None]
     offer: strawberry.Private[Offer]
@@ -56,7 +59,9 @@ class Coupon(Node, Record):
             max_redemptions_per_customer=row.max_redemptions_per_customer,
             starts_at=row.starts_at,
             expires_at=row.expires_at,
-            is_active=row.is_active,
+            is_active=row.offer.is_active,
+            platform=GatewayPlatform(row.platform),
+            gateway_id=row.gateway_ref,
             metadata=JSON(row.meta),
             product_ids=row.product_ids,
             offer=row.offer,
@@ -95,6 +100,7 @@ class PromotionCode(Node):
     is_active: bool = described("Whether it can be used at all.")
     expires_at: datetime | None = described("Until when it can be used.")
     first_purchase_only: bool = described("Whether it is only for customers who never had a subscription.")
+    platform: GatewayPlatform = described("Where it was made: MANUAL here, else on that gateway's dashboard.")
     created_at: datetime = described("When it was made.")
     coupon_id: strawberry.Private[str]
     offer: strawberry.Private[Offer]
@@ -107,6 +113,7 @@ class PromotionCode(Node):
             is_active=row.is_active,
             expires_at=row.expires_at,
             first_purchase_only=row.first_purchase_only,
+            platform=GatewayPlatform(row.platform),
             created_at=row.created_at,
             coupon_id=row.coupon_id,
             offer=row.offer,

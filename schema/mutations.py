@@ -13,6 +13,7 @@ from schema.catalog_mutations import CatalogMutations
 from schema.change_mutations import ChangeMutations
 from schema.clock_mutations import ClockMutations
 from schema.coupon_mutations import CouponMutations
+from schema.coupon_upkeep import CouponUpkeepMutations
 from schema.credit_mutations import CreditMutations
 from schema.customer_mutations import CustomerMutations
 from schema.ending_mutations import EndingMutations
@@ -57,6 +58,7 @@ class Mutation(
     CatalogMutations,
     ChangeMutations,
     CouponMutations,
+    CouponUpkeepMutations,
     CreditMutations,
     CustomerMutations,
     EndingMutations,

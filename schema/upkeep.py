@@ -18,6 +18,7 @@ from schema.payloads import ERRORS
 from schema.user_errors import UserError
 from services.audit import DoubleChargeProof as ProofFacts
 from services.audit import prove_no_double_charge
+from services.drift import Drift as FoundDrift
 from services.reconciling import ReportView
 
 KINDS = " ".join(f"`{kind.name}`: {meaning}" for kind, meaning in DRIFT_MEANINGS.items())
@@ -60,14 +61,14 @@ class GatewayEventPayload:
 @strawberry.type(description="One difference between our rows and the gateway's books.")
 class Drift:
     kind: str = described(f"What differs. {KINDS}")
-    gateway_payment_id: str | None = described("The gateway's id of the intent, card or customer that it is about.")
+    gateway_payment_id: str | None = described("The gateway's id of the intent, card, customer or coupon it is about.")
     local: str | None = described("What we know, in words; null when nothing.")
     gateway: str | None = described("What the gateway knows, in words; null when nothing.")
     repaired: bool = described("Whether both agree now.")
     payment_id: strawberry.Private[str | None]
 
     @classmethod
-    def of(cls, row: DriftRow) -> "Drift":
+    def of(cls, row: DriftRow | FoundDrift) -> "Drift":
         return cls(
             kind=row.kind.name,
             gateway_payment_id=row.gateway_ref,

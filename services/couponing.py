@@ -1,5 +1,6 @@
 """Making coupons, and the words that customers type for them. Codes are unique."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from models.catalog import product_by
 from models.coupons import Coupon, PromotionCode, coupon_of_code, promotion_of_code
 from models.database import is_unique_violation
 from services.app import App
+from services.writing import code_taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ async def create_coupon(app: App, wish: NewCoupon) -> Coupon:
     try:
         async with app.database.write() as session:
             if wish.code is not None and await coupon_of_code(session, wish.code) is not None:
-                raise _code_taken()
+                raise code_taken()
             row = Coupon(
                 id=id,
                 code=wish.code or id,
@@ -57,7 +59,7 @@ async def create_coupon(app: App, wish: NewCoupon) -> Coupon:
                 duration=terms.duration,
                 duration_in_periods=terms.duration_in_periods,
                 interval=terms.interval,
-                product_ids=await _product_ids(session, terms),
+                product_ids=await product_ids_of(session, terms.product_codes),
                 max_redemptions=terms.max_redemptions,
                 max_redemptions_per_customer=terms.max_redemptions_per_customer,
                 starts_at=terms.starts_at,
@@ -71,7 +73,7 @@ async def create_coupon(app: App, wish: NewCoupon) -> Coupon:
     except IntegrityError as error:
         if not is_unique_violation(error):
             raise
-        raise _code_taken() from None
+        raise code_taken() from None
     return row
 
 
@@ -86,7 +88,7 @@ async def create_promotion_code(app: App, wish: NewPromotionCode) -> PromotionCo
                 raise UserProblem(ErrorCode.NOT_FOUND, "There is no such coupon.", ["couponCode"])
             known = await promotion_of_code(session, folded(code))
             if known is not None and known[0].is_active:
-                raise _code_taken()
+                raise code_taken()
             row = PromotionCode(
                 id=new_id("promotion_code"),
                 coupon_id=coupon.id,
@@ -102,23 +104,19 @@ async def create_promotion_code(app: App, wish: NewPromotionCode) -> PromotionCo
     except IntegrityError as error:
         if not is_unique_violation(error):
             raise
-        raise _code_taken() from None
+        raise code_taken() from None
     return row
 
 
-async def _product_ids(session: AsyncSession, terms: CouponTerms) -> list[str] | None:
-    """Raises INVALID for a code that no product has."""
-    if terms.product_codes is None:
+async def product_ids_of(session: AsyncSession, codes: Sequence[str] | None) -> list[str] | None:
+    """The ids of those products; None stays None. Raises INVALID for a code that no product has."""
+    if codes is None:
         return None
     ids: list[str] = []
-    for n, code in enumerate(terms.product_codes):
+    for n, code in enumerate(codes):
         product = await product_by(session, code=code)
         if product is None:
             message = f"There is no product {code!r}."
             raise UserProblem(ErrorCode.INVALID, message, ["appliesToProductCodes", str(n)])
         ids.append(product.id)
     return list(dict.fromkeys(ids))
-
-
-def _code_taken() -> UserProblem:
-    return UserProblem(ErrorCode.ALREADY_EXISTS, "This code is taken. Choose another one.", ["code"])

@@ -95,20 +95,20 @@ PRODUCTS = (
     _Product("free", "Free", (_Plan("free", "Free", _M, {"USD": "0.00"}, "To look around, without a card."),)),
 )
 
-# user id, name, and the card that is saved for it
-USERS = (
-    ("demo-card", "Dana Card", "pm_card_visa"),
-    ("demo-decline", "Deniz Decline", "pm_card_chargeCustomerFail"),
-)
+# user id, name, and whether the card that is saved for it pays
+USERS = (("demo-card", "Dana Card", True), ("demo-decline", "Deniz Decline", False))
 
 
 async def load_demo(app: App) -> bool:
-    """Load what is missing; whether anything was. `demo-new` and `demo-admin` need no rows."""
+    """Load what is missing; whether anything was. `demo-new` and `demo-admin` need no rows, cards the sandbox."""
     loaded = await load_catalog(app)
-    for user_id, name, card in USERS:
+    if app.browser is None:
+        return loaded
+    for user_id, name, pays in USERS:
         actor = Actor(ActorKind.CUSTOMER, user_id, f"{user_id}@example.com", name)
         customer = await ensure_customer(app, actor)
         if customer.default_payment_method_id is None:
+            card = app.browser.paying_card if pays else app.browser.refused_card
             await attach_payment_method(app, actor, reference=card, make_default=True, customer_id=None)
             loaded = True
     return loaded

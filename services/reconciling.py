@@ -19,6 +19,7 @@ from models.timers import Timer, ensure_timer
 from services.app import WORKER, Actor, ActorKind, App
 from services.card_drift import compare_cards
 from services.changes import Why
+from services.dashboard_coupons import compare_coupons
 from services.drift import Drift, Pass
 from services.payment_drift import compare_payments
 from services.problems import gateway_unavailable
@@ -27,7 +28,7 @@ from services.shielding import within_budget
 
 log = structlog.get_logger(__name__)
 
-_COMPARISONS = (compare_payments, compare_returns, compare_cards)
+_COMPARISONS = (compare_payments, compare_returns, compare_cards, compare_coupons)
 _TIMER = "reconcile"
 _AFTER_TROUBLE = timedelta(minutes=1)
 _OVERLAP = timedelta(hours=1)

@@ -29,6 +29,7 @@ from models.coupons import (
     promotion_of_code,
     redemptions_of,
     uncount_redemption,
+    was_changed,
 )
 from models.customers import Customer
 from models.subscriptions import Subscription, items_of
@@ -120,9 +121,14 @@ def applied_to(row: Subscription, wish: CouponWish, why: Why) -> Applied:
 
 
 async def redeem(session: AsyncSession, applied: Applied, given: str, why: Why) -> None:
-    """Count the redemption and write the discount, under the customer's lock. Raises COUPON_EXHAUSTED."""
+    """Count the redemption and write the discount, under the customer's lock.
+
+    Raises COUPON_EXHAUSTED, and INVALID_STATE where the coupon was changed since it was read.
+    """
     discount = applied.discount
-    if not await count_redemption(session, discount.coupon_id, discount.promotion_code_id):
+    if not await count_redemption(session, applied.coupon, applied.promotion):
+        if await was_changed(session, applied.coupon, applied.promotion):
+            raise UserProblem(ErrorCode.INVALID_STATE, "This code has been changed at this moment. Try again.", [given])
         raise UserProblem(ErrorCode.COUPON_EXHAUSTED, "This code has been used as often as it may be.", [given])
     session.add(discount)
     await session.flush()

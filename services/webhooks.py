@@ -20,6 +20,7 @@ from models.inbox import GatewayEvent, GatewayEventStatus
 from models.leases import claim_due, due_keys, release
 from services.app import WEBHOOK, App
 from services.cards import follow_setup_intent, forget_card, keep_by_ref
+from services.dashboard_coupons import follow_coupon, follow_promotion_code
 from services.problems import not_found
 from services.returning import follow_returns
 from services.settling import settle
@@ -202,6 +203,14 @@ async def _charge(app: App, reference: str, event_type: str) -> None:
     await _return_of(charge and charge.intent_ref, app, event_type)
 
 
+async def _coupon(app: App, reference: str, event_type: str) -> None:
+    await follow_coupon(app, reference)
+
+
+async def _promotion_code(app: App, reference: str, event_type: str) -> None:
+    await follow_promotion_code(app, reference)
+
+
 async def _return_of(intent_ref: str | None, app: App, event_type: str) -> None:
     """Money went back of this intent; money that came without one is not ours."""
     if intent_ref is not None:
@@ -216,4 +225,6 @@ _HANDLERS = {
     "refund": _refund,
     "dispute": _dispute,
     "charge": _charge,
+    "coupon": _coupon,
+    "promotion_code": _promotion_code,
 }

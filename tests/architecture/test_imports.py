@@ -1,6 +1,7 @@
 """Imports point one way: between the rooms by the contracts in .importlinter, beside them by the tables here."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,29 @@ def test_only_models_and_the_sandboxs_store_write_queries(room: str) -> None:
         if not name.startswith(SPEAKS_SQL)
     }
     assert {name: queries for name, queries in written.items() if queries} == {}
+
+
+# A gateway's own words: ids, keys and tokens of Stripe's, and its name.
+GATEWAY_WORDS = re.compile(r"stripe|\b(?:pi|seti|pm|cus|ch|re|dp|evt|tok|promo|whsec|sk|pk|rk)_", re.IGNORECASE)
+# The platform's name, which clients are told, the webhook's address and the sandbox's.
+NAMES_A_GATEWAY = {
+    "schema/enums.py": {'STRIPE = "stripe"', '"STRIPE": "Stripe.",'},
+    "models/base.py": {
+        "# Ours only, never one of Stripe's. `new_id` takes its prefix from here, `node` look-ups read it back."
+    },
+    "server.py": {
+        'Route("/webhooks/stripe", front.webhook, methods=["POST"]),',
+        'routes.append(Mount("/sandbox/stripe", installation.sandbox.app))',
+    },
+}
+
+
+def test_no_room_speaks_a_gateways_words() -> None:
+    rooms = [module for room in ROOMS if room != "gateways" for module in modules_of(room)]
+    said = {
+        (module, line.strip())
+        for module in [*rooms, "server.py", "worker.py"]
+        for line in text_of(module).splitlines()
+        if GATEWAY_WORDS.search(line)
+    }
+    assert said == {(module, line) for module, lines in NAMES_A_GATEWAY.items() for line in lines}

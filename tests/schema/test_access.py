@@ -435,6 +435,10 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         (LOGIN, ["NOT_PERMITTED"], NO),
     ),
     "createCoupon": ("CouponInput!", '{"percentOff": "10"}', (LOGIN, NO, NO)),
+    "updateCoupon": ("CouponInput!", '{"percentOff": "10"}', (LOGIN, NO, NO)),
+    "deleteCoupon": ("String!", '"none"', (LOGIN, NO, NO)),
+    "syncCoupons": ("Int", "null", (LOGIN, NO, NO)),
+    "updatePromotionCode": ("UpdatePromotionCodeInput!", '{"code": "none"}', (LOGIN, NO, NO)),
     "createPromotionCode": ("CreatePromotionCodeInput!", '{"couponCode": "none", "code": "none"}', (LOGIN, NO, NO)),
     "applyCoupon": (
         "ApplyCouponInput!",
@@ -623,11 +627,16 @@ NAMES = {
     "updatePlan": 'id: "pln_none", input',
     "updateFeature": 'id: "ftr_none", input',
     "updateAppRole": "id: 20, input",
+    "updateCoupon": 'code: "none", input',
+    "deleteCoupon": "code",
 }
+WITHOUT_ARGUMENTS = ("syncCoupons",)
 
 
 def mutation(name: str, kind: str) -> str:
     """The document of one mutation whose only argument is `$input`: an object, an id, or an instant."""
+    if name in WITHOUT_ARGUMENTS:
+        return f"mutation {{ {name} {{ userErrors {{ code }} }} }}"
     argument = NAMES.get(name) or {"ID!": "id", "DateTime!": "since", "[UsageEventInput!]!": "events"}.get(
         kind, "input"
     )

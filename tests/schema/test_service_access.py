@@ -121,6 +121,7 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Mutation.createCoupon",
             "Plan.priceHistory",
             "PlanPrice.subscriptionsCount",
+            "Mutation.updateCoupon",
         },
         Scope.RECORD_USAGE: {
             "Mutation.recordUsage",
