@@ -15,10 +15,10 @@ from billing.charging import SetupFutureUsage
 from billing.money import Money
 from billing.returning import RefundReason
 from gateways import snapshots
+from gateways.cards import Address, CardNews, PaymentMethodSnapshot, SetupIntentSnapshot
 from gateways.deliveries import read_delivery
+from gateways.method_types import CountrySpecification
 from gateways.port import (
-    Address,
-    CardNews,
     CardRefused,
     ChargeSnapshot,
     CustomerSnapshot,
@@ -29,11 +29,10 @@ from gateways.port import (
     GatewayRefused,
     GatewayUnavailable,
     PaymentIntentSnapshot,
-    PaymentMethodSnapshot,
     RefundSnapshot,
-    SetupIntentSnapshot,
 )
 from gateways.returns import REFUND_KEY
+from gateways.stripe_method_types import stripe_method_types
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +42,7 @@ NETWORK_RETRIES = 1
 _LIST_PAGE = 100
 _MAX_LISTED = 10_000
 _CARD_ONLY = ["card"]
+_WITH_MANDATES = ["mandate", "single_use_mandate"]
 # No more than the 20 that Stripe takes at once.
 _CARD_NEWS = [
     "customer.deleted",
@@ -88,6 +88,7 @@ class StripeGateway:
         self.platform = platform
         self.publishable_key = publishable_key
         self.livemode = livemode
+        self.method_types = stripe_method_types()
         self._v1 = client.v1
         self._webhook_secrets = tuple(webhook_secrets)
         self._close = close
@@ -109,14 +110,20 @@ class StripeGateway:
         return snapshots.customer(await _answer(self._v1.customers.retrieve_async(ref)))
 
     async def create_setup_intent(
-        self, *, customer_ref: str, usage: SetupFutureUsage, idempotency_key: str
+        self, *, customer_ref: str, usage: SetupFutureUsage, method_types: Sequence[str], idempotency_key: str
     ) -> SetupIntentSnapshot:
-        params: Any = {"customer": customer_ref, "usage": usage.value, "allowed_payment_method_types": _CARD_ONLY}
+        params: Any = {
+            "customer": customer_ref,
+            "usage": usage.value,
+            "allowed_payment_method_types": list(method_types),
+            "expand": _WITH_MANDATES,
+        }
         body = await _answer(self._v1.setup_intents.create_async(params, {"idempotency_key": idempotency_key}))
         return snapshots.setup_intent(body)
 
     async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot:
-        return snapshots.setup_intent(await _answer(self._v1.setup_intents.retrieve_async(ref)))
+        params: Any = {"expand": _WITH_MANDATES}
+        return snapshots.setup_intent(await _answer(self._v1.setup_intents.retrieve_async(ref, params)))
 
     async def attach_payment_method(
         self, ref: str, *, customer_ref: str, idempotency_key: str
@@ -295,6 +302,9 @@ class StripeGateway:
     async def list_return_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[str | None]:
         page = await _page(self._v1.events.list_async, after, created_since=created_since, types=_RETURN_NEWS)
         return GatewayPage([snapshots.intent_of_news(row) for row in page.items], page.next_after)
+
+    async def country_specification(self, country: str) -> CountrySpecification:
+        return snapshots.country_specification(await _answer(self._v1.country_specs.retrieve_async(country)))
 
     async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:
         params: Any = {"limit": _LIST_PAGE, "type": "card"}

@@ -36,6 +36,8 @@ class CardMutations:
                     info.context.actor,
                     usage=wish.usage,
                     return_url=wish.return_url,
+                    error_url=wish.error_url,
+                    method_types=wish.payment_method_types,
                     customer_id=wish.customer_id,
                     idempotency_key=wish.idempotency_key,
                 ),

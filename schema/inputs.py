@@ -129,7 +129,14 @@ class CreateSetupIntentInput:
     usage: SetupFutureUsage = strawberry.field(
         description="What it shall be kept for.", default=SetupFutureUsage.OFF_SESSION
     )
+    payment_method_types: list[str] | None = optional(
+        "Which kinds of ways to pay may be saved, of those that `paymentMethodTypes` tells to be enabled; all of them "
+        "unless given."
+    )
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
+    error_url: URL | None = optional(
+        "Where the application sends the customer after a challenge that failed; told again in `NextAction.errorUrl`."
+    )
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     idempotency_key: str | None = optional(
         "The same key with the same input gives the first answer again; at most 255 characters."
