@@ -71,6 +71,7 @@ class CardMutations:
         self, info: Info, input: Annotated[SetDefaultPaymentMethodInput, INPUT]
     ) -> DefaultPaymentMethodPayload:
         try:
+            input.check()
             outcome = await done(
                 info,
                 cards.set_default_payment_method(
@@ -117,6 +118,7 @@ class CardMutations:
         self, info: Info, input: Annotated[DetachPaymentMethodInput, INPUT]
     ) -> PaymentMethodPayload:
         try:
+            input.check()
             step = card_changes.detach_payment_method(
                 info.context.app, info.context.actor, payment_method_id=input.payment_method_id
             )

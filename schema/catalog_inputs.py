@@ -1,8 +1,6 @@
 """What a catalog is made of: products, plans and their prices."""
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
@@ -14,6 +12,7 @@ from billing.offering import NewAllowance, NewEntitlement, NewPrice, PlanTerms
 from billing.pricing import BillingScheme, Package, Rounding, Tier, TiersMode
 from models.catalog import ProductType
 from schema.fields import described, optional
+from schema.given import notes
 from schema.inputs import at_most
 from schema.scalars import URL, BigInt, CurrencyCode
 from services.catalog import NewPlan, NewProduct
@@ -57,7 +56,7 @@ class ProductInput:
             statement_descriptor=self.statement_descriptor,
             shippable=self.shippable or False,
             is_active=self.is_active is not False,
-            metadata=_notes(self.metadata),
+            metadata=notes(self.metadata) or {},
         )
 
 
@@ -162,7 +161,7 @@ class PlanInput:
             is_active=self.is_active is not False,
             is_online_sale=self.is_online_sale is not False,
             cancel_at_period_end=self.cancel_at_period_end or False,
-            metadata=_notes(self.metadata),
+            metadata=notes(self.metadata) or {},
         )
 
     def _terms(self) -> PlanTerms:
@@ -185,9 +184,3 @@ class PlanInput:
             entitlements=[NewEntitlement(e.feature_code, e.is_enabled, e.limit) for e in self.entitlements or ()],
             credits=[NewAllowance(c.unit, c.daily, c.total, c.is_fixed) for c in self.credits or ()],
         )
-
-
-def _notes(given: JSON | None) -> Mapping[str, Any]:
-    if given is not None and not isinstance(given, dict):
-        raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
-    return given or {}

@@ -13,6 +13,7 @@ from billing.couponing import CouponDuration, CouponTerms
 from billing.errors import ErrorCode, UserProblem
 from schema.coupons import Coupon, PromotionCode
 from schema.fields import Info, described, optional
+from schema.given import notes
 from schema.inputs import QUOTED, at_most
 from schema.money import MoneyInput
 from schema.payloads import ERRORS, SubscriptionPayload, refusals
@@ -45,8 +46,6 @@ class CouponInput:
 
     def wish(self) -> couponing.NewCoupon:
         at_most(250, name=self.name)
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         for name, given, most in (
             ("appliesToProductCodes", self.applies_to_product_codes, MOST_PRODUCTS),
             ("amountsOff", self.amounts_off, MOST_AMOUNTS),
@@ -58,7 +57,7 @@ class CouponInput:
             code=self.code,
             name=self.name or None,
             is_active=self.is_active is not False,
-            metadata=self.metadata or {},
+            metadata=notes(self.metadata) or {},
         )
 
     def _terms(self) -> CouponTerms:

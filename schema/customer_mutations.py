@@ -5,9 +5,10 @@ from typing import Annotated
 import strawberry
 from strawberry.scalars import JSON
 
-from billing.errors import ErrorCode, UserProblem
+from billing.errors import UserProblem
 from schema.customers import Customer
 from schema.fields import Info, described, optional
+from schema.given import notes
 from schema.inputs import at_most
 from schema.payloads import ERRORS, refusals
 from schema.steps import INPUT, done
@@ -35,8 +36,6 @@ class CustomerInput:
         at_most(250, name=self.name)
         at_most(320, email=self.email)
         at_most(35, locale=self.locale)
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         return NewCustomer(
             user_id=self.user_id or "",
             external_id=self.external_id or None,
@@ -45,7 +44,7 @@ class CustomerInput:
             locale=self.locale or None,
             timezone=self.timezone or None,
             test_clock_id=self.test_clock_id or None,
-            metadata=self.metadata or {},
+            metadata=notes(self.metadata) or {},
         )
 
 

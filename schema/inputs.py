@@ -13,6 +13,7 @@ from gateways.customer_side import CardInput
 from models.subscriptions import CollectionMethod
 from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
 from schema.fields import described, optional
+from schema.given import notes, references
 from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL, CurrencyCode
 from services.canceling import CancelWish
@@ -83,12 +84,11 @@ class SubscribeInput:
     )
 
     def wish(self) -> SubscribeWish:
+        references(paymentMethodId=self.payment_method_id)
         at_most(250, name=self.name)
         at_most(255, idempotency_key=self.idempotency_key)
         if not 1 <= self.quantity <= 10_000:
             raise UserProblem(ErrorCode.INVALID, "Give a quantity of 1 to 10000.", ["quantity"])
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         within(1, 31, billing_day=self.billing_day)
         within(1, 120, period_count=self.period_count)
         within(1, 365, days_until_due=self.days_until_due)
@@ -106,7 +106,7 @@ class SubscribeInput:
             auto_renew=self.auto_renew,
             customer_id=self.customer_id,
             return_url=self.return_url,
-            metadata=self.metadata or {},
+            metadata=notes(self.metadata) or {},
             idempotency_key=self.idempotency_key,
             quote_token=self.quote_token,
             quantity=self.quantity,
@@ -155,6 +155,7 @@ class AttachPaymentMethodInput:
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
 
     def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
         at_most(255, payment_method_id=self.payment_method_id)
 
 
@@ -165,6 +166,9 @@ class SetDefaultPaymentMethodInput:
     apply_to_subscriptions: bool = strawberry.field(
         description="Whether subscriptions with a card of their own shall be paid by this one too.", default=True
     )
+
+    def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
 
 
 @strawberry.input(description="Which subscription to end, when and why.")

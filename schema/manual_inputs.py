@@ -9,6 +9,7 @@ from billing.calendar import Interval
 from billing.consuming import LARGEST_GRANT
 from billing.errors import ErrorCode, UserProblem
 from schema.fields import described, optional
+from schema.given import notes
 from schema.inputs import at_most
 from schema.lookups import CustomerLookup
 from schema.money import MoneyInput
@@ -104,8 +105,6 @@ class CreateManualSubscriptionInput:
             raise UserProblem(ErrorCode.INVALID, "externalId and subscriptionId are one: give one.", ["subscriptionId"])
         if self.payment is None and self.payment_reference is not None:
             raise UserProblem(ErrorCode.INVALID, "A reference goes with a payment.", ["paymentReference"])
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
         return ManualOrder(
             plan_id=self.plan_id,
             plan_code=self.plan_code,
@@ -119,7 +118,7 @@ class CreateManualSubscriptionInput:
             is_fixed_credit=self.is_fixed_credit,
             is_active=self.is_active,
             is_out_of_credits=self.is_out_of_credits,
-            metadata=self.metadata or {},
+            metadata=notes(self.metadata) or {},
         )
 
 

@@ -1,15 +1,13 @@
 """What clients may ask for about a subscription that exists."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
 
-from billing.errors import ErrorCode, UserProblem
 from billing.proration import ProrationBehavior
 from schema.fields import described, optional
+from schema.given import notes, references
 from schema.inputs import QUOTED, at_most, within
 from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL
@@ -59,7 +57,7 @@ class UpdateSubscriptionInput:
         return UpdateWish(
             subscription_id=self.subscription_id,
             name=self.name,
-            metadata=self._notes(),
+            metadata=notes(self.metadata),
             auto_renew=self.auto_renew,
             billing_day=self.billing_day,
             ends_at=self.ends_at,
@@ -72,11 +70,6 @@ class UpdateSubscriptionInput:
             quote_token=self.quote_token,
             idempotency_key=self.idempotency_key,
         )
-
-    def _notes(self) -> Mapping[str, Any] | None:
-        if self.metadata is not None and not isinstance(self.metadata, dict):
-            raise UserProblem(ErrorCode.INVALID, "Give metadata as a JSON object.", ["metadata"])
-        return self.metadata
 
 
 @strawberry.input(description="Which subscription shall go on after all.")
@@ -93,6 +86,7 @@ class StartSubscriptionPaymentInput:
     idempotency_key: str | None = optional(_KEY)
 
     def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
         at_most(255, idempotency_key=self.idempotency_key)
 
 
@@ -106,4 +100,5 @@ class RetryPaymentInput:
     idempotency_key: str | None = optional(_KEY)
 
     def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
         at_most(255, idempotency_key=self.idempotency_key)

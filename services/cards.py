@@ -1,6 +1,5 @@
 """Saving cards and choosing the default one. Card numbers never come here: the browser gives them to the gateway."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,13 +101,6 @@ async def attach(
 
     `key` makes a repetition the same request at the gateway, `field` names the input at fault. Raises UserProblem.
     """
-    if is_card_number(reference):
-        raise UserProblem(
-            ErrorCode.INVALID,
-            f"{field}: this looks like a card's number, which must never come here. Let the browser give the card to "
-            "the gateway and send what it gets for it.",
-            [field],
-        )
     async with app.database.read() as session:
         own = await live_payment_method(session, customer.id, id_or_ref=reference)
     if own is not None:
@@ -130,12 +122,6 @@ async def attach(
         # The gateway's message may tell whose card it is: a missing and a foreign one look the same here.
         raise not_found("payment method", field) from None
     return await keep(app, customer.id, seen, as_default=as_default)
-
-
-def is_card_number(text: str) -> bool:
-    """Whether the text could be the number of a card, however it is spaced."""
-    digits = re.sub(r"[\s.-]", "", text)
-    return digits.isdecimal() and 12 <= len(digits) <= 19
 
 
 async def set_default_payment_method(
