@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from billing.charging import IntentStatus, SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
@@ -108,14 +109,16 @@ async def attach(
     account = await ensure_gateway_account(app, customer)
     try:
         key = key or new_id("payment_method")
-        reference = await app.gateway.redeem_card_token(reference, idempotency_key=f"{key}:token")
+        # A token can be redeemed once: asked again, by whatever request, the gateway repeats what it made of it.
+        token_key = f"{customer.id}:token:{sha256(reference.encode()).hexdigest()}"
+        reference = await app.gateway.redeem_card_token(reference, idempotency_key=token_key)
         seen = await app.gateway.attach_payment_method(reference, customer_ref=account, idempotency_key=key)
         if as_default:
             await app.gateway.set_default_payment_method(
                 customer_ref=account, payment_method_ref=seen.ref, idempotency_key=new_id("payment_method")
             )
     except CardRefused as refusal:
-        raise CardDeclined(refusal.problem, None) from None
+        raise CardDeclined(refusal.problem, None, field) from None
     except GatewayUnavailable:
         raise gateway_unavailable() from None
     except GatewayRefused:
