@@ -40,7 +40,7 @@ MAX_PAGE = 100
 PLAIN_LIST = 5
 COST_LIMIT = 10_000
 _A_YEAR_AHEAD = 12 * 5
-_A_QUESTION_OUTSIDE = 500
+_A_QUESTION_OUTSIDE = 300
 WEIGHTS: Mapping[str, int] = {
     "PlanSubscription.upcomingInvoices": 5,
     "PaymentIntent.raw": _A_QUESTION_OUTSIDE,
