@@ -5,7 +5,7 @@ all kinds, so there one must begin like a card network's, be as long as that net
 """
 
 import re
-from typing import Any
+from typing import Any, cast
 
 _SPACING = re.compile(r"[\s.-]")
 _SHORTEST, _LONGEST = 12, 19
@@ -34,9 +34,10 @@ def is_card_number(reference: str) -> bool:
 def holds_card_number(value: Any) -> bool:
     """Whether a card's number stands anywhere in a JSON value."""
     if isinstance(value, dict):
-        return any(holds_card_number(each) for pair in value.items() for each in pair)
+        members = cast("dict[Any, Any]", value)
+        return any(holds_card_number(each) for pair in members.items() for each in pair)
     if isinstance(value, list):
-        return any(holds_card_number(each) for each in value)
+        return any(holds_card_number(each) for each in cast("list[Any]", value))
     if isinstance(value, str | int) and not isinstance(value, bool):
         return any(_is_genuine(_SPACING.sub("", found)) for found in _LONG_NUMBER.findall(str(value)))
     return False
