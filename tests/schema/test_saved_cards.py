@@ -113,6 +113,24 @@ async def test_a_mandate_that_came_with_a_card_is_told(
     assert card["mandate"] == expected
 
 
+async def test_a_mandate_comes_with_the_saving_of_a_card(house: House) -> None:
+    told = (await house.ask(SETUP, {"input": {}}, "demo-new"))["createSetupIntent"]["setupIntent"]
+
+    async def permit(unit: Any) -> None:
+        intent = await unit.find("setup_intent", told["gatewayId"])
+        intent.body["mandate"] = "mandate_1"
+        unit.change(intent)
+
+    await sandbox_of(house)._store.write(permit)
+    assert (await Browser(house).confirm(told["clientSecret"], VISA)).json()["status"] == "succeeded"
+    await house.deliver()
+    card = await only_card(house, "version mandate { gatewayId status maxAmount { amount } isSingleUse }", "demo-new")
+    mandate = {"gatewayId": "mandate_1", "status": None, "maxAmount": None, "isSingleUse": False}
+    assert card == {"version": 2, "mandate": mandate}
+    await house.deliver()
+    assert await only_card(house, "version", "demo-new") == {"version": 2}
+
+
 async def _ref(house: House, user: str = "demo-card") -> str:
     return (await only_card(house, "gatewayId", user))["gatewayId"]
 
@@ -181,6 +199,23 @@ async def test_the_same_key_tells_the_same_setup_intent_with_its_ways_back(house
     again = (await house.ask(SETUP, {"input": wish}, "demo-new"))["createSetupIntent"]
     assert again == first
     assert again["setupIntent"]["nextAction"]["errorUrl"] == "https://shop.example/failed"
+
+
+async def test_a_challenge_says_where_a_failed_one_leads(house: House) -> None:
+    wish = {"returnUrl": "https://shop.example/done", "errorUrl": "https://shop.example/failed"}
+    begun = (await house.ask(SETUP, {"input": wish}, "demo-new"))["createSetupIntent"]["setupIntent"]
+    confirm = f"""mutation($input: SandboxConfirmInput!) {{ sandboxConfirmSetupIntent(input: $input) {{
+        setupIntent {{ status nextAction {{ type redirectUrl returnUrl errorUrl }} }} {ERRORS} }} }}"""
+    wish = {"clientSecret": begun["clientSecret"], "cardNumber": ASKS}
+    told = (await house.ask(confirm, {"input": wish}, "demo-new"))["sandboxConfirmSetupIntent"]
+    action = told["setupIntent"]["nextAction"]
+    assert told["setupIntent"]["status"] == "REQUIRES_ACTION"
+    assert action.pop("redirectUrl").startswith("http://127.0.0.1:8000/sandbox/stripe/")
+    assert action == {
+        "type": "REDIRECT",
+        "returnUrl": "https://shop.example/done",
+        "errorUrl": "https://shop.example/failed",
+    }
 
 
 @pytest.mark.parametrize("types", [[], ["sepa_debit"], ["card", "ideal"], ["nonsense"]])
