@@ -91,6 +91,7 @@ def route_rules() -> tuple[RouteRule, ...]:
         ),
         RouteRule("/webhooks/stripe", post, MB, JSON_BODY),
         RouteRule("/health", READ, seconds=5.0),
+        RouteRule("/payment-methods", READ, seconds=5.0, cache_control="public, max-age=86400"),
         RouteRule(
             "/sandbox/stripe",
             frozenset({"GET", "HEAD", "POST", "DELETE"}),

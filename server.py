@@ -24,6 +24,7 @@ from bootstrap import Installation
 from gateways.port import WebhookRefused
 from guard import Guard
 from logs import current_request_id
+from marks import mark
 from rates import Allowance, Buckets, Peers, Rates
 from resolvers.callers import Callers, key_holder
 from resolvers.context import RequestContext
@@ -61,6 +62,7 @@ def create_app(installation: Installation) -> ASGIApp:
         Route("/graphql", front.graphql),
         WebSocketRoute("/graphql", front.graphql),
         Route("/webhooks/stripe", front.webhook, methods=["POST"]),
+        Route("/payment-methods/{code}.svg", front.mark),
         Route("/health/live", front.live),
         Route("/health/ready", front.ready),
     ]
@@ -138,6 +140,13 @@ class _Front:
         if stored is not None:
             self._worker.wake()
         return _json({"received": True, "duplicate": stored is None})
+
+    async def mark(self, request: Request) -> Response:
+        """The picture of a way to pay."""
+        known = self._app.gateway.method_types.get(request.path_params["code"])
+        if known is None:
+            return _json({"error": {"code": "NOT_FOUND", "message": "There is no such way to pay."}}, 404)
+        return Response(mark(known.name), media_type="image/svg+xml")
 
     async def live(self, _request: Request) -> Response:
         return _json({"status": "live"})

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     entitlement_key: SecretStr | None = None
     timezone: str = "UTC"
+    account_country: str = Field(default="US", pattern=r"^[A-Z]{2}$")
     support_refund_cap: int = Field(default=0, ge=0)
     grace_period_days: int = Field(default=7, ge=0)
     reconcile_minutes: int = Field(default=15, ge=0)

@@ -8,12 +8,14 @@ a charge's end is a value, never an exception, because a lost answer is an outco
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.dashboard_coupons import DashboardCode, DashboardCoupon
 from billing.money import Money
 from billing.returning import RefundReason
+from gateways.cards import Address, CardNews, NextStep, PaymentMethodSnapshot, SetupIntentSnapshot
+from gateways.method_types import CountrySpecification, MethodType
 from gateways.returns import DisputeSnapshot, RefundSnapshot
 
 
@@ -54,66 +56,6 @@ class CardRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class NextStep:
-    """What the customer must do: visit `redirect_url`, or let the gateway's browser SDK act when it is None."""
-
-    redirect_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    line1: str | None = None
-    line2: str | None = None
-    city: str | None = None
-    state: str | None = None
-    postal_code: str | None = None
-    country: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BillingDetails:
-    name: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    address: Address = field(default_factory=Address)
-
-
-@dataclass(frozen=True, slots=True)
-class CardFacts:
-    """What a gateway tells of a card; never the number. `checks` values: pass, fail, unavailable, unchecked."""
-
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
-    funding: str
-    country: str | None = None
-    fingerprint: str | None = None
-    address_line1_check: str | None = None
-    address_postal_code_check: str | None = None
-    cvc_check: str | None = None
-    networks: Sequence[str] = ()
-    preferred_network: str | None = None
-    three_d_secure_supported: bool = False
-    wallet: str | None = None
-    generated_from: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentMethodSnapshot:
-    """A saved way to pay as the gateway sees it now. `customer_ref` is None when it belongs to nobody."""
-
-    ref: str
-    type: str
-    customer_ref: str | None
-    created_at: datetime
-    livemode: bool
-    card: CardFacts | None
-    billing_details: BillingDetails
-    metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class CustomerSnapshot:
     """A customer as the gateway sees it now; `is_deleted` ones keep nothing but their reference."""
 
@@ -127,7 +69,8 @@ class PaymentIntentSnapshot:
     """A payment intent as the gateway sees it now.
 
     `invoice_id` is the invoice of ours that it was made for, None when others made it. `client_secret` is for the
-    owner's browser: never stored, never logged. `latest_charge_ref` names the newest try at moving money.
+    owner's browser: never stored, never logged. `latest_charge_ref` names the newest try at moving money. `raw` is the
+    gateway's own object without secrets and what tells of the holder.
     """
 
     ref: str
@@ -146,6 +89,7 @@ class PaymentIntentSnapshot:
     created_at: datetime
     livemode: bool
     metadata: Mapping[str, str]
+    raw: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,31 +101,6 @@ class ChargeSnapshot:
     problem: CardProblem | None
     payment_method_ref: str | None
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SetupIntentSnapshot:
-    """A setup intent as the gateway sees it now: saving a card without charging it."""
-
-    ref: str
-    status: IntentStatus
-    usage: SetupFutureUsage
-    customer_ref: str | None
-    payment_method_ref: str | None
-    next_step: NextStep | None
-    last_problem: CardProblem | None
-    client_secret: str = field(repr=False)
-    created_at: datetime
-    livemode: bool
-    application: str | None
-    cancellation_reason: str | None
-    description: str | None
-    mandate: str | None
-    single_use_mandate: str | None
-    on_behalf_of: str | None
-    payment_method_types: Sequence[str]
-    request_three_d_secure: str
-    metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,18 +117,6 @@ class GatewayEventHint:
     object_kind: str | None
     object_ref: str | None
     payload: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class CardNews:
-    """Something about saving cards happened: to which object, and of which customer as far as the gateway tells.
-
-    `object_kind` is one of setup_intent, payment_method, customer.
-    """
-
-    object_kind: str
-    object_ref: str
-    customer_ref: str | None
 
 
 T = TypeVar("T")
@@ -238,6 +145,8 @@ class PaymentGateway(Protocol):
     publishable_key: str
     signature_header: str
     livemode: bool
+    method_types: Mapping[str, MethodType]
+    """Every way to pay that the gateway knows, by its code."""
 
     async def create_customer(
         self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
@@ -246,7 +155,12 @@ class PaymentGateway(Protocol):
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot: ...
 
     async def create_setup_intent(
-        self, *, customer_ref: str, usage: SetupFutureUsage, idempotency_key: str
+        self,
+        *,
+        customer_ref: str,
+        usage: SetupFutureUsage,
+        method_types: Sequence[str],
+        idempotency_key: str,
     ) -> SetupIntentSnapshot: ...
 
     async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot: ...
@@ -368,6 +282,10 @@ class PaymentGateway(Protocol):
 
     async def list_return_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[str | None]:
         """A page of news of refunds and disputes, as far back as is kept: the intents that they are about."""
+        ...
+
+    async def country_specification(self, country: str) -> CountrySpecification:
+        """What an account in that country may charge. Raises GatewayNotFound where it can have none."""
         ...
 
     async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:

@@ -14,20 +14,18 @@ from billing.dashboard_coupons import CodeTerms, DashboardCode, DashboardCoupon,
 from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundReason
-from gateways.port import (
+from gateways.cards import (
     Address,
     BillingDetails,
     CardFacts,
     CardNews,
-    ChargeSnapshot,
-    CustomerSnapshot,
-    DisputeSnapshot,
+    MandateFacts,
     NextStep,
-    PaymentIntentSnapshot,
     PaymentMethodSnapshot,
-    RefundSnapshot,
     SetupIntentSnapshot,
 )
+from gateways.method_types import CountrySpecification
+from gateways.port import ChargeSnapshot, CustomerSnapshot, DisputeSnapshot, PaymentIntentSnapshot, RefundSnapshot
 
 INVOICE_KEY = "perennial_invoice"
 """The metadata key under which an intent carries our invoice id."""
@@ -37,6 +35,27 @@ _REFUND_REASONS = {
     reason.value: reason
     for reason in (RefundReason.DUPLICATE, RefundReason.FRAUDULENT, RefundReason.REQUESTED_BY_CUSTOMER)
 }
+
+_LONGEST_BIN = 8
+# What of a card's object is kept as it is: nothing that tells who holds it.
+_TELLING = (
+    "brand",
+    "checks",
+    "country",
+    "description",
+    "display_brand",
+    "exp_month",
+    "exp_year",
+    "fingerprint",
+    "funding",
+    "issuer",
+    "last4",
+    "networks",
+    "regulated_status",
+    "three_d_secure_usage",
+)
+
+_PERSONAL = frozenset(("billing_details", "client_secret", "iin", "receipt_email", "shipping", "wallet"))
 
 Json = Mapping[str, Any]
 
@@ -61,6 +80,7 @@ def payment_intent(body: Json) -> PaymentIntentSnapshot:
         created_at=_instant(body["created"]),
         livemode=body["livemode"],
         metadata=dict(body.get("metadata") or {}),
+        raw=_impersonal(body),
     )
 
 
@@ -136,8 +156,8 @@ def setup_intent(body: Json) -> SetupIntentSnapshot:
         application=_ref(body.get("application")),
         cancellation_reason=body.get("cancellation_reason"),
         description=body.get("description"),
-        mandate=_ref(body.get("mandate")),
-        single_use_mandate=_ref(body.get("single_use_mandate")),
+        mandate=_mandate(body.get("mandate")),
+        single_use_mandate=_mandate(body.get("single_use_mandate"), is_single_use=True),
         on_behalf_of=_ref(body.get("on_behalf_of")),
         payment_method_types=list(body.get("payment_method_types") or ()),
         request_three_d_secure=card_options.get("request_three_d_secure") or "automatic",
@@ -164,6 +184,14 @@ def payment_method(body: Json) -> PaymentMethodSnapshot:
             ),
         ),
         metadata=dict(body.get("metadata") or {}),
+    )
+
+
+def country_specification(body: Json) -> CountrySpecification:
+    return CountrySpecification(
+        country=body["id"],
+        currencies=frozenset(each.upper() for each in body["supported_payment_currencies"]),
+        method_types=frozenset(body["supported_payment_methods"]),
     )
 
 
@@ -253,8 +281,38 @@ def _card(card: Json) -> CardFacts:
         preferred_network=networks.get("preferred"),
         three_d_secure_supported=bool((card.get("three_d_secure_usage") or {}).get("supported")),
         wallet=wallet.get("type"),
-        generated_from=generated.get("charge"),
+        generated_from=generated.get("charge") or _ref(generated.get("setup_attempt")),
+        bin=(card.get("iin") or "")[:_LONGEST_BIN] or None,
+        level=card.get("description"),
+        raw={name: card[name] for name in _TELLING if name in card} | {"wallet": _wallet(wallet)},
     )
+
+
+def _wallet(wallet: Json) -> Json | None:
+    """Which one it is; its own part may tell of the holder."""
+    return {name: wallet.get(name) for name in ("type", "dynamic_last4")} if wallet else None
+
+
+def _mandate(mandate: Any, *, is_single_use: bool = False) -> MandateFacts | None:
+    """As much as is told: an id alone where it was not expanded."""
+    if not isinstance(mandate, Mapping):
+        return MandateFacts(mandate, None, None, is_single_use) if mandate else None
+    bound = mandate.get(mandate["type"]) or {}
+    return MandateFacts(
+        ref=mandate["id"],
+        status=mandate["status"],
+        max_amount=Money(bound["amount"], bound["currency"].upper()) if bound.get("amount") else None,
+        is_single_use=mandate["type"] == "single_use",
+    )
+
+
+def _impersonal(value: Any) -> Any:
+    """The object without secrets and what tells of a person, however deep they stand."""
+    if isinstance(value, Mapping):
+        return {name: _impersonal(part) for name, part in value.items() if name not in _PERSONAL}
+    if isinstance(value, list):
+        return [_impersonal(part) for part in value]
+    return value
 
 
 def _ref(value: Any) -> str | None:

@@ -16,10 +16,10 @@ from billing.money import Money
 from billing.returning import RefundReason
 from gateways import snapshots
 from gateways.answers import LIST_PAGE, answer, answer_or_declined, is_replay, object_of, page_of
+from gateways.cards import Address, CardNews, PaymentMethodSnapshot, SetupIntentSnapshot
 from gateways.deliveries import read_delivery
+from gateways.method_types import CountrySpecification
 from gateways.port import (
-    Address,
-    CardNews,
     ChargeSnapshot,
     CustomerSnapshot,
     DisputeSnapshot,
@@ -27,17 +27,17 @@ from gateways.port import (
     GatewayPage,
     GatewayRefused,
     PaymentIntentSnapshot,
-    PaymentMethodSnapshot,
     RefundSnapshot,
-    SetupIntentSnapshot,
 )
 from gateways.returns import REFUND_KEY
+from gateways.stripe_method_types import stripe_method_types
 
 CALL_SECONDS = 6.0
 """How long one HTTP call may take; with one retry it stays within a worker's budget of 20 s."""
 NETWORK_RETRIES = 1
 _MAX_LISTED = 10_000
 _CARD_ONLY = ["card"]
+_WITH_MANDATES = ["mandate", "single_use_mandate"]
 # No more than the 20 that Stripe takes at once.
 _CARD_NEWS = [
     "customer.deleted",
@@ -83,6 +83,7 @@ class StripeGateway:
         self.platform = platform
         self.publishable_key = publishable_key
         self.livemode = livemode
+        self.method_types = stripe_method_types()
         self._v1 = client.v1
         self._webhook_secrets = tuple(webhook_secrets)
         self._close = close
@@ -104,14 +105,20 @@ class StripeGateway:
         return snapshots.customer(await answer(self._v1.customers.retrieve_async(ref)))
 
     async def create_setup_intent(
-        self, *, customer_ref: str, usage: SetupFutureUsage, idempotency_key: str
+        self, *, customer_ref: str, usage: SetupFutureUsage, method_types: Sequence[str], idempotency_key: str
     ) -> SetupIntentSnapshot:
-        params: Any = {"customer": customer_ref, "usage": usage.value, "allowed_payment_method_types": _CARD_ONLY}
+        params: Any = {
+            "customer": customer_ref,
+            "usage": usage.value,
+            "allowed_payment_method_types": list(method_types),
+            "expand": _WITH_MANDATES,
+        }
         body = await answer(self._v1.setup_intents.create_async(params, {"idempotency_key": idempotency_key}))
         return snapshots.setup_intent(body)
 
     async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot:
-        return snapshots.setup_intent(await answer(self._v1.setup_intents.retrieve_async(ref)))
+        params: Any = {"expand": _WITH_MANDATES}
+        return snapshots.setup_intent(await answer(self._v1.setup_intents.retrieve_async(ref, params)))
 
     async def attach_payment_method(
         self, ref: str, *, customer_ref: str, idempotency_key: str
@@ -290,6 +297,9 @@ class StripeGateway:
     async def list_return_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[str | None]:
         page = await page_of(self._v1.events.list_async, after, created_since=created_since, types=_RETURN_NEWS)
         return GatewayPage([snapshots.intent_of_news(row) for row in page.items], page.next_after)
+
+    async def country_specification(self, country: str) -> CountrySpecification:
+        return snapshots.country_specification(await answer(self._v1.country_specs.retrieve_async(country)))
 
     async def list_payment_methods(self, *, customer_ref: str) -> Sequence[PaymentMethodSnapshot]:
         params: Any = {"limit": LIST_PAGE, "type": "card"}

@@ -15,7 +15,10 @@ PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (Key("id", str),), des
 
 @dataclass(frozen=True, slots=True)
 class LivePaymentMethods:
-    """Cards that are still attached, of one customer if given. `owner_user_id` is the user behind the customer."""
+    """Cards that are still attached, of one customer if given; `with_archived` adds those detached since.
+
+    `owner_user_id` is the user behind the customer.
+    """
 
     customer_id: str | None = None
     id_or_ref: str | None = None
@@ -29,9 +32,12 @@ class LivePaymentMethods:
     last4: str | None = None
     fingerprint: str | None = None
     expiring_before: date | None = None
+    with_archived: bool = False
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = [col(PaymentMethod.archived_at).is_(None)]
+        found: list[ColumnElement[bool]] = []
+        if not self.with_archived:
+            found.append(col(PaymentMethod.archived_at).is_(None))
         if self.customer_id is not None:
             found.append(col(PaymentMethod.customer_id) == self.customer_id)
         if self.id_or_ref is not None:

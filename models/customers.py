@@ -81,6 +81,7 @@ class PaymentMethod(Record, table=True):
     livemode: bool = False
     card: dict[str, Any] | None = Field(default=None, sa_type=DOCUMENT)
     billing_details: dict[str, Any] = Field(default_factory=dict, sa_type=DOCUMENT)
+    mandate: dict[str, Any] | None = Field(default=None, sa_type=DOCUMENT)
 
 
 class SetupIntentRow(SQLModel, table=True):
@@ -93,6 +94,7 @@ class SetupIntentRow(SQLModel, table=True):
     gateway_ref: str | None = Field(default=None, unique=True, max_length=255)
     usage: SetupFutureUsage = Field(sa_type=EnumText(SetupFutureUsage))
     return_url: str | None = None
+    error_url: str | None = None
     status: IntentStatus = Field(default=IntentStatus.REQUIRES_PAYMENT_METHOD, sa_type=EnumText(IntentStatus))
     payment_method_id: str | None = Field(default=None, foreign_key="payment_methods.id")
     created_at: datetime = Field(sa_type=UTCDateTime)

@@ -46,6 +46,8 @@ ADMINS = _to(Role.ADMIN)
 # Reading rows of customers: one's own, or all.
 READERS = _to(Role.CUSTOMER, Role.SUPPORT, Role.ADMIN, key=Scope.READ)
 READERS_OF_ALL = _to(Role.SUPPORT, Role.ADMIN, key=Scope.READ)
+# Seeing the gateway's own objects.
+LOOKERS_BEHIND = _to(Role.ADMIN, key=Scope.READ)
 # Acting for oneself, or for the customer of a row or of `customerId`. Support buys and saves cards for nobody.
 ACTORS = _to(Role.CUSTOMER, Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
 BUYERS = _to(Role.CUSTOMER, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER)
@@ -75,6 +77,8 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.product": EVERYONE,
     "Query.features": EVERYONE,
     "Query.appRoles": CURATORS,
+    "Query.paymentMethodTypes": EVERYONE,
+    "Query.paymentMethodType": EVERYONE,
     "Query.previewSubscribe": EVERYONE,
     "Query.previewChangePlan": BUYERS,
     "Query.previewUpdateSubscription": BUYERS,
@@ -167,6 +171,8 @@ ACCESS: Mapping[str, Allowed] = {
     "PaymentIntent.clientSecret": ACTORS,
     "SetupIntent.clientSecret": ACTORS,
     "NextAction.clientSecret": ACTORS,
+    "Card.raw": LOOKERS_BEHIND,
+    "PaymentIntent.raw": LOOKERS_BEHIND,
     "Customer.testClock": RUNNERS,
     # A key that only runs the billing reads figures, not whose they are.
     "BillingRunItem.subscription": READERS_OF_ALL,

@@ -22,6 +22,7 @@ from models.runs import BillingRun, BillingRunItem
 from models.subscriptions import Subscription, SubscriptionItem
 from resolvers.access import permits, refuse_foreign_owner
 from resolvers.context import RequestContext
+from resolvers.identity import AccessDenied
 from services.outcomes import PaymentIntentView
 from services.reconciling import ReportView, report_view
 
@@ -215,8 +216,10 @@ class OwnedList:
 
 
 async def payment_methods(context: RequestContext, *, customer_id: str | None, where: LivePaymentMethods) -> OwnedList:
-    """Raises AccessDenied when a customer names another user as owner."""
+    """Raises AccessDenied when a customer names another user as owner, or asks for detached cards."""
     _refuse_foreign_user(context, where.owner_user_id)
+    if where.with_archived and not context.reads_all:
+        raise AccessDenied(context.identity, "NOT_PERMITTED: detached cards are for staff; leave includeArchived out.")
     return await _narrowed(context, PAYMENT_METHODS, where, customer_id)
 
 

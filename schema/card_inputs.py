@@ -8,6 +8,7 @@ from gateways.port import Address
 from models.customer_lists import LivePaymentMethods
 from schema.enums import GatewayPlatform
 from schema.fields import described, optional
+from schema.given import references
 from schema.inputs import at_most
 from schema.scalars import CountryCode
 from services.card_changes import CardDetails
@@ -70,6 +71,7 @@ class UpdatePaymentMethodInput:
     expected_version: int | None = optional("Only if the card is still at this version.")
 
     def details(self) -> CardDetails:
+        references(paymentMethodId=self.payment_method_id)
         place = self.address or AddressInput()
         at_most(250, card_holder_name=self.card_holder_name, card_holder_zip=self.card_holder_zip)
         at_most(250, line1=place.line1, line2=place.line2, city=place.city, state=place.state)
@@ -93,6 +95,9 @@ class UpdatePaymentMethodInput:
 class DetachPaymentMethodInput:
     payment_method_id: strawberry.ID = described("The saved card, by our id or the gateway's.")
 
+    def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
+
 
 @strawberry.input(
     description="Which card shall pay a subscription: name it by `paymentMethodId` if it is saved, else by `cardToken`."
@@ -115,4 +120,5 @@ class UpdateSubscriptionPaymentMethodInput:
     )
 
     def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id, cardToken=self.card_token)
         at_most(255, card_token=self.card_token, idempotency_key=self.idempotency_key)

@@ -36,6 +36,8 @@ class CardMutations:
                     info.context.actor,
                     usage=wish.usage,
                     return_url=wish.return_url,
+                    error_url=wish.error_url,
+                    method_types=wish.payment_method_types,
                     customer_id=wish.customer_id,
                     idempotency_key=wish.idempotency_key,
                 ),
@@ -69,6 +71,7 @@ class CardMutations:
         self, info: Info, input: Annotated[SetDefaultPaymentMethodInput, INPUT]
     ) -> DefaultPaymentMethodPayload:
         try:
+            input.check()
             outcome = await done(
                 info,
                 cards.set_default_payment_method(
@@ -115,6 +118,7 @@ class CardMutations:
         self, info: Info, input: Annotated[DetachPaymentMethodInput, INPUT]
     ) -> PaymentMethodPayload:
         try:
+            input.check()
             step = card_changes.detach_payment_method(
                 info.context.app, info.context.actor, payment_method_id=input.payment_method_id
             )

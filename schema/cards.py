@@ -10,12 +10,17 @@ from strawberry.scalars import JSON
 from models.batches import Span
 from models.billing_lists import SUBSCRIPTIONS, SubscriptionsWhere
 from models.customers import PaymentMethod as PaymentMethodRow
+from resolvers.standing import NextAction as NextActionFacts
+from resolvers.standing import NextActionType
 from schema import customers, subscriptions
+from schema.actions import NextAction
 from schema.connections import MAX_PAGE
 from schema.enums import CardFunding, CheckResult, GatewayPlatform
 from schema.fields import CustomerRef, Info, PlanSubscriptionRef, described
 from schema.interfaces import Node, Record, record_fields
-from schema.scalars import CountryCode
+from schema.mandates import Mandate
+from schema.method_types import image_of
+from schema.scalars import URL, CountryCode
 
 _LIVE = SubscriptionsWhere(live=True)
 EXPIRES_SOON = timedelta(days=30)
@@ -72,6 +77,15 @@ class CardNetworks:
     preferred: str | None = described("The one that the holder prefers, if told.")
 
 
+@strawberry.type(description="What the beginning of a card's number says of it, as far as the gateway tells.")
+class CardBin:
+    number: str | None = described("The first digits, eight at most; null where the gateway keeps them to itself.")
+    brand: str | None = described("The brand of such cards: visa.")
+    type: str | None = described("How such cards are funded: credit, debit, prepaid.")
+    level: str | None = described("What kind of cards they are, such as Visa Classic.")
+    country_code: CountryCode | None = described("Their issuer's country.")
+
+
 @strawberry.type(description="A card.")
 class Card:
     brand: str = described("Its brand in lower case, such as visa.")
@@ -85,7 +99,15 @@ class Card:
     networks: CardNetworks = described("The networks that can carry its charges.")
     three_d_secure_supported: bool = described("Whether the issuer can ask its holder by 3-D Secure.")
     wallet: str | None = described("The wallet that it came from, such as apple_pay.")
-    generated_from: str | None = described("The payment that it was generated from, if it was.")
+    generated_from: str | None = described("The gateway's charge or set-up that it was generated from, if it was.")
+    bin: CardBin = described("What the beginning of its number says.")
+    acs_check: CheckResult = described(
+        "What the issuer's own page said of the holder; UNCHECKED where the gateway does not tell."
+    )
+    raw: JSON | None = described(
+        "The gateway's own object, without what tells of the holder; null for cards saved before it was kept. For "
+        "administrators and keys."
+    )
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Card":
@@ -108,6 +130,15 @@ class Card:
             three_d_secure_supported=bool(facts.get("three_d_secure_supported")),
             wallet=facts.get("wallet"),
             generated_from=facts.get("generated_from"),
+            bin=CardBin(
+                number=facts.get("bin"),
+                brand=facts["brand"],
+                type=facts.get("funding"),
+                level=facts.get("level"),
+                country_code=_country(facts.get("country")),
+            ),
+            acs_check=_check(facts.get("acs_check")),
+            raw=JSON(facts["raw"]) if facts.get("raw") else None,
         )
 
 
@@ -115,12 +146,15 @@ class Card:
 class PaymentMethod(Node, Record):
     gateway_id: str = described("The gateway's own id for it.")
     platform: GatewayPlatform = described("The gateway that keeps it.")
-    type: str = described("What kind of thing it is: card.")
+    type: str = described("What kind of thing it is: card. `paymentMethodType(code)` tells more.")
+    name: str | None = described("The name on it: its holder's.")
     livemode: bool = described("Whether it pays with real money.")
     card: Card | None = described("The card, if it is one.")
     billing_details: BillingDetails = described("Whom it belongs to.")
     card_holder_name: str | None = described("The holder's name, the same as in `billingDetails`.")
     card_holder_zip: str | None = described("The holder's postal code, the same as in `billingDetails.address`.")
+    supporting_documentation: str | None = described("Papers that the gateway asks for; null, as none are for cards.")
+    mandate: Mandate | None = described("The permission to be charged that came with it, if the gateway told of one.")
     metadata: JSON = described("The merchant's own notes.")
     customer_id: strawberry.Private[str]
 
@@ -135,11 +169,33 @@ class PaymentMethod(Node, Record):
             livemode=row.livemode,
             card=Card.of(row.card) if row.card is not None else None,
             billing_details=details,
+            name=details.name,
             card_holder_name=details.name,
             card_holder_zip=details.address.postal_code,
+            supporting_documentation=None,
+            mandate=Mandate.kept(row.mandate),
             metadata=JSON(row.meta),
             customer_id=row.customer_id,
         )
+
+    @strawberry.field(description="The category of its type: card. Null for a type that is not known here.")
+    def category(self, info: Info) -> str | None:
+        known = info.context.app.gateway.method_types.get(self.type)
+        return known.category if known is not None else None
+
+    @strawberry.field(description="A picture of its type's name. Null for a type that is not known here.")
+    def image(self, info: Info) -> URL | None:
+        is_known = self.type in info.context.app.gateway.method_types
+        return image_of(info.context.settings, self.type) if is_known else None
+
+    @strawberry.field(
+        description="What its holder must do before it can pay: ADD_PAYMENT_METHOD, once it has expired. Null while it "
+        "is good: a card that the bank still wants to ask about is not saved yet, see `SetupIntent.nextAction`."
+    )
+    def next_action(self, info: Info) -> NextAction | None:
+        if self.card is None or info.context.now < _expiry(self.card):
+            return None
+        return NextAction.of(NextActionFacts(NextActionType.ADD_PAYMENT_METHOD))
 
     @strawberry.field(description="Whether it pays for what has no card of its own.")
     async def is_default(self, info: Info) -> bool:

@@ -17,8 +17,8 @@ from billing.offering import PlanTerms
 from billing.pricing import BillingScheme, TiersMode
 from models.catalog import PricingType, ProductType
 from schema.fields import described, editable, edits
+from schema.given import METADATA, notes
 from schema.inputs import at_most, within
-from schema.metadata import METADATA, notes
 from schema.plan_term_inputs import (
     PlanCreditInput,
     PlanEntitlementInput,

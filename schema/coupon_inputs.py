@@ -12,8 +12,8 @@ from billing.calendar import Interval
 from billing.couponing import CouponDuration, CouponTerms
 from billing.errors import ErrorCode, UserProblem
 from schema.fields import described, editable
+from schema.given import METADATA, notes
 from schema.inputs import at_most
-from schema.metadata import METADATA, notes
 from schema.money import MoneyInput
 from services.coupon_changes import CodeChange
 from services.couponing import NewCoupon

@@ -8,8 +8,8 @@ from strawberry.scalars import JSON
 from billing.errors import UserProblem
 from schema.customers import Customer
 from schema.fields import Info, described, optional
+from schema.given import METADATA, notes
 from schema.inputs import at_most
-from schema.metadata import METADATA, notes
 from schema.payloads import ERRORS, refusals
 from schema.steps import INPUT, done
 from schema.user_errors import UserError

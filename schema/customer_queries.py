@@ -1,5 +1,6 @@
 """Reading customers and their saved cards."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import strawberry
@@ -9,7 +10,7 @@ from resolvers import owned
 from schema.arguments import OwnerId
 from schema.card_inputs import PaymentMethodFilter
 from schema.cards import PaymentMethod
-from schema.connections import After, Before, Connection, First, Last, span, whole
+from schema.connections import After, Before, Connection, First, Last, PageNumber, PageSize, span, whole
 from schema.customers import Customer
 from schema.fields import Info, argument
 from schema.lookups import CustomerLookup, SubscriptionStatusCheck
@@ -32,10 +33,17 @@ class CustomerQueries:
         after: After = None,
         last: Last = None,
         before: Before = None,
+        page: PageNumber = None,
+        page_size: PageSize = None,
+        include_archived: Annotated[bool, argument("Those that were detached too. Staff and API keys only.")] = False,
     ) -> Connection[PaymentMethod]:
-        part = span(info, PAYMENT_METHODS, first=first, after=after, last=last, before=before)
+        part = span(
+            info, PAYMENT_METHODS, first=first, after=after, last=last, before=before, page=page, page_size=page_size
+        )
         where = filter.where() if filter is not None else LivePaymentMethods()
-        rows = await owned.payment_methods(info.context, customer_id=customer_id, where=where)
+        rows = await owned.payment_methods(
+            info.context, customer_id=customer_id, where=replace(where, with_archived=include_archived)
+        )
         return await whole(rows, part, PaymentMethod.of)
 
     @strawberry.field(description="One saved card; null if there is none or it is another's.")

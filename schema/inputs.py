@@ -13,8 +13,8 @@ from gateways.customer_side import CardInput
 from models.subscriptions import CollectionMethod
 from schema.enums import CancellationReason, ChallengeOutcome, EffectiveAt
 from schema.fields import described, optional
+from schema.given import METADATA, notes, references
 from schema.item_inputs import SubscribeItemInput
-from schema.metadata import METADATA, notes
 from schema.scalars import URL, CurrencyCode
 from services.canceling import CancelWish
 from services.ordering import SubscribeWish
@@ -84,6 +84,7 @@ class SubscribeInput:
     )
 
     def wish(self) -> SubscribeWish:
+        references(paymentMethodId=self.payment_method_id)
         at_most(250, name=self.name)
         at_most(255, idempotency_key=self.idempotency_key)
         if not 1 <= self.quantity <= 10_000:
@@ -128,7 +129,14 @@ class CreateSetupIntentInput:
     usage: SetupFutureUsage = strawberry.field(
         description="What it shall be kept for.", default=SetupFutureUsage.OFF_SESSION
     )
+    payment_method_types: list[str] | None = optional(
+        "Which kinds of ways to pay may be saved, of those that `paymentMethodTypes` tells to be enabled; all of them "
+        "unless given."
+    )
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
+    error_url: URL | None = optional(
+        "Where the application sends the customer after a challenge that failed; told again in `NextAction.errorUrl`."
+    )
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
     idempotency_key: str | None = optional(
         "The same key with the same input gives the first answer again; at most 255 characters."
@@ -147,6 +155,7 @@ class AttachPaymentMethodInput:
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
 
     def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
         at_most(255, payment_method_id=self.payment_method_id)
 
 
@@ -157,6 +166,9 @@ class SetDefaultPaymentMethodInput:
     apply_to_subscriptions: bool = strawberry.field(
         description="Whether subscriptions with a card of their own shall be paid by this one too.", default=True
     )
+
+    def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
 
 
 @strawberry.input(description="Which subscription to end, when and why.")

@@ -1,6 +1,8 @@
 """Intents: what the browser confirms at the gateway. Client secrets are the owner's, in answers to mutations only."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import strawberry
 from strawberry.scalars import JSON
@@ -15,7 +17,9 @@ from schema import cards, customers
 from schema.actions import OWNERS_ONLY, GatewayError, NextAction
 from schema.fields import CustomerRef, Info, PaymentMethodRef, described
 from schema.interfaces import Node
+from schema.mandates import Mandate
 from schema.money import Money
+from services.as_told import intent_as_told
 from services.outcomes import PaymentIntentView, SetupIntentView
 
 
@@ -33,6 +37,7 @@ class PaymentIntent(Node):
     secret: strawberry.Private[str | None]
     started: strawberry.Private[bool]
     payment_method_ref: strawberry.Private[str | None]
+    told: strawberry.Private[Mapping[str, Any] | None]
 
     @classmethod
     def of(cls, view: PaymentIntentView, *, livemode: bool, started: bool = False) -> "PaymentIntent":
@@ -56,7 +61,18 @@ class PaymentIntent(Node):
             secret=secret,
             started=started,
             payment_method_ref=snapshot.payment_method_ref if snapshot is not None else row.payment_method_ref,
+            told=snapshot.raw if snapshot is not None else None,
         )
+
+    @strawberry.field(
+        description="The gateway's own object, asked for now, without secrets and what tells of the holder; null "
+        "before there is one, and while the gateway does not answer. For administrators and keys."
+    )
+    async def raw(self, info: Info) -> JSON | None:
+        told = self.told
+        if told is None and self.gateway_id is not None:
+            told = await intent_as_told(info.context.app, self.gateway_id)
+        return JSON(told) if told is not None else None
 
     @strawberry.field(description=OWNERS_ONLY)
     async def client_secret(self, info: Info) -> str | None:
@@ -70,12 +86,6 @@ class PaymentIntent(Node):
     @strawberry.field(description="Who pays.")
     async def customer(self, info: Info) -> CustomerRef:
         return await customers.customer_of(info, self.customer_id)
-
-
-@strawberry.type(description="A mandate at the gateway: the customer's permission to be charged.")
-class Mandate:
-    gateway_id: str = described("The gateway's id for it.")
-    is_single_use: bool = described("Whether it permits one charge only.")
 
 
 @strawberry.type(description="The gateway's object for saving a card without a charge.")
@@ -115,8 +125,8 @@ class SetupIntent:
             cancellation_reason=snapshot.cancellation_reason,
             description=snapshot.description,
             last_error=GatewayError.of(snapshot.last_problem),
-            mandate=_mandate(snapshot.mandate, is_single_use=False),
-            single_use_mandate=_mandate(snapshot.single_use_mandate, is_single_use=True),
+            mandate=Mandate.of(snapshot.mandate),
+            single_use_mandate=Mandate.of(snapshot.single_use_mandate),
             metadata=JSON(dict(snapshot.metadata)),
             next_action=_setup_action(view, started=started),
             on_behalf_of=snapshot.on_behalf_of,
@@ -164,7 +174,8 @@ async def intent_of_payment(info: Info, payment: PaymentRow) -> PaymentIntent | 
 
 def _setup_action(view: SetupIntentView, *, started: bool) -> NextAction | None:
     step = view.snapshot.next_step
-    facts = action_of_intent(view.snapshot.status, step.redirect_url if step is not None else None, view.row.return_url)
+    redirect_url = step.redirect_url if step is not None else None
+    facts = action_of_intent(view.snapshot.status, redirect_url, view.row.return_url, view.row.error_url)
     if facts.type is NextActionType.NONE:
         return None
     return NextAction.of(facts, secret=view.snapshot.client_secret, customer_id=view.row.customer_id, started=started)
@@ -173,7 +184,3 @@ def _setup_action(view: SetupIntentView, *, started: bool) -> NextAction | None:
 async def _method_of_ref(info: Info, ref: str | None) -> PaymentMethodRef | None:
     row = await info.context.loaders.payment_method_of_ref.load(ref) if ref is not None else None
     return cards.PaymentMethod.of(row) if row is not None else None
-
-
-def _mandate(gateway_id: str | None, *, is_single_use: bool) -> Mandate | None:
-    return Mandate(gateway_id=gateway_id, is_single_use=is_single_use) if gateway_id is not None else None

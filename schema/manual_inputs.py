@@ -9,9 +9,9 @@ from billing.calendar import Interval
 from billing.consuming import LARGEST_GRANT
 from billing.errors import ErrorCode, UserProblem
 from schema.fields import described, optional
+from schema.given import METADATA, notes
 from schema.inputs import at_most
 from schema.lookups import CustomerLookup
-from schema.metadata import METADATA, notes
 from schema.money import MoneyInput
 from schema.scalars import BigInt
 from services.allowances import Allowance

@@ -7,6 +7,7 @@ from schema.catalog_queries import CatalogQueries
 from schema.coupon_queries import CouponQueries
 from schema.customer_queries import CustomerQueries
 from schema.fields import Info
+from schema.method_types import MethodTypeQueries
 from schema.nodes import NodeQueries
 from schema.operation_queries import OperationQueries
 from schema.policies import PolicyQueries
@@ -21,6 +22,7 @@ class Query(
     CatalogQueries,
     CouponQueries,
     CustomerQueries,
+    MethodTypeQueries,
     NodeQueries,
     OperationQueries,
     PolicyQueries,

@@ -7,9 +7,9 @@ from strawberry.scalars import JSON
 
 from billing.proration import ProrationBehavior
 from schema.fields import described, optional
+from schema.given import METADATA, notes, references
 from schema.inputs import QUOTED, at_most, within
 from schema.item_inputs import SubscribeItemInput
-from schema.metadata import METADATA, notes
 from schema.scalars import URL
 from services.amending import UpdateWish
 
@@ -86,6 +86,7 @@ class StartSubscriptionPaymentInput:
     idempotency_key: str | None = optional(_KEY)
 
     def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
         at_most(255, idempotency_key=self.idempotency_key)
 
 
@@ -99,4 +100,5 @@ class RetryPaymentInput:
     idempotency_key: str | None = optional(_KEY)
 
     def check(self) -> None:
+        references(paymentMethodId=self.payment_method_id)
         at_most(255, idempotency_key=self.idempotency_key)

@@ -1,5 +1,6 @@
 """What a step works with, put together by bootstrap; and who asks for it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -8,11 +9,21 @@ from enum import StrEnum
 from billing.running import Deed
 from clocks import Clock, ManualClock
 from gateways.customer_side import CardBrowser
+from gateways.method_types import CountrySpecification
 from gateways.port import PaymentGateway
 from models.database import Database
 from services.scopes import Scope
 
 Witness = Callable[[Deed], Awaitable[None]]
+
+
+@dataclass
+class AccountMemory:
+    """What this process was last told of the gateway's account, and when it asks again; None: it never has."""
+
+    specification: CountrySpecification | None = None
+    ask_again_at: datetime | None = None
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True)
@@ -21,7 +32,8 @@ class App:
 
     `timezone` is the IANA zone of new customers, `grace` how long PAST_DUE keeps access, `gateway_budget` the time
     that a request spends on gateway calls before it answers PAYMENT_OUTCOME_UNKNOWN. `api_key_key` is what digests of
-    API keys are made with, `quote_key` what quotes are sealed with. `browser` plays the customer's browser and exists
+    API keys are made with, `quote_key` what quotes are sealed with. `account_country` is where the gateway's account
+    is, `account` what was last heard of what it may charge. `browser` plays the customer's browser and exists
     with the sandbox only.
     `support_refund_cap`: what SUPPORT may give back of one payment, in minor units.
     `reconcile_every`: how often the worker reconciles, None: never. `timeline` is the test clock whose customers it
@@ -38,6 +50,8 @@ class App:
     gateway_budget: timedelta
     api_key_key: bytes = field(repr=False)
     quote_key: bytes = field(repr=False)
+    account_country: str = "US"
+    account: AccountMemory = field(default_factory=AccountMemory)
     support_refund_cap: int = 0
     browser: CardBrowser | None = None
     reconcile_every: timedelta | None = None

@@ -1,8 +1,8 @@
 """Saving cards and choosing the default one. Card numbers never come here: the browser gives them to the gateway."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from billing.charging import IntentStatus, SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
@@ -30,11 +30,12 @@ from services.app import Actor, App
 from services.arrears import collect_soon
 from services.customers import acting_customer, ensure_gateway_account
 from services.idempotency import scope_of
+from services.method_types import savable
 from services.outcomes import SetupIntentView
 from services.problems import CardDeclined, gateway_unavailable, not_found
 from services.shielding import within_budget
 from services.timelines import present_of
-from services.wallets import drop_card, keep_card, make_default
+from services.wallets import drop_card, keep_card, keep_mandate, make_default
 
 _ENDED = frozenset((IntentStatus.SUCCEEDED, IntentStatus.CANCELED))
 
@@ -56,8 +57,11 @@ async def create_setup_intent(
     return_url: str | None,
     customer_id: str | None,
     idempotency_key: str | None,
+    error_url: str | None = None,
+    method_types: Sequence[str] | None = None,
 ) -> SetupIntentView:
     """Begin saving a card; the browser finishes it with the client secret. Raises UserProblem."""
+    types = savable(app, method_types)
     customer = await acting_customer(app, actor, customer_id)
     row_id = new_id("setup_intent")
     key = scope_of(actor, customer.id, "createSetupIntent", idempotency_key) if idempotency_key else row_id
@@ -65,12 +69,14 @@ async def create_setup_intent(
     async def run() -> SetupIntentView:
         account = await ensure_gateway_account(app, customer)
         try:
-            snapshot = await app.gateway.create_setup_intent(customer_ref=account, usage=usage, idempotency_key=key)
+            snapshot = await app.gateway.create_setup_intent(
+                customer_ref=account, usage=usage, method_types=types, idempotency_key=key
+            )
         except GatewayUnavailable:
             raise gateway_unavailable() from None
         except GatewayRefused as refusal:
             raise _reused_key_or_refused(refusal) from None
-        return SetupIntentView(await _follow(app, customer.id, row_id, return_url, snapshot), snapshot)
+        return SetupIntentView(await _follow(app, customer.id, row_id, snapshot, return_url, error_url), snapshot)
 
     return await within_budget(app, run())
 
@@ -96,13 +102,6 @@ async def attach(
 
     `key` makes a repetition the same request at the gateway, `field` names the input at fault. Raises UserProblem.
     """
-    if is_card_number(reference):
-        raise UserProblem(
-            ErrorCode.INVALID,
-            f"{field}: this looks like a card's number, which must never come here. Let the browser give the card to "
-            "the gateway and send what it gets for it.",
-            [field],
-        )
     async with app.database.read() as session:
         own = await live_payment_method(session, customer.id, id_or_ref=reference)
     if own is not None:
@@ -110,26 +109,22 @@ async def attach(
     account = await ensure_gateway_account(app, customer)
     try:
         key = key or new_id("payment_method")
-        reference = await app.gateway.redeem_card_token(reference, idempotency_key=f"{key}:token")
+        # A token can be redeemed once: asked again, by whatever request, the gateway repeats what it made of it.
+        token_key = f"{customer.id}:token:{sha256(reference.encode()).hexdigest()}"
+        reference = await app.gateway.redeem_card_token(reference, idempotency_key=token_key)
         seen = await app.gateway.attach_payment_method(reference, customer_ref=account, idempotency_key=key)
         if as_default:
             await app.gateway.set_default_payment_method(
                 customer_ref=account, payment_method_ref=seen.ref, idempotency_key=new_id("payment_method")
             )
     except CardRefused as refusal:
-        raise CardDeclined(refusal.problem, None) from None
+        raise CardDeclined(refusal.problem, None, field) from None
     except GatewayUnavailable:
         raise gateway_unavailable() from None
     except GatewayRefused:
         # The gateway's message may tell whose card it is: a missing and a foreign one look the same here.
         raise not_found("payment method", field) from None
     return await keep(app, customer.id, seen, as_default=as_default)
-
-
-def is_card_number(text: str) -> bool:
-    """Whether the text could be the number of a card, however it is spaced."""
-    digits = re.sub(r"[\s.-]", "", text)
-    return digits.isdecimal() and 12 <= len(digits) <= 19
 
 
 async def set_default_payment_method(
@@ -191,11 +186,16 @@ async def follow_setup_intent(app: App, snapshot: SetupIntentSnapshot) -> SetupI
         )
     if owner is None:
         return None
-    return await _follow(app, owner.id, known.id if known else new_id("setup_intent"), None, snapshot)
+    return await _follow(app, owner.id, known.id if known else new_id("setup_intent"), snapshot)
 
 
 async def _follow(
-    app: App, customer_id: str, row_id: str, return_url: str | None, snapshot: SetupIntentSnapshot
+    app: App,
+    customer_id: str,
+    row_id: str,
+    snapshot: SetupIntentSnapshot,
+    return_url: str | None = None,
+    error_url: str | None = None,
 ) -> SetupIntentRow:
     method: PaymentMethod | None = None
     if snapshot.status is IntentStatus.SUCCEEDED and snapshot.payment_method_ref is not None:
@@ -212,11 +212,15 @@ async def _follow(
                 gateway_ref=snapshot.ref,
                 usage=snapshot.usage,
                 return_url=return_url,
+                error_url=error_url,
                 created_at=now,
                 updated_at=now,
             )
             session.add(row)
         row.return_url = row.return_url or return_url
+        row.error_url = row.error_url or error_url
+        if method is not None and snapshot.mandate is not None:
+            await keep_mandate(session, method.id, snapshot.mandate, now)
         if row.status in _ENDED and row.status is not snapshot.status:
             return row  # What says otherwise was read before it ended.
         if row.status is not snapshot.status or (method and row.payment_method_id != method.id):

@@ -10,8 +10,8 @@ from models.payments import Payment
 class CardDeclined(UserProblem):
     """The card was refused; the payment beside it says what stands."""
 
-    def __init__(self, problem: CardProblem, payment: Payment | None) -> None:
-        super().__init__(ErrorCode.CARD_DECLINED, message_for_customer(problem), ["paymentMethodId"])
+    def __init__(self, problem: CardProblem, payment: Payment | None, field: str = "paymentMethodId") -> None:
+        super().__init__(ErrorCode.CARD_DECLINED, message_for_customer(problem), [field])
         self.decline_code = problem.decline_code
         self.is_retryable = is_retryable(problem)
         self.payment = payment

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from gateways.port import PaymentMethodSnapshot
+from gateways.cards import MandateFacts, PaymentMethodSnapshot
 from models.base import new_id
 from models.customers import Customer, PaymentMethod, live_payment_methods, payment_method_of
 from models.subscriptions import pinned_subscriptions
@@ -69,6 +69,22 @@ async def drop_card(session: AsyncSession, customer: Customer, row: PaymentMetho
         customer.touch(now)
 
 
+async def keep_mandate(session: AsyncSession, method_id: str, mandate: MandateFacts, now: datetime) -> None:
+    """Write down the permission that came with the saving of a card."""
+    row = await session.get_one(PaymentMethod, method_id)
+    bound = mandate.max_amount
+    told = {
+        "ref": mandate.ref,
+        "status": mandate.status,
+        "max_amount_minor": bound.minor if bound is not None else None,
+        "currency": bound.currency if bound is not None else None,
+        "is_single_use": mandate.is_single_use,
+    }
+    if row.mandate != told:
+        row.mandate = told
+        row.touch(now)
+
+
 def _copy(row: PaymentMethod, seen: PaymentMethodSnapshot) -> None:
     row.card = _card(seen)
     row.billing_details = asdict(seen.billing_details)
@@ -77,14 +93,17 @@ def _copy(row: PaymentMethod, seen: PaymentMethodSnapshot) -> None:
 
 def differs(row: PaymentMethod, seen: PaymentMethodSnapshot) -> bool:
     """Whether the gateway tells other details of the card than its row."""
-    return (row.card, row.billing_details, row.meta) != (
-        _card(seen),
-        asdict(seen.billing_details),
-        dict(seen.metadata),
+    known, told = row.card or {}, _card(seen) or {}
+    return (
+        # A row of an older version knows less of its card: that is no difference.
+        {fact: told.get(fact) for fact in known} != known
+        or (row.card is None) is not (seen.card is None)
+        or row.billing_details != asdict(seen.billing_details)
+        or row.meta != dict(seen.metadata)
     )
 
 
 def _card(seen: PaymentMethodSnapshot) -> dict[str, object] | None:
     if seen.card is None:
         return None
-    return {**asdict(seen.card), "networks": list(seen.card.networks)}
+    return {**asdict(seen.card), "networks": list(seen.card.networks), "raw": dict(seen.card.raw)}

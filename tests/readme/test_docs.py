@@ -25,7 +25,7 @@ from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
 
 PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
-LEAVES = {"settings", "clocks", "logs", "rates"}
+LEAVES = {"settings", "clocks", "logs", "marks", "rates"}
 
 
 # The rooms
@@ -41,7 +41,7 @@ def room_of(module: str) -> str | None:
     if first != "gateways":
         return first if first in drawn_rooms() else None
     second = rest.partition(".")[0]
-    if second in ("port", "returns", "customer_side"):
+    if second in ("port", "returns", "customer_side", "cards", "method_types"):
         return "gateways.port"
     return "gateways.sandbox" if second == "sandbox" else "gateways.stripe"
 

@@ -282,7 +282,7 @@ async def test_refusals(house: House) -> None:
     assert await pin(cardToken="tok_none") == [("NOT_FOUND", ["cardToken"])]
     assert await pin(cardToken="4242 4242 4242 4242") == [("INVALID", ["cardToken"])]
     assert await pin(cardToken="5555-5555-5555-4444") == [("INVALID", ["cardToken"])]
-    assert await pin(cardToken="tok_chargeDeclined") == [("CARD_DECLINED", ["paymentMethodId"])]
+    assert await pin(cardToken="tok_chargeDeclined") == [("CARD_DECLINED", ["cardToken"])]
     stale = await holder.pin(paymentMethodId=card, expectedVersion=version + 7)
     assert (_codes(stale), stale["userErrors"][0]["currentVersion"]) == (["VERSION_CONFLICT"], version)
     assert await pin(subscriptionId="sbs_none", cardToken="tok_visa") == [("NOT_FOUND", ["subscriptionId"])]

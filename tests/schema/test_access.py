@@ -71,6 +71,8 @@ def test_every_sensitive_field_declares_its_roles(graphql_schema: GraphQLSchema)
         "ChargeAttempt.idempotencyKey",
         "CreditEntry.idempotencyKey",
         "ApiKeyPayload.secret",
+        "Card.raw",
+        "PaymentIntent.raw",
     }
     assert found - OPEN <= set(ACCESS)
 
@@ -88,6 +90,8 @@ def test_the_public_may_only_what_is_named_here() -> None:
         "Query.node",
         "Query.nodes",
         "Query.previewSubscribe",
+        "Query.paymentMethodTypes",
+        "Query.paymentMethodType",
     }
 
 
@@ -234,6 +238,12 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "subscriptionStatus.subscriptions.*.id",
         (LOGIN, NO, NO, NO, ["owner_subscription"]),
     ),
+    "paymentMethodTypes": (
+        '{ paymentMethodTypes(countryCode: "MY", currencyCode: "MYR") { code } }',
+        "paymentMethodTypes.*.code",
+        (["card", "fpx", "grabpay", "link"],) * 5,
+    ),
+    "paymentMethodType": ('{ paymentMethodType(code: "card") { name } }', "paymentMethodType.name", ("Card",) * 5),
     "previewSubscribe": (
         '{ previewSubscribe(input: {planCode: "free"}) { preview { dueNow { formatted } } } }',
         "previewSubscribe.preview.dueNow.formatted",
@@ -313,6 +323,21 @@ MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         '{ plan(code: "plan-owner-0") { subscriptionsCount } }',
         "plan.subscriptionsCount",
         (LOGIN, NO, NO, 1, 1),
+    ),
+    "a card as the gateway tells it": (
+        'query { paymentMethod(id: "%(owner_card)s") { card { raw } } }',
+        "paymentMethod.card.raw",
+        (LOGIN, NO, None, NO, None),
+    ),
+    "an intent as the gateway tells it": (
+        'query { payment(id: "%(owner_payment)s") { intent { raw } } }',
+        "payment.intent.raw",
+        (LOGIN, NO, None, NO, None),
+    ),
+    "detached cards": (
+        'query { paymentMethods(includeArchived: true, customerId: "%(owner_customer)s") { nodes { id } } }',
+        "paymentMethods.nodes.*.id",
+        (LOGIN, NO, NO, ["owner_card"], ["owner_card"]),
     ),
     "keys at the gateway": (
         'query { payment(id: "%(owner_payment)s") { attempts { sequence } } }',

@@ -47,6 +47,8 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Query.subscriptionStatus",
             "Query.coupon",
             "Query.coupons",
+            "Card.raw",
+            "PaymentIntent.raw",
             "Coupon.maxRedemptions",
             "Coupon.timesRedeemed",
             "Coupon.promotionCodes",
@@ -188,6 +190,8 @@ READS: dict[str, tuple[Any, Any]] = {
     "subscriptionStatus": (["owner_subscription"], NO),
     "coupon": (None, NO),
     "coupons": ([], NO),
+    "paymentMethodTypes": (["card", "fpx", "grabpay", "link"],) * 2,
+    "paymentMethodType": ("Card", "Card"),
     "previewSubscribe": ("$0.00", "$0.00"),
     **dict.fromkeys(
         (
