@@ -32,7 +32,7 @@ from services.turning import Target, propose_change
 PREVIEWED = 20
 LONGEST_NOTICE = 365
 _CAUSE = "migratePlanSubscribers"
-_AT_ONCE = 50
+_AT_ONCE = 20
 _BUDGET = timedelta(seconds=5)
 """Of a request, after which the rest is left to its repetition."""
 
