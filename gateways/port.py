@@ -78,6 +78,16 @@ class BillingDetails:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomerFacts:
+    """What a gateway is told of a customer; None is told as well, as nothing."""
+
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    address: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CardFacts:
     """What a gateway tells of a card; never the number. `checks` values: pass, fail, unavailable, unchecked."""
 
@@ -236,9 +246,13 @@ class PaymentGateway(Protocol):
     publishable_key: str
     livemode: bool
 
-    async def create_customer(
-        self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
-    ) -> str: ...
+    async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str: ...
+
+    async def update_customer(self, ref: str, facts: CustomerFacts, *, idempotency_key: str) -> None: ...
+
+    async def delete_customer(self, ref: str) -> None:
+        """Let go of the customer and of its cards for good; what was charged stays. Repeating it changes nothing."""
+        ...
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot: ...
 
@@ -273,6 +287,10 @@ class PaymentGateway(Protocol):
         idempotency_key: str,
     ) -> PaymentMethodSnapshot:
         """Change what is given; an address is given whole. Raises CardRefused for an expiry that cannot be."""
+        ...
+
+    async def blank_payment_method(self, ref: str, *, idempotency_key: str) -> None:
+        """Forget whom the card belongs to. Raises GatewayRefused when it is attached to nobody."""
         ...
 
     async def detach_payment_method(self, ref: str, *, idempotency_key: str) -> None:

@@ -21,6 +21,7 @@ from gateways.port import (
     CardNews,
     CardRefused,
     ChargeSnapshot,
+    CustomerFacts,
     CustomerSnapshot,
     DisputeSnapshot,
     GatewayEventHint,
@@ -92,11 +93,9 @@ class StripeGateway:
         self._webhook_secrets = tuple(webhook_secrets)
         self._close = close
 
-    async def create_customer(
-        self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
-    ) -> str:
-        known = {"email": email, "name": name}
-        params: Any = {k: v for k, v in known.items() if v} | {"metadata": {"perennial_customer": customer_id}}
+    async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str:
+        known = {name: value for name, value in _told(facts).items() if value != ""}
+        params: Any = known | {"metadata": {"perennial_customer": customer_id}}
         key = idempotency_key
         while True:
             made = await _object(self._v1.customers.create_async(params, {"idempotency_key": key}))
@@ -104,6 +103,16 @@ class StripeGateway:
                 return made["id"]
             # The dashboard has deleted it since its making; the next one's key follows from it.
             key = f"{idempotency_key}:{made['id']}"
+
+    async def update_customer(self, ref: str, facts: CustomerFacts, *, idempotency_key: str) -> None:
+        params: Any = _told(facts)
+        await _answer(self._v1.customers.update_async(ref, params, {"idempotency_key": idempotency_key}))
+
+    async def delete_customer(self, ref: str) -> None:
+        try:
+            await _answer(self._v1.customers.delete_async(ref))
+        except GatewayNotFound:
+            log.info("customer_gone_already")
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot:
         return snapshots.customer(await _answer(self._v1.customers.retrieve_async(ref)))
@@ -152,6 +161,10 @@ class StripeGateway:
         params: Any = {k: v for k, v in {"billing_details": holder, "card": card}.items() if v}
         call = self._v1.payment_methods.update_async(ref, params, {"idempotency_key": idempotency_key})
         return snapshots.payment_method(await _answer(call))
+
+    async def blank_payment_method(self, ref: str, *, idempotency_key: str) -> None:
+        params: Any = {"billing_details": _told(CustomerFacts())}
+        await _answer(self._v1.payment_methods.update_async(ref, params, {"idempotency_key": idempotency_key}))
 
     async def detach_payment_method(self, ref: str, *, idempotency_key: str) -> None:
         await _answer(self._v1.payment_methods.detach_async(ref, None, {"idempotency_key": idempotency_key}))
@@ -306,6 +319,13 @@ class StripeGateway:
 
     async def close(self) -> None:
         await self._close()
+
+
+def _told(facts: CustomerFacts) -> dict[str, Any]:
+    """As parameters; an empty text takes away what was there."""
+    address = facts.address and {part: text or "" for part, text in asdict(facts.address).items()}
+    known = {"name": facts.name, "email": facts.email, "phone": facts.phone, "address": address}
+    return {name: value or "" for name, value in known.items()}
 
 
 async def _answer(call: Awaitable[Any]) -> Mapping[str, Any]:
