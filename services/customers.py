@@ -129,6 +129,7 @@ async def remember_account(app: App, customer_id: str, ref: str, *, told: Custom
         async with app.database.write() as session:
             customer = await locked_customer(session, customer_id)
             is_behind = customer is not None and told is not None and told != told_to_gateways(customer)
+            is_nobody = customer is not None and customer.archived_at is not None
             session.add(
                 GatewayAccount(
                     id=new_id("gateway_account"),
@@ -136,7 +137,7 @@ async def remember_account(app: App, customer_id: str, ref: str, *, told: Custom
                     platform=app.gateway.platform,
                     gateway_ref=ref,
                     created_at=app.now(),
-                    due_at=app.machine_now() if is_behind else None,
+                    due_at=app.machine_now() if is_behind or is_nobody else None,
                 )
             )
     except IntegrityError as error:

@@ -1,4 +1,4 @@
-"""Forgetting a person: nothing that tells who it was is left anywhere, and the books are what they were, to the cent."""
+"""Forgetting a person: nothing that tells who it was is left, and the books are what they were, to the cent."""
 
 import json
 from collections.abc import Mapping
@@ -9,14 +9,19 @@ import pytest
 from sqlalchemy import MetaData
 from sqlmodel import select
 
+from billing.errors import ErrorCode, UserProblem
 from gateways.sandbox import Fault
 from models.base import metadata
 from services.anonymizing import anonymize_customer
+from services.app import Actor, ActorKind
+from services.customers import ensure_customer, ensure_gateway_account
+from services.ordering import SubscribeWish
+from services.subscribing import subscribe
 from tests.scenarios.by_hand import write_down
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.breaking import add
 from tests.support.house import House
-from tests.support.meanwhile import just_before
+from tests.support.meanwhile import before_writing, just_after, just_before
 from tests.support.outside import dashboard, sandbox_of
 from tests.support.tables import everything
 
@@ -340,6 +345,32 @@ async def test_news_of_a_card_that_come_late_bring_nothing_back(small_house: Hou
     await anonymize_customer(just_before(small_house.app, "delete_customer", news), customer)
     await small_house.deliver()
     assert await traces(small_house) == set()
+
+
+async def test_who_is_forgotten_in_the_middle_of_subscribing_does_not_subscribe(small_house: House) -> None:
+    owner = Actor(ActorKind.CUSTOMER, "demo-card")
+    customer = await ensure_customer(small_house.app, owner)
+
+    async def forget() -> None:
+        await anonymize_customer(small_house.app, customer.id)
+
+    with pytest.raises(UserProblem) as refused:
+        await subscribe(before_writing(small_house.app, forget), owner, SubscribeWish(plan_code="free"))
+    assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_STATE, ["customerId"])
+    rows = await everything(small_house.app)
+    assert (rows["subscriptions"], rows["live_places"]) == ([], [])
+
+
+async def test_who_is_forgotten_while_the_gateway_meets_them_is_forgotten_there_too(small_house: House) -> None:
+    """Nothing was known of them that the gateway could have been told, and still it shall not know them."""
+    customer = await ensure_customer(small_house.app, Actor(ActorKind.CUSTOMER, "u-1"))
+
+    async def forget() -> None:
+        await anonymize_customer(small_house.app, customer.id)
+
+    ref = await ensure_gateway_account(just_after(small_house.app, "create_customer", forget), customer)
+    assert (await small_house.work())["told"] == 1
+    assert (await dashboard(small_house).customers.retrieve_async(ref)).deleted is True
 
 
 async def test_what_is_counted_once_stays_apart_without_saying_who(house: House) -> None:

@@ -219,6 +219,11 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "customer.id",
         (LOGIN, NO, NO, "owner_customer", "owner_customer"),
     ),
+    "customers": (
+        '{ customers(filter: {search: "OWNER"}) { nodes { id } } }',
+        "customers.nodes.*.id",
+        (LOGIN, NO, NO, ["owner_customer"], ["owner_customer"]),
+    ),
     "coupon": ('{ coupon(code: "none") { id } }', "coupon.id", (LOGIN, NO, NO, None, None)),
     "coupons": ("{ coupons { nodes { id } } }", "coupons.nodes.*.id", (LOGIN, NO, NO, [], [])),
     "subscriptionStatus": (
@@ -525,6 +530,9 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         (LOGIN, REFUSED_FOREIGN, None),
     ),
     "createCustomer": ("CustomerInput!", '{"userId": "somebody"}', (LOGIN, NO, NO)),
+    "updateProfile": ("CustomerInput!", '{"name": "Somebody"}', (LOGIN, None, NO)),
+    "updateCustomer": ("ID!", '"%(owner_customer)s"', (LOGIN, NO, None)),
+    "anonymizeCustomer": ("ID!", '"%(owner_customer)s"', (LOGIN, NO, NO)),
     "createManualSubscription": (
         "CreateManualSubscriptionInput!",
         (
@@ -592,7 +600,12 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
 
 
 # What the one argument is called where it is not `input`, `id` or `since`, with any other that must be there.
-NAMES = {"runBilling": "asOf", "createTestClock": "now", "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id'}
+NAMES = {
+    "updateCustomer": 'input: {name: "Mine"}, id',
+    "runBilling": "asOf",
+    "createTestClock": "now",
+    "advanceTestClock": 'to: "2027-01-01T00:00:00Z", id',
+}
 
 
 def mutation(name: str, kind: str) -> str:
