@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.money import Money
 from billing.returning import RefundReason
+from gateways.persons import Address, BillingDetails, CustomerFacts
 from gateways.returns import DisputeSnapshot, RefundSnapshot
 
 
@@ -57,34 +58,6 @@ class NextStep:
     """What the customer must do: visit `redirect_url`, or let the gateway's browser SDK act when it is None."""
 
     redirect_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    line1: str | None = None
-    line2: str | None = None
-    city: str | None = None
-    state: str | None = None
-    postal_code: str | None = None
-    country: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BillingDetails:
-    name: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    address: Address = field(default_factory=Address)
-
-
-@dataclass(frozen=True, slots=True)
-class CustomerFacts:
-    """What a gateway is told of a customer; None is told as well, as nothing."""
-
-    name: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +224,7 @@ class PaymentGateway(Protocol):
     async def update_customer(self, ref: str, facts: CustomerFacts, *, idempotency_key: str) -> None: ...
 
     async def delete_customer(self, ref: str) -> None:
-        """Let go of the customer and of its cards for good; what was charged stays. Repeating it changes nothing."""
+        """Let go of the customer and of its cards for good; what was charged stays. Raises GatewayNotFound."""
         ...
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot: ...

@@ -94,8 +94,8 @@ class StripeGateway:
         self._close = close
 
     async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str:
-        known = {name: value for name, value in _told(facts).items() if value != ""}
-        params: Any = known | {"metadata": {"perennial_customer": customer_id}}
+        params: Any = {name: value for name, value in _told(facts).items() if value}
+        params["metadata"] = {"perennial_customer": customer_id}
         key = idempotency_key
         while True:
             made = await _object(self._v1.customers.create_async(params, {"idempotency_key": key}))
@@ -109,10 +109,7 @@ class StripeGateway:
         await _answer(self._v1.customers.update_async(ref, params, {"idempotency_key": idempotency_key}))
 
     async def delete_customer(self, ref: str) -> None:
-        try:
-            await _answer(self._v1.customers.delete_async(ref))
-        except GatewayNotFound:
-            log.info("customer_gone_already")
+        await _answer(self._v1.customers.delete_async(ref))
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot:
         return snapshots.customer(await _answer(self._v1.customers.retrieve_async(ref)))
@@ -324,8 +321,7 @@ class StripeGateway:
 def _told(facts: CustomerFacts) -> dict[str, Any]:
     """As parameters; an empty text takes away what was there."""
     address = facts.address and {part: text or "" for part, text in asdict(facts.address).items()}
-    known = {"name": facts.name, "email": facts.email, "phone": facts.phone, "address": address}
-    return {name: value or "" for name, value in known.items()}
+    return {"name": facts.name or "", "email": facts.email or "", "phone": facts.phone or "", "address": address or ""}
 
 
 async def _answer(call: Awaitable[Any]) -> Mapping[str, Any]:

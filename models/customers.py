@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import ColumnElement, UniqueConstraint
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -167,6 +167,11 @@ async def trials_of(session: AsyncSession, customer_ids: Sequence[str]) -> Seque
 async def gateway_account(session: AsyncSession, customer_id: str, platform: str) -> GatewayAccount | None:
     query = select(GatewayAccount).where(GatewayAccount.customer_id == customer_id, GatewayAccount.platform == platform)
     return (await session.exec(query)).first()
+
+
+def accounts_at(platform: str) -> Sequence[ColumnElement[bool]]:
+    """Which accounts are at that gateway."""
+    return [col(GatewayAccount.platform) == platform]
 
 
 async def accounts_of(session: AsyncSession, customer_id: str) -> Sequence[GatewayAccount]:

@@ -60,7 +60,9 @@ class CustomerInput:
         "first is the one for bills."
     )
     business_vat_id: str | None = _given("The VAT id of the customer's business, at most 30 characters.")
-    currency_code: CurrencyCode | None = _given("The currency that the customer prefers.")
+    currency_code: CurrencyCode | None = _given(
+        "The currency that the customer prefers to be shown; what is paid, `subscribe` says."
+    )
     onboarded: bool | None = _given("Whether the user has been led through the application; not, unless given.")
     description: str | None = _given(
         "The merchant's own words about the customer, at most 1000 characters. Staff and API keys only."

@@ -45,8 +45,8 @@ _SUCCEEDED = PaymentsWhere(status=frozenset((PaymentStatus.SUCCEEDED,)))
 class UserRef:
     id: strawberry.ID = described("The application's own id of the user: the token's `sub`.")
     display_name: str = described("The best name known: name, user name, email address, else the id.")
-    username: str | None = described("What the user is called in the application, if told.")
-    account_id: strawberry.ID | None = described("The application's own id of the user's account, if told.")
+    username: str | None = described("What the user is called in the application; null: not told.")
+    account_id: strawberry.ID | None = described("The application's own id of the user's account; null: not told.")
 
     @classmethod
     def of(cls, row: CustomerRow) -> "UserRef":
@@ -99,7 +99,9 @@ class Customer(Node, Record):
     addresses: list[AddressRef] = described("Postal addresses; the first is the one for bills.")
     business_vat_id: str | None = described("The VAT id of the customer's business.")
     invoice_prefix: str = described("What the numbers of the customer's invoices begin with.")
-    currency_code: CurrencyCode | None = described("The currency that the customer prefers; null: not told.")
+    currency_code: CurrencyCode | None = described(
+        "The currency that the customer prefers to be shown; null: not told."
+    )
     is_valued_customer_coupon_sent: bool = described("Whether the coupon for valued customers was sent.")
     created_by: strawberry.ID | None = described(
         "Who made it, such as `admin:` and a user id or `service:` and a key's id; null: the application's back end "

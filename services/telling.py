@@ -5,16 +5,24 @@ worker for as long as the gateway does not answer. A customer that was anonymize
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
-from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import UserProblem
-from gateways.port import GatewayRefused, GatewayUnavailable
+from gateways.port import GatewayNotFound, GatewayRefused, GatewayUnavailable
 from models.base import new_id
-from models.customers import Customer, GatewayAccount, PaymentMethod, accounts_of, cards_ever_of, locked_customer
+from models.customers import (
+    Customer,
+    GatewayAccount,
+    PaymentMethod,
+    accounts_at,
+    accounts_of,
+    cards_ever_of,
+    locked_customer,
+)
 from models.leases import claim_due, due_keys, release
 from services.app import App
 from services.customer_facts import told_to_gateways
@@ -47,9 +55,9 @@ async def tell_now(app: App, customer_id: str) -> None:
 async def tell_gateway_of_customers(app: App) -> int:
     """One pass over the customers whom the gateway does not know as they are; how many it was told of."""
     now = app.machine_now()
-    this = (col(GatewayAccount.platform) == app.gateway.platform,)
+    here = accounts_at(app.gateway.platform)
     async with app.database.read() as session:
-        keys = await due_keys(session, GatewayAccount, now=now, machine_now=now, limit=_BATCH, only=this)
+        keys = await due_keys(session, GatewayAccount, now=now, machine_now=now, limit=_BATCH, only=here)
     return sum([await _tell_if_due(app, key) for key in keys])
 
 
@@ -86,7 +94,8 @@ async def _forget(app: App, account: GatewayAccount, cards: Sequence[PaymentMeth
             await app.gateway.blank_payment_method(card.gateway_ref, idempotency_key=new_id("payment_method"))
         except GatewayRefused:
             continue  # Detached before, or gone: it cannot be changed there any more.
-    await app.gateway.delete_customer(account.gateway_ref)
+    with suppress(GatewayNotFound):
+        await app.gateway.delete_customer(account.gateway_ref)
 
 
 async def _close(app: App, account_id: str, fence: int, told: Customer, *, is_heard: bool) -> None:
