@@ -94,8 +94,7 @@ class StripeGateway:
         self._close = close
 
     async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str:
-        params: Any = {name: value for name, value in _told(facts).items() if value}
-        params["metadata"] = {"perennial_customer": customer_id}
+        params: Any = {"metadata": {"perennial_customer": customer_id}, **{k: v for k, v in _told(facts).items() if v}}
         key = idempotency_key
         while True:
             made = await _object(self._v1.customers.create_async(params, {"idempotency_key": key}))
