@@ -14,6 +14,7 @@ from services.giving_back import work_on_due_refunds
 from services.moving_time import work_on_test_clocks
 from services.reconciling import reconcile_when_due
 from services.resolving import resolve_due_payments
+from services.telling import tell_gateway_of_customers
 from services.webhooks import drain_inbox
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,7 @@ PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "resolved": resolve_due_payments,
     "refunded": work_on_due_refunds,
     "inbox": drain_inbox,
+    "told": tell_gateway_of_customers,
     "reconciled": reconcile_when_due,
     **{name: step.run for name, step in BILLING_STEPS.items()},
     "advanced": work_on_test_clocks,

@@ -4,13 +4,14 @@ Retries are counted in days from an invoice's first failure, and never more than
 without the customer within a month per invoice and card, none after a decline that says no. Instants are aware UTC.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 
 from billing.charging import CardProblem, DeclineClass, classify
+from billing.lifecycle import SubscriptionStatus
 
 
 class FinalAction(StrEnum):
@@ -28,6 +29,9 @@ class TrialEndAction(StrEnum):
     PAUSE = "pause"
     CANCEL = "cancel"
 
+
+BEHIND = frozenset((SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID))
+"""Where a subscription stands whose money has not come."""
 
 MAX_TRIES = 8
 TRIES_SPAN = timedelta(days=30)
@@ -216,3 +220,12 @@ def wrong_with_retries(days: Sequence[int]) -> str | None:
     if any(b - a < TRIES_SPAN.days for a, b in zip(tried, tried[MAX_TRIES:], strict=False)):
         return f"The card schemes allow {MAX_TRIES} tries within {TRIES_SPAN.days} days, the first one among them."
     return None
+
+
+def is_delinquent(statuses: Iterable[SubscriptionStatus], overdue_since: datetime | None, now: datetime) -> bool:
+    """Whether somebody owes what should be paid by now.
+
+    `statuses` are those of their subscriptions; `overdue_since` is when the first of their open invoices was refused or
+    should have been paid, None when there is none.
+    """
+    return not BEHIND.isdisjoint(statuses) or (overdue_since is not None and overdue_since <= now)

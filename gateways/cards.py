@@ -7,6 +7,7 @@ from typing import Any
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.money import Money
+from gateways.persons import BillingDetails
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,24 +15,6 @@ class NextStep:
     """What the customer must do: visit `redirect_url`, or let the gateway's browser SDK act when it is None."""
 
     redirect_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    line1: str | None = None
-    line2: str | None = None
-    city: str | None = None
-    state: str | None = None
-    postal_code: str | None = None
-    country: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BillingDetails:
-    name: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    address: Address = field(default_factory=Address)
 
 
 @dataclass(frozen=True, slots=True)

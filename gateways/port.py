@@ -14,8 +14,9 @@ from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.dashboard_coupons import DashboardCode, DashboardCoupon
 from billing.money import Money
 from billing.returning import RefundReason
-from gateways.cards import Address, CardNews, NextStep, PaymentMethodSnapshot, SetupIntentSnapshot
+from gateways.cards import CardNews, NextStep, PaymentMethodSnapshot, SetupIntentSnapshot
 from gateways.method_types import CountrySpecification, MethodType
+from gateways.persons import Address, CustomerFacts
 from gateways.returns import DisputeSnapshot, RefundSnapshot
 
 
@@ -148,9 +149,13 @@ class PaymentGateway(Protocol):
     method_types: Mapping[str, MethodType]
     """Every way to pay that the gateway knows, by its code."""
 
-    async def create_customer(
-        self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
-    ) -> str: ...
+    async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str: ...
+
+    async def update_customer(self, ref: str, facts: CustomerFacts, *, idempotency_key: str) -> None: ...
+
+    async def delete_customer(self, ref: str) -> None:
+        """Let go of the customer and of its cards for good; what was charged stays. Raises GatewayNotFound."""
+        ...
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot: ...
 
@@ -186,6 +191,10 @@ class PaymentGateway(Protocol):
         idempotency_key: str,
     ) -> PaymentMethodSnapshot:
         """Change what is given; an address is given whole. Raises CardRefused for an expiry that cannot be."""
+        ...
+
+    async def blank_payment_method(self, ref: str, *, idempotency_key: str) -> None:
+        """Forget whom the card belongs to. Raises GatewayRefused when it is attached to nobody."""
         ...
 
     async def detach_payment_method(self, ref: str, *, idempotency_key: str) -> None:

@@ -15,8 +15,6 @@ from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundReason
 from gateways.cards import (
-    Address,
-    BillingDetails,
     CardFacts,
     CardNews,
     MandateFacts,
@@ -25,6 +23,7 @@ from gateways.cards import (
     SetupIntentSnapshot,
 )
 from gateways.method_types import CountrySpecification
+from gateways.persons import Address, BillingDetails
 from gateways.port import ChargeSnapshot, CustomerSnapshot, DisputeSnapshot, PaymentIntentSnapshot, RefundSnapshot
 
 INVOICE_KEY = "perennial_invoice"

@@ -16,11 +16,13 @@ from billing.money import Money
 from billing.returning import RefundReason
 from gateways import snapshots
 from gateways.answers import LIST_PAGE, answer, answer_or_declined, is_replay, object_of, page_of
-from gateways.cards import Address, CardNews, PaymentMethodSnapshot, SetupIntentSnapshot
+from gateways.cards import CardNews, PaymentMethodSnapshot, SetupIntentSnapshot
 from gateways.deliveries import read_delivery
 from gateways.method_types import CountrySpecification
+from gateways.persons import Address
 from gateways.port import (
     ChargeSnapshot,
+    CustomerFacts,
     CustomerSnapshot,
     DisputeSnapshot,
     GatewayEventHint,
@@ -88,11 +90,8 @@ class StripeGateway:
         self._webhook_secrets = tuple(webhook_secrets)
         self._close = close
 
-    async def create_customer(
-        self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
-    ) -> str:
-        known = {"email": email, "name": name}
-        params: Any = {k: v for k, v in known.items() if v} | {"metadata": {"perennial_customer": customer_id}}
+    async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str:
+        params: Any = {"metadata": {"perennial_customer": customer_id}, **{k: v for k, v in _told(facts).items() if v}}
         key = idempotency_key
         while True:
             made = await object_of(self._v1.customers.create_async(params, {"idempotency_key": key}))
@@ -100,6 +99,13 @@ class StripeGateway:
                 return made["id"]
             # The dashboard has deleted it since its making; the next one's key follows from it.
             key = f"{idempotency_key}:{made['id']}"
+
+    async def update_customer(self, ref: str, facts: CustomerFacts, *, idempotency_key: str) -> None:
+        params: Any = _told(facts)
+        await answer(self._v1.customers.update_async(ref, params, {"idempotency_key": idempotency_key}))
+
+    async def delete_customer(self, ref: str) -> None:
+        await answer(self._v1.customers.delete_async(ref))
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot:
         return snapshots.customer(await answer(self._v1.customers.retrieve_async(ref)))
@@ -154,6 +160,10 @@ class StripeGateway:
         params: Any = {k: v for k, v in {"billing_details": holder, "card": card}.items() if v}
         call = self._v1.payment_methods.update_async(ref, params, {"idempotency_key": idempotency_key})
         return snapshots.payment_method(await answer(call))
+
+    async def blank_payment_method(self, ref: str, *, idempotency_key: str) -> None:
+        params: Any = {"billing_details": _told(CustomerFacts())}
+        await answer(self._v1.payment_methods.update_async(ref, params, {"idempotency_key": idempotency_key}))
 
     async def detach_payment_method(self, ref: str, *, idempotency_key: str) -> None:
         await answer(self._v1.payment_methods.detach_async(ref, None, {"idempotency_key": idempotency_key}))
@@ -325,3 +335,9 @@ class StripeGateway:
 
     async def close(self) -> None:
         await self._close()
+
+
+def _told(facts: CustomerFacts) -> dict[str, Any]:
+    """As parameters; an empty text takes away what was there."""
+    address = facts.address and {part: text or "" for part, text in asdict(facts.address).items()}
+    return {"name": facts.name or "", "email": facts.email or "", "phone": facts.phone or "", "address": address or ""}

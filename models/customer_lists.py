@@ -4,13 +4,58 @@ from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import ColumnElement, or_
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
-from models.batches import Key, Listing
+from models.batches import Between, Key, Listing
 from models.customers import Customer, GatewayAccount, PaymentMethod
 
 CUSTOMERS = Listing("customer", Customer, (Key("id", str),), descending=False)
 PAYMENT_METHODS = Listing("paymentMethod", PaymentMethod, (Key("id", str),), descending=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomersWhere:
+    """`search` is looked for in names, e-mail and ids, whatever its case; so is `email`, as a whole."""
+
+    user_id: str | None = None
+    external_id: str | None = None
+    gateway_ref: str | None = None
+    platform: str | None = None
+    email: str | None = None
+    search: str | None = None
+    includes_archived: bool = False
+    created: Between | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found = self.created.conditions(Customer.created_at) if self.created is not None else []
+        if not self.includes_archived:
+            found.append(col(Customer.archived_at).is_(None))
+        for column, wanted in ((Customer.user_id, self.user_id), (Customer.external_id, self.external_id)):
+            if wanted is not None:
+                found.append(col(column) == wanted)
+        accounts = [
+            col(column) == wanted
+            for column, wanted in (
+                (GatewayAccount.gateway_ref, self.gateway_ref),
+                (GatewayAccount.platform, self.platform),
+            )
+            if wanted is not None
+        ]
+        if accounts:
+            found.append(col(Customer.id).in_(select(GatewayAccount.customer_id).where(*accounts)))
+        if self.email is not None:
+            found.append(func.lower(Customer.email) == func.lower(self.email))
+        if self.search is not None:
+            texts = (
+                Customer.name,
+                Customer.first_name,
+                Customer.last_name,
+                Customer.email,
+                Customer.user_id,
+                Customer.external_id,
+            )
+            found.append(or_(*(col(text).icontains(self.search, autoescape=True) for text in texts)))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,23 @@
 """Who pays: customers, their accounts at gateways, their saved cards, and the saving of cards."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import ColumnElement, UniqueConstraint
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus, SetupFutureUsage
 from billing.money import Money
-from models.base import BIG, DOCUMENT, EnumText, Record, UTCDateTime
+from models.base import BIG, DOCUMENT, EnumText, Leased, Record, UTCDateTime
 
 
 class Customer(Record, table=True):
-    """A user of the merchant's application, once it has asked for anything that costs. `user_id` is the token's sub."""
+    """A user of the merchant's application, once it has asked for anything that costs. `user_id` is the token's sub.
+
+    `addresses` are what the port calls an address, the first one for bills. Archived: nobody any more, anonymized.
+    """
 
     __tablename__ = "customers"
 
@@ -29,6 +32,27 @@ class Customer(Record, table=True):
     invoice_prefix: str = Field(max_length=12)
     last_invoice_number: int = 0
     last_credit_note_number: int = 0
+    first_name: str | None = Field(default=None, max_length=100)
+    last_name: str | None = Field(default=None, max_length=100)
+    phone: str | None = Field(default=None, max_length=20)
+    birth_date: date | None = None
+    region: str | None = Field(default=None, max_length=100)
+    image: str | None = Field(default=None, max_length=2048)
+    description: str | None = Field(default=None, max_length=1000)
+    username: str | None = Field(default=None, max_length=255)
+    account_id: str | None = Field(default=None, max_length=255)
+    sales_code: str | None = Field(default=None, max_length=100)
+    business_vat_id: str | None = Field(default=None, max_length=30)
+    currency: str | None = Field(default=None, max_length=3)
+    addresses: list[dict[str, Any]] = Field(default_factory=list, sa_type=DOCUMENT)
+    is_onboarded: bool = False
+    is_valued_coupon_sent: bool = False
+    created_by: str | None = Field(default=None, max_length=300)
+
+    @property
+    def full_name(self) -> str | None:
+        """The name, put together from its parts where only they are known."""
+        return self.name or " ".join(part for part in (self.first_name, self.last_name) if part) or None
 
 
 class CustomerBalance(SQLModel, table=True):
@@ -55,8 +79,8 @@ class UsedTrial(SQLModel, table=True):
     started_at: datetime = Field(sa_type=UTCDateTime)
 
 
-class GatewayAccount(SQLModel, table=True):
-    """The customer at one gateway."""
+class GatewayAccount(Leased, table=True):
+    """The customer at one gateway. `due_at` (the machine's time) is when the gateway must be told who it is now."""
 
     __tablename__ = "gateway_accounts"
     __table_args__ = (UniqueConstraint("customer_id", "platform"), UniqueConstraint("platform", "gateway_ref"))
@@ -147,6 +171,21 @@ async def gateway_account(session: AsyncSession, customer_id: str, platform: str
     return (await session.exec(query)).first()
 
 
+def accounts_at(platform: str) -> Sequence[ColumnElement[bool]]:
+    """Which accounts are at that gateway."""
+    return [col(GatewayAccount.platform) == platform]
+
+
+async def accounts_of(session: AsyncSession, customer_id: str) -> Sequence[GatewayAccount]:
+    return (await session.exec(select(GatewayAccount).where(GatewayAccount.customer_id == customer_id))).all()
+
+
+async def cards_ever_of(session: AsyncSession, customer_id: str, platform: str) -> Sequence[PaymentMethod]:
+    """Detached ones too."""
+    query = select(PaymentMethod).where(PaymentMethod.customer_id == customer_id, PaymentMethod.platform == platform)
+    return (await session.exec(query.order_by(col(PaymentMethod.id)))).all()
+
+
 async def customer_of_account(session: AsyncSession, platform: str, gateway_ref: str) -> Customer | None:
     query = (
         select(Customer)
@@ -159,13 +198,15 @@ async def customer_of_account(session: AsyncSession, platform: str, gateway_ref:
 async def customer_accounts(
     session: AsyncSession, platform: str, refs: Sequence[str], ids: Sequence[str]
 ) -> Sequence[tuple[GatewayAccount, Customer]]:
-    """The accounts with one of these references or of one of these customers, each with its customer."""
+    """The accounts with one of these references or of one of these customers, each with its customer, if it is still
+    somebody."""
     query = (
         select(GatewayAccount, Customer)
         .join(Customer, col(Customer.id) == GatewayAccount.customer_id)
         .where(
             GatewayAccount.platform == platform,
             col(GatewayAccount.gateway_ref).in_(refs) | col(GatewayAccount.customer_id).in_(ids),
+            col(Customer.archived_at).is_(None),
         )
         .order_by(col(GatewayAccount.id))
     )

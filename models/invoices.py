@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import UniqueConstraint
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Period
@@ -200,6 +200,17 @@ class CreditNote(SQLModel, table=True):
     lines: list[dict[str, Any]] = Field(default_factory=list, sa_type=DOCUMENT)
     voided_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     created_at: datetime = Field(sa_type=UTCDateTime)
+
+
+async def overdue_since(session: AsyncSession, customer_ids: Sequence[str]) -> dict[str, datetime]:
+    """When the first of a customer's open invoices was refused or must be paid, for those who have such a one."""
+    since = func.min(func.coalesce(Invoice.first_failed_at, Invoice.due_at))
+    query = (
+        select(Invoice.customer_id, since)
+        .where(col(Invoice.customer_id).in_(customer_ids), Invoice.status == InvoiceStatus.OPEN)
+        .group_by(col(Invoice.customer_id))
+    )
+    return {owner: instant for owner, instant in (await session.exec(query)).all() if instant is not None}
 
 
 async def lines_of(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequence[InvoiceLine]:

@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Grid, Interval
+from billing.dunning import BEHIND
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from billing.schedule import Schedule, next_happening
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime
@@ -326,12 +327,11 @@ async def unpaid_subscriptions(session: AsyncSession, customer_id: str) -> Seque
     Also those that came to their start without one that went through, for nobody is at the page to pay them, and ended
     ones whose last invoice is open.
     """
-    behind = (SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID)
     started = (col(Subscription.status) == SubscriptionStatus.INCOMPLETE) & (
         col(Subscription.started_at) > col(Subscription.created_at)
     )
     query = select(Subscription).where(
-        Subscription.customer_id == customer_id, col(Subscription.status).in_(behind) | started | _owes(customer_id)
+        Subscription.customer_id == customer_id, col(Subscription.status).in_(BEHIND) | started | _owes(customer_id)
     )
     return (await session.exec(query)).all()
 

@@ -19,7 +19,7 @@ from models.billing_lists import PAYMENTS
 from models.clocks import TestClock
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, CustomerBalance, GatewayAccount, PaymentMethod, UsedTrial, trials_of
-from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
+from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of, overdue_since
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for, payments_of_invoices
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
@@ -102,6 +102,17 @@ class Loaders(CatalogLoaders):
     @cached_property
     def balances_of_customer(self) -> DataLoader[str, Sequence[CustomerBalance]]:
         return self._many(self._by("customer_id", CustomerBalance), "customer_id")
+
+    @cached_property
+    def overdue_since(self) -> DataLoader[str, datetime | None]:
+        """By customer: when the first of its open invoices was refused or must be paid."""
+
+        async def batch(wanted: list[str]) -> list[datetime | None]:
+            async with self.database.read() as session:
+                found = await overdue_since(session, wanted)
+            return [found.get(each) for each in wanted]
+
+        return DataLoader(batch)
 
     @cached_property
     def items_of_subscription(self) -> DataLoader[str, Sequence[SubscriptionItem]]:

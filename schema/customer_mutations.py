@@ -1,51 +1,22 @@
-"""Making customers, for staff and for the application's back end."""
+"""Making, changing and forgetting customers."""
 
 from typing import Annotated
 
 import strawberry
-from strawberry.scalars import JSON
 
 from billing.errors import UserProblem
+from models.customers import Customer as CustomerRow
+from schema.customer_inputs import CustomerInput
 from schema.customers import Customer
-from schema.fields import Info, described, optional
-from schema.given import METADATA, notes
-from schema.inputs import at_most
+from schema.fields import Info, argument, described
 from schema.payloads import ERRORS, refusals
 from schema.steps import INPUT, done
 from schema.user_errors import UserError
-from services.registering import NewCustomer, create_customer
+from services.anonymizing import anonymize_customer
+from services.profiles import update_customer, update_profile
+from services.registering import create_customer
 
-
-@strawberry.input(description="Who a customer is.")
-class CustomerInput:
-    user_id: strawberry.ID | None = optional("The application's own id of the user: the token's `sub`. Required.")
-    external_id: str | None = optional("The merchant's own id for the customer, at most 255 characters.")
-    name: str | None = optional("The name, at most 250 characters.")
-    email: str | None = optional("The email address.")
-    locale: str | None = optional("The language of messages, by BCP 47; `en` unless given.")
-    timezone: str | None = optional(
-        "The IANA zone by which subscriptions count their days, such as Europe/Berlin; the installation's unless given."
-    )
-    test_clock_id: strawberry.ID | None = optional(
-        "Sandbox only: the test clock by which this customer lives from now on. It must be READY."
-    )
-    metadata: JSON | None = optional(METADATA)
-
-    def wish(self) -> NewCustomer:
-        at_most(255, user_id=self.user_id, external_id=self.external_id)
-        at_most(250, name=self.name)
-        at_most(320, email=self.email)
-        at_most(35, locale=self.locale)
-        return NewCustomer(
-            user_id=self.user_id or "",
-            external_id=self.external_id or None,
-            name=self.name or None,
-            email=self.email or None,
-            locale=self.locale or None,
-            timezone=self.timezone or None,
-            test_clock_id=self.test_clock_id or None,
-            metadata=notes(self.metadata),
-        )
+ExpectedVersion = Annotated[int | None, argument("Only if the customer is still at this version.")]
 
 
 @strawberry.type(description="The answer to a mutation about a customer.")
@@ -62,7 +33,59 @@ class CustomerMutations:
     )
     async def create_customer(self, info: Info, input: Annotated[CustomerInput, INPUT]) -> CustomerPayload:
         try:
-            row = await done(info, create_customer(info.context.app, input.wish()))
+            step = create_customer(info.context.app, input.wish(), actor=info.context.actor)
+            return _told(await done(info, step))
         except UserProblem as problem:
-            return CustomerPayload(customer=None, user_errors=refusals([problem]))
-        return CustomerPayload(customer=Customer.of(row), user_errors=[])
+            return _refused(problem)
+
+    @strawberry.mutation(
+        description="Change one's own data. What is left out stays, null takes away. The payment gateway is told "
+        "afterwards; invoices tell of the customer as it is."
+    )
+    async def update_profile(
+        self, info: Info, input: Annotated[CustomerInput, INPUT], expected_version: ExpectedVersion = None
+    ) -> CustomerPayload:
+        app, actor = info.context.app, info.context.actor
+        try:
+            step = update_profile(app, actor, input.change(), expected_version=expected_version)
+            return _told(await done(info, step))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.mutation(
+        description="Change what is known of a customer, for staff and the application's back end. What is left out "
+        "stays, null takes away."
+    )
+    async def update_customer(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, argument("The customer's id.")],
+        input: Annotated[CustomerInput, INPUT],
+        expected_version: ExpectedVersion = None,
+    ) -> CustomerPayload:
+        try:
+            step = update_customer(info.context.app, id, input.change(), expected_version=expected_version)
+            return _told(await done(info, step))
+        except UserProblem as problem:
+            return _refused(problem)
+
+    @strawberry.mutation(
+        description="Forget who a customer was, here and at the payment gateway; this cannot be undone. Invoices, "
+        "payments and the ledger stay. Refused with INVALID_STATE while a subscription goes on; repeating it changes "
+        "nothing."
+    )
+    async def anonymize_customer(
+        self, info: Info, id: Annotated[strawberry.ID, argument("The customer's id.")]
+    ) -> CustomerPayload:
+        try:
+            return _told(await done(info, anonymize_customer(info.context.app, id)))
+        except UserProblem as problem:
+            return _refused(problem)
+
+
+def _told(row: CustomerRow) -> CustomerPayload:
+    return CustomerPayload(customer=Customer.of(row), user_errors=[])
+
+
+def _refused(problem: UserProblem) -> CustomerPayload:
+    return CustomerPayload(customer=None, user_errors=refusals([problem]))

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import strawberry
 
-from models.customer_lists import PAYMENT_METHODS, LivePaymentMethods
+from models.customer_lists import CUSTOMERS, PAYMENT_METHODS, CustomersWhere, LivePaymentMethods
 from resolvers import owned
 from schema.arguments import OwnerId
 from schema.card_inputs import PaymentMethodFilter
 from schema.cards import PaymentMethod
 from schema.connections import After, Before, Connection, First, Last, PageNumber, PageSize, span, whole
+from schema.customer_inputs import CustomerFilter
 from schema.customers import Customer
 from schema.fields import Info, argument
 from schema.lookups import CustomerLookup, SubscriptionStatusCheck
@@ -59,6 +60,22 @@ class CustomerQueries:
     ) -> Customer | None:
         row = await owned.customer_by(info.context, **by.given())
         return Customer.of(row) if row is not None else None
+
+    @strawberry.field(description="The customers, oldest first. For staff and API keys.")
+    async def customers(
+        self,
+        info: Info,
+        filter: Annotated[CustomerFilter | None, argument("Only those that match.")] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        page: PageNumber = None,
+        page_size: PageSize = None,
+    ) -> Connection[Customer]:
+        part = span(info, CUSTOMERS, first=first, after=after, last=last, before=before, page=page, page_size=page_size)
+        where = filter.where(info) if filter is not None else CustomersWhere()
+        return await whole(owned.public(info.context, CUSTOMERS, where), part, Customer.of)
 
     @strawberry.field(
         description="Whether a user of the application has access now. A user who was never here has not: no error."

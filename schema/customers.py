@@ -1,12 +1,16 @@
 """Who pays."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
-from models.billing_lists import INVOICES, PAYMENTS, SUBSCRIPTIONS, InvoicesWhere, SubscriptionsWhere
+from billing.dunning import is_delinquent
+from billing.lifecycle import PaymentStatus
+from models.batches import Span
+from models.billing_lists import INVOICES, PAYMENTS, SUBSCRIPTIONS, InvoicesWhere, PaymentsWhere, SubscriptionsWhere
 from models.customer_lists import PAYMENT_METHODS, LivePaymentMethods
 from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
@@ -17,6 +21,7 @@ from schema.catalog import AppRole
 from schema.connections import After, Connection, First, below
 from schema.enums import GatewayPlatform
 from schema.fields import (
+    AddressRef,
     CreditBalanceRef,
     CustomerRef,
     EntitlementsRef,
@@ -31,23 +36,45 @@ from schema.fields import (
 )
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
+from schema.scalars import URL, CurrencyCode
+
+_SUCCEEDED = PaymentsWhere(status=frozenset((PaymentStatus.SUCCEEDED,)))
 
 
 @strawberry.type(description="A user of the merchant's application.")
 class UserRef:
     id: strawberry.ID = described("The application's own id of the user: the token's `sub`.")
-    display_name: str = described("The best name known: the name, else the email address, else the id.")
+    display_name: str = described("The best name known: name, user name, email address, else the id.")
+    username: str | None = described("What the user is called in the application; null: not told.")
+    account_id: strawberry.ID | None = described("The application's own id of the user's account; null: not told.")
+
+    @classmethod
+    def of(cls, row: CustomerRow) -> "UserRef":
+        return cls(
+            id=strawberry.ID(row.user_id),
+            display_name=row.full_name or row.username or row.email or row.user_id,
+            username=row.username,
+            account_id=strawberry.ID(row.account_id) if row.account_id is not None else None,
+        )
 
 
 @strawberry.type(description="A customer as a payment gateway knows them.")
 class GatewayAccount:
     platform: GatewayPlatform = described("The gateway.")
     customer_id: str = described("The gateway's own id for the customer.")
+    network_reference_id: str | None = described("What the card networks know the customer by; null: not told.")
+    wallet_id: str | None = described("The customer's wallet at the gateway; null where it has none.")
     created_at: datetime = described("When it was opened there.")
 
     @classmethod
     def of(cls, row: GatewayAccountRow) -> "GatewayAccount":
-        return cls(platform=GatewayPlatform(row.platform), customer_id=row.gateway_ref, created_at=row.created_at)
+        return cls(
+            platform=GatewayPlatform(row.platform),
+            customer_id=row.gateway_ref,
+            network_reference_id=None,
+            wallet_id=None,
+            created_at=row.created_at,
+        )
 
 
 @strawberry.type(
@@ -57,8 +84,29 @@ class GatewayAccount:
 class Customer(Node, Record):
     user: UserRef = described("The user behind it.")
     external_id: str | None = described("The merchant's own id for the customer, if it has one.")
-    name: str | None = described("The name, as the first token or `createCustomer` told it.")
-    email: str | None = described("The email address, as the first token or `createCustomer` told it.")
+    uuid: str = described("The number in `id`, written as a UUID.")
+    name: str | None = described("The name: as the first token told it, until it was changed.")
+    first_name: str | None = described("The first name.")
+    last_name: str | None = described("The last name.")
+    email: str | None = described("The email address: as the first token told it, until it was changed.")
+    phone: str | None = described("The telephone number.")
+    birth_date: date | None = described("The day of birth.")
+    region: str | None = described("The region or emirate.")
+    image: URL | None = described("Where a picture of the customer is.")
+    description: str | None = described("The merchant's own words about the customer.")
+    sales_code: str | None = described("The code of who brought the customer.")
+    onboarded: bool = described("Whether the user has been led through the application.")
+    addresses: list[AddressRef] = described("Postal addresses; the first is the one for bills.")
+    business_vat_id: str | None = described("The VAT id of the customer's business.")
+    invoice_prefix: str = described("What the numbers of the customer's invoices begin with.")
+    currency_code: CurrencyCode | None = described(
+        "The currency that the customer prefers to be shown; null: not told."
+    )
+    is_valued_customer_coupon_sent: bool = described("Whether the coupon for valued customers was sent.")
+    created_by: strawberry.ID | None = described(
+        "Who made it, such as `admin:` and a user id or `service:` and a key's id; null: the application's back end "
+        "while doing something else, or nobody knows."
+    )
     locale: str = described("The language of messages, by BCP 47.")
     timezone: str = described("The IANA zone by which new subscriptions count their days.")
     metadata: JSON = described("The merchant's own notes.")
@@ -69,10 +117,26 @@ class Customer(Node, Record):
     def of(cls, row: CustomerRow) -> "Customer":
         return cls(
             **record_fields(row),
-            user=UserRef(id=strawberry.ID(row.user_id), display_name=row.name or row.email or row.user_id),
+            user=UserRef.of(row),
             external_id=row.external_id,
+            uuid=str(UUID(row.id.partition("_")[2])),
             name=row.name,
+            first_name=row.first_name,
+            last_name=row.last_name,
             email=row.email,
+            phone=row.phone,
+            birth_date=row.birth_date,
+            region=row.region,
+            image=URL(row.image) if row.image is not None else None,
+            description=row.description,
+            sales_code=row.sales_code,
+            onboarded=row.is_onboarded,
+            addresses=[cards.Address.of(each) for each in row.addresses],
+            business_vat_id=row.business_vat_id,
+            invoice_prefix=row.invoice_prefix,
+            currency_code=CurrencyCode(row.currency) if row.currency is not None else None,
+            is_valued_customer_coupon_sent=row.is_valued_coupon_sent,
+            created_by=strawberry.ID(row.created_by) if row.created_by is not None else None,
             locale=row.locale,
             timezone=row.timezone,
             metadata=JSON(row.meta),
@@ -132,6 +196,29 @@ class Customer(Node, Record):
     @strawberry.field(description="The payments, newest first.")
     async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
         return await below(info, PAYMENTS, "customer_id", self.id, payments.Payment.of, first=first, after=after)
+
+    @strawberry.field(description="The newest payment whose money came; null before there is one.")
+    async def last_succeeded_payment(self, info: Info) -> PaymentRef | None:
+        loaders, last = info.context.loaders, Span(limit=1)
+        page = await loaders.listed(PAYMENTS, "customer_id", self.id, _SUCCEEDED, last)
+        return payments.Payment.of(page.rows[0]) if page.rows else None
+
+    @strawberry.field(
+        description="Whether `subscription` ends with its period instead of renewing; null without one that goes on."
+    )
+    async def cancel_at_period_end(self, info: Info) -> bool | None:
+        row = await owned.live_subscription(info.context, self.id, None)
+        return row.cancel_at_period_end if row is not None else None
+
+    @strawberry.field(
+        description="Whether something that should have been paid by now is not: a subscription is PAST_DUE or UNPAID, "
+        "or an open invoice was refused or is past its date."
+    )
+    async def is_delinquent(self, info: Info) -> bool:
+        overdue_since = await info.context.loaders.overdue_since.load(self.id)
+        rows = await owned.live_subscriptions(info.context, self.id)
+        now = await info.context.present_of(self.test_clock_id)
+        return is_delinquent((row.status for row in rows), overdue_since, now)
 
     @strawberry.field(description="Whether a trial of any product was ever started.")
     async def has_used_trial(self, info: Info) -> bool:

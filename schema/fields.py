@@ -9,7 +9,7 @@ import schema.enums  # noqa: F401 (publishes the engine's enums before any type 
 from resolvers.context import RequestContext
 
 if TYPE_CHECKING:
-    from schema.cards import PaymentMethod
+    from schema.cards import Address, PaymentMethod
     from schema.catalog import Plan, PlanPrice, Product
     from schema.credits import CreditBalance
     from schema.customers import Customer
@@ -29,6 +29,7 @@ ProductRef = Annotated["Product", strawberry.lazy("schema.catalog")]
 PlanRef = Annotated["Plan", strawberry.lazy("schema.catalog")]
 PlanPriceRef = Annotated["PlanPrice", strawberry.lazy("schema.catalog")]
 CreditBalanceRef = Annotated["CreditBalance", strawberry.lazy("schema.credits")]
+AddressRef = Annotated["Address", strawberry.lazy("schema.cards")]
 CustomerRef = Annotated["Customer", strawberry.lazy("schema.customers")]
 PaymentMethodRef = Annotated["PaymentMethod", strawberry.lazy("schema.cards")]
 PaymentIntentRef = Annotated["PaymentIntent", strawberry.lazy("schema.intents")]

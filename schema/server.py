@@ -68,7 +68,7 @@ class GatewayConfig:
 @strawberry.type(description="Who is calling, by the token or the API key of this request.")
 class Viewer:
     role: Role = described("The caller's role; PUBLIC without a credential.")
-    user: UserRef | None = described("The user behind the token; null without one.")
+    user: UserRef | None = described("The user as the token tells of them; null without one.")
     scopes: list[str] = described("What the API key of this request may do; empty without one.")
     permissions: list[str] = described("The operations that this caller may call: `Mutation.subscribe`.")
 
@@ -77,7 +77,8 @@ class Viewer:
         who = context.identity
         user = None
         if who.user_id is not None:
-            user = UserRef(id=strawberry.ID(who.user_id), display_name=who.name or who.email or who.user_id)
+            shown = who.name or who.email or who.user_id
+            user = UserRef(id=strawberry.ID(who.user_id), display_name=shown, username=None, account_id=None)
         return cls(
             role=who.role,
             user=user,

@@ -28,7 +28,7 @@ from models.customers import (
 from models.subscriptions import Subscription, pinned_subscriptions
 from services.app import Actor, App
 from services.arrears import collect_soon
-from services.customers import acting_customer, ensure_gateway_account
+from services.customers import acting_customer, ensure_gateway_account, refuse_anonymized
 from services.idempotency import scope_of
 from services.method_types import savable
 from services.outcomes import SetupIntentView
@@ -240,7 +240,7 @@ async def keep_by_ref(app: App, customer_id: str, reference: str) -> PaymentMeth
         owner = (
             await customer_of_account(session, app.gateway.platform, seen.customer_ref) if seen.customer_ref else None
         )
-    if owner is None or owner.id != customer_id:
+    if owner is None or owner.id != customer_id or owner.archived_at is not None:
         await forget_card(app, reference)
         return None
     return await keep(app, customer_id, seen)
@@ -265,6 +265,7 @@ async def keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_de
         customer = await locked_customer(session, customer_id)
         if customer is None:
             raise LookupError(f"customer {customer_id} is gone")
+        refuse_anonymized(customer, "customerId")
         now = await present_of(app, session, customer)
         row = await keep_card(session, app, customer, seen, now)
         if as_default:

@@ -5,11 +5,12 @@ import secrets
 from sqlalchemy.exc import IntegrityError
 
 from billing.errors import ErrorCode, UserProblem
-from gateways.port import GatewayRefused, GatewayUnavailable
+from gateways.port import CustomerFacts, GatewayRefused, GatewayUnavailable
 from models.base import new_id
-from models.customers import Customer, GatewayAccount, customer_of_user, gateway_account
+from models.customers import Customer, GatewayAccount, customer_of_user, gateway_account, locked_customer
 from models.database import is_unique_violation
 from services.app import Actor, ActorKind, App
+from services.customer_facts import told_to_gateways
 from services.problems import gateway_unavailable, not_found
 
 _LONGEST_NAME = 250
@@ -35,6 +36,7 @@ async def ensure_customer(app: App, actor: Actor) -> Customer:
         invoice_prefix=new_invoice_prefix(),
         created_at=now,
         updated_at=now,
+        created_by=str(actor),
     )
     try:
         async with app.database.write() as session:
@@ -58,7 +60,8 @@ def new_invoice_prefix() -> str:
 async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Customer:
     """The customer that a step is about: one's own, or the one that staff or an application's back end names.
 
-    Raises NOT_PERMITTED when a customer names any other, REQUIRED when nobody is named who has to be.
+    Raises NOT_PERMITTED when a customer names any other, REQUIRED when nobody is named who has to be, INVALID_STATE
+    for one who was anonymized.
     """
     if actor.kind is ActorKind.CUSTOMER:
         own = await ensure_customer(app, actor)
@@ -77,7 +80,15 @@ async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Cu
         customer = await session.get(Customer, customer_id)
     if customer is None:
         raise not_found("customer", "customerId")
+    refuse_anonymized(customer, "customerId")
     return customer
+
+
+def refuse_anonymized(customer: Customer, field: str) -> None:
+    """Raises UserProblem INVALID_STATE when it is nobody any more."""
+    if customer.archived_at is not None:
+        message = "This customer was anonymized. Whoever it was comes anew, as another customer."
+        raise UserProblem(ErrorCode.INVALID_STATE, message, [field])
 
 
 async def may_act_for(app: App, actor: Actor, customer_id: str) -> bool:
@@ -96,26 +107,29 @@ async def ensure_gateway_account(app: App, customer: Customer) -> str:
         account = await gateway_account(session, customer.id, app.gateway.platform)
     if account is not None:
         return account.gateway_ref
-    minute = int(app.machine_now().timestamp()) // 60
+    minute, facts = int(app.machine_now().timestamp()) // 60, told_to_gateways(customer)
     try:
-        ref = await app.gateway.create_customer(
-            customer_id=customer.id,
-            email=customer.email,
-            name=customer.name,
-            idempotency_key=f"{customer.id}:{minute}",
-        )
+        # Other facts under the same key would be refused.
+        key = f"{customer.id}:{customer.version}:{minute}"
+        ref = await app.gateway.create_customer(customer_id=customer.id, facts=facts, idempotency_key=key)
     except GatewayUnavailable:
         raise gateway_unavailable() from None
     except GatewayRefused as refusal:
         # Whoever wrote the token's claims can put it right: an e-mail address that is none, for example.
         raise UserProblem(ErrorCode.INVALID_STATE, f"The gateway does not take this customer: {refusal}") from None
-    return await remember_account(app, customer.id, ref)
+    return await remember_account(app, customer.id, ref, told=facts)
 
 
-async def remember_account(app: App, customer_id: str, ref: str) -> str:
-    """Write down who the customer is at the gateway; what is written already stays, and is the answer."""
+async def remember_account(app: App, customer_id: str, ref: str, *, told: CustomerFacts | None = None) -> str:
+    """Write down who the customer is at the gateway; what is written already stays, and is the answer.
+
+    `told`: what the gateway was told of it; what has changed since then is told next.
+    """
     try:
         async with app.database.write() as session:
+            customer = await locked_customer(session, customer_id)
+            is_behind = customer is not None and told is not None and told != told_to_gateways(customer)
+            is_nobody = customer is not None and customer.archived_at is not None
             session.add(
                 GatewayAccount(
                     id=new_id("gateway_account"),
@@ -123,6 +137,7 @@ async def remember_account(app: App, customer_id: str, ref: str) -> str:
                     platform=app.gateway.platform,
                     gateway_ref=ref,
                     created_at=app.now(),
+                    due_at=app.machine_now() if is_behind or is_nobody else None,
                 )
             )
     except IntegrityError as error:

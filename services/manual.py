@@ -33,6 +33,7 @@ from services.allowances import Allowance, grant_allowances, renew_allowances
 from services.app import Actor, App
 from services.changes import Why, remember
 from services.closing import TERM_ENDED, close
+from services.customers import refuse_anonymized
 from services.idempotency import Memory, once, scope_of
 from services.issuing import issue, void_invoice
 from services.offline import PaymentRecord, recorded_payment_id, refuse_record, write_payment
@@ -91,6 +92,7 @@ async def create_manual_subscription(
             locked = await locked_customer(session, customer.id)
             if locked is None:
                 raise not_found("customer", "customer")
+            refuse_anonymized(locked, "customer")
             known = await manual_invoice(session, customer.id, occasion) if occasion is not None else None
             if known is not None:  # This very request, which got lost after its commit.
                 return Recorded(await session.get_one(Subscription, known.subscription_id), known)

@@ -1,40 +1,38 @@
 """Customers made by staff or by the application's back end, before they ask for anything themselves."""
 
-import re
 from dataclasses import dataclass, field
+from typing import Any
 from zoneinfo import available_timezones
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
-from models.base import Notes, new_id
+from models.base import new_id
 from models.clocks import TestClock, TestClockStatus, locked_clock
 from models.customers import Customer, customer_of_account, customer_of_external_id, customer_of_user
 from models.database import is_unique_violation
-from services.app import App
-from services.customers import new_invoice_prefix
+from services.app import Actor, App
+from services.customer_facts import Facts, check_facts, write_facts
+from services.customers import new_invoice_prefix, refuse_anonymized
 from services.problems import not_found
-
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True, slots=True)
 class NewCustomer:
-    """Who shall be a customer. `timezone` is an IANA zone, the installation's unless given; `locale` a BCP 47 tag."""
+    """Who shall be a customer. `timezone` is an IANA zone, the installation's unless given."""
 
     user_id: str
-    external_id: str | None = None
-    name: str | None = None
-    email: str | None = None
-    locale: str | None = None
     timezone: str | None = None
     test_clock_id: str | None = None
-    metadata: Notes = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict[str, Any])
+
+    @property
+    def external_id(self) -> str | None:
+        return self.facts.get("external_id")
 
 
-async def create_customer(app: App, wish: NewCustomer) -> Customer:
+async def create_customer(app: App, wish: NewCustomer, *, actor: Actor | None = None) -> Customer:
     """Make a customer; at the gateway it comes into being when money or cards are involved.
 
     Raises UserProblem REQUIRED, INVALID, ALREADY_EXISTS, NOT_FOUND; NOT_PERMITTED for a test clock without the sandbox.
@@ -42,7 +40,7 @@ async def create_customer(app: App, wish: NewCustomer) -> Customer:
     _check(app, wish)
     try:
         async with app.database.write() as session:
-            return await _write(app, session, wish)
+            return await _write(app, session, wish, actor)
     except IntegrityError as error:
         if not is_unique_violation(error):
             raise
@@ -53,10 +51,7 @@ async def create_customer(app: App, wish: NewCustomer) -> Customer:
 def _check(app: App, wish: NewCustomer) -> None:
     if not wish.user_id.strip():
         raise UserProblem(ErrorCode.REQUIRED, "Give userId: the application's own id of the user.", ["userId"])
-    if wish.email is not None and not _EMAIL.fullmatch(wish.email):
-        raise UserProblem(ErrorCode.INVALID, "email: this is no address.", ["email"])
-    if wish.locale is not None and not _LOCALE.fullmatch(wish.locale):
-        raise UserProblem(ErrorCode.INVALID, "locale: give a BCP 47 tag, such as pt-BR.", ["locale"])
+    check_facts(wish.facts, app.now().date())
     if wish.timezone is not None and wish.timezone not in available_timezones():
         raise UserProblem(ErrorCode.INVALID, "timezone: give an IANA zone, such as Europe/Berlin.", ["timezone"])
     if wish.test_clock_id is not None and not app.is_sandbox:
@@ -65,7 +60,7 @@ def _check(app: App, wish: NewCustomer) -> None:
         )
 
 
-async def _write(app: App, session: AsyncSession, wish: NewCustomer) -> Customer:
+async def _write(app: App, session: AsyncSession, wish: NewCustomer, actor: Actor | None) -> Customer:
     clock = await _ready_clock(session, wish.test_clock_id) if wish.test_clock_id is not None else None
     if (problem := await _taken(session, wish)) is not None:
         raise problem
@@ -73,18 +68,14 @@ async def _write(app: App, session: AsyncSession, wish: NewCustomer) -> Customer
     customer = Customer(
         id=new_id("customer"),
         user_id=wish.user_id,
-        external_id=wish.external_id,
-        email=wish.email,
-        name=wish.name,
         timezone=wish.timezone or app.timezone,
         test_clock_id=wish.test_clock_id,
         invoice_prefix=new_invoice_prefix(),
         created_at=now,
         updated_at=now,
-        meta=wish.metadata,
+        created_by=str(actor) if actor is not None else None,
     )
-    if wish.locale is not None:
-        customer.locale = wish.locale
+    write_facts(customer, wish.facts)
     session.add(customer)
     return customer
 
@@ -133,18 +124,20 @@ async def found_customer(app: App, session: AsyncSession, known: KnownAs) -> Cus
 async def found_or_made_customer(app: App, known: KnownAs) -> Customer:
     """The customer; one who is not known yet is made, by the user id or by the merchant's own id, which then is both.
 
-    Raises UserProblem NOT_FOUND for an id of ours or the gateway's, ALREADY_EXISTS when the user has another customer.
+    Raises UserProblem NOT_FOUND for an id of ours or the gateway's, ALREADY_EXISTS when the user has another customer,
+    INVALID_STATE for one who was anonymized.
     """
     for _ in range(2):
         async with app.database.read() as session:
             found = await found_customer(app, session, known)
         if found is not None:
+            refuse_anonymized(found, "customer")
             return found
         user_id = known.user_id or known.external_id
         if user_id is None:
             raise not_found("customer", "customer")
         try:
-            return await create_customer(app, NewCustomer(user_id=user_id, external_id=known.external_id))
+            return await create_customer(app, NewCustomer(user_id, facts={"external_id": known.external_id}))
         except UserProblem as problem:
             if problem.code is not ErrorCode.ALREADY_EXISTS:
                 raise

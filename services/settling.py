@@ -210,7 +210,7 @@ class _Settling:
 
     async def _paying_method(self, card: PaymentMethodSnapshot | None) -> PaymentMethod | None:
         """Our row of the card that the intent speaks of, saved now when the gateway kept it."""
-        if card is not None and card.customer_ref is not None:
+        if card is not None and card.customer_ref is not None and self.customer.archived_at is None:
             return await keep_card(self.session, self.app, self.customer, card, self.why.now)
         ref = self.snapshot.payment_method_ref or self.snapshot.last_problem_method_ref
         return await payment_method_of(self.session, self.app.gateway.platform, ref) if ref else None

@@ -16,7 +16,7 @@ from services.app import Actor, App
 from services.arrears import effective_method
 from services.cards import create_setup_intent
 from services.changes import Why
-from services.customers import acting_customer
+from services.customers import acting_customer, refuse_anonymized
 from services.ending import end_incomplete
 from services.idempotency import PAYMENT_OUTCOMES, once
 from services.on_session import Visit, collect_on_session
@@ -125,6 +125,7 @@ async def _decide(
     customer = await locked_customer(session, customer_id)
     if customer is None:
         raise not_found("customer", "customerId")
+    refuse_anonymized(customer, "customerId")
     wanted = await ordered(session, customer, wish, why)
     existing, decision, method = wanted.existing, wanted.course, wanted.method
     if decision is not Course.REFUSE and not _is_done_already(wanted, why):

@@ -182,7 +182,8 @@ async def follow_customer(app: App, reference: str) -> None:
             for row in await live_payment_methods(session, customer.id):
                 await drop_card(session, customer, row, now)
             account = await gateway_account(session, customer.id, app.gateway.platform)
-            if account is not None:
+            # One who was anonymized was deleted there by ourselves; the account still tells whose the payments are.
+            if account is not None and customer.archived_at is None:
                 await session.delete(account)
         elif seen.default_payment_method_ref is not None:
             row = await live_payment_method(session, customer.id, id_or_ref=seen.default_payment_method_ref)

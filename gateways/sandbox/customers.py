@@ -3,6 +3,7 @@
 from gateways.sandbox import payment_methods, shapes
 from gateways.sandbox.calls import Body, Call, assign, merge_metadata, snapshot
 from gateways.sandbox.errors import ApiError
+from gateways.sandbox.forgetting import forget_person
 from gateways.sandbox.store import DELETED, Listing, Record
 
 _PLAIN = (
@@ -52,8 +53,9 @@ async def update(call: Call) -> Body:
 
 
 async def delete(call: Call) -> Body:
-    """The customer goes, its cards are detached; what was charged stays."""
+    """The customer goes, its cards are detached; what was charged stays, and nothing tells whose it was."""
     customer = await call.addressed("customer")
+    await forget_person(call, customer)
     for method in await call.unit.find_all(Listing("payment_method", limit=1000, customer=customer.id)):
         payment_methods.detach_from(call, await call.object("payment_method", method.id, "payment_method"))
     call.announce("customer.deleted", customer.body)

@@ -186,6 +186,21 @@ class Unit:
         rows = (await self._connection.execute(query)).all()
         return [self._known.get(row.id) or _record(row) for row in rows]
 
+    async def mentioning(self, kind: str, identity: str) -> list[Record]:
+        """Objects of that kind whose body names the id."""
+        named = objects.c.body.contains(identity, autoescape=True)
+        rows = (await self._connection.execute(select(objects).where(objects.c.kind == kind, named))).all()
+        return [self._known.setdefault(row.id, _record(row)) for row in rows]
+
+    async def rewrite_answers(self, identity: str, rewrite: Callable[[str], str]) -> None:
+        """Change what is told again of requests whose answer names the id."""
+        named = select(idempotency.c.key, idempotency.c.body).where(
+            idempotency.c.body.contains(identity, autoescape=True)
+        )
+        for row in (await self._connection.execute(named)).all():
+            changed = update(idempotency).where(idempotency.c.key == row.key).values(body=rewrite(row.body))
+            await self._connection.execute(changed)
+
     async def claim_key(self, key: str, answer: StoredAnswer) -> StoredAnswer | None:
         """Takes an idempotency key for this request; the answer already there if another one took it."""
         result = await self._connection.execute(_CLAIM_KEY[self._connection.dialect.name], {"key": key, **vars(answer)})

@@ -41,7 +41,7 @@ def room_of(module: str) -> str | None:
     if first != "gateways":
         return first if first in drawn_rooms() else None
     second = rest.partition(".")[0]
-    if second in ("port", "returns", "customer_side", "cards", "method_types"):
+    if second in ("port", "persons", "returns", "customer_side", "cards", "method_types"):
         return "gateways.port"
     return "gateways.sandbox" if second == "sandbox" else "gateways.stripe"
 

@@ -231,6 +231,11 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "customer.id",
         (LOGIN, NO, NO, "owner_customer", "owner_customer"),
     ),
+    "customers": (
+        '{ customers(filter: {search: "OWNER"}) { nodes { id } } }',
+        "customers.nodes.*.id",
+        (LOGIN, NO, NO, ["owner_customer"], ["owner_customer"]),
+    ),
     "coupon": ('{ coupon(code: "none") { id } }', "coupon.id", (LOGIN, NO, NO, None, None)),
     "coupons": ("{ coupons { nodes { id } } }", "coupons.nodes.*.id", (LOGIN, NO, NO, [], [])),
     "subscriptionStatus": (
@@ -562,6 +567,9 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         (LOGIN, REFUSED_FOREIGN, None),
     ),
     "createCustomer": ("CustomerInput!", '{"userId": "somebody"}', (LOGIN, NO, NO)),
+    "updateProfile": ("CustomerInput!", '{"name": "Somebody"}', (LOGIN, None, NO)),
+    "updateCustomer": ("ID!", '"%(owner_customer)s"', (LOGIN, NO, None)),
+    "anonymizeCustomer": ("ID!", '"%(owner_customer)s"', (LOGIN, NO, NO)),
     "createManualSubscription": (
         "CreateManualSubscriptionInput!",
         (
@@ -654,6 +662,7 @@ NAMES = {
     "updateAppRole": "id: 20, input",
     "updateCoupon": 'code: "none", input',
     "deleteCoupon": "code",
+    "updateCustomer": 'input: {name: "Mine"}, id',
 }
 WITHOUT_ARGUMENTS = ("syncCoupons",)
 

@@ -1,0 +1,99 @@
+"""Which columns may hold something of a person beside the customer's own row, and blanking them.
+
+A new column into which people write belongs here. Numbers, amounts, dates and what was bought stay: they are the books.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, update
+from sqlmodel import SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from models.credits import CreditBalance, CreditEntry
+from models.customers import PaymentMethod, SetupIntentRow
+from models.events import BillingEvent
+from models.invoices import CreditNote, Invoice
+from models.payments import ChargeAttempt, CollectionIntent, Payment
+from models.returns import Refund
+from models.subscriptions import Change, Subscription, SubscriptionItem
+from models.usage import UsageRecord
+
+
+async def blank_rows_of(session: AsyncSession, customer_id: str, *, actors: Sequence[str], nobody: str) -> None:
+    """Blank what others wrote about the customer, or it itself; any of the `actors` is `nobody` from now on."""
+    own = _ids_of(Subscription, customer_id)
+    paid = select(Payment.id).where(Payment.customer_id == customer_id)
+    balances = select(CreditBalance.id).where(CreditBalance.customer_id == customer_id)
+    blanked: Sequence[tuple[type[SQLModel], ColumnElement[bool], dict[str, Any]]] = (
+        (
+            Subscription,
+            col(Subscription.customer_id) == customer_id,
+            {"name": None, "cancellation_comment": None, "meta": {}},
+        ),
+        (SubscriptionItem, col(SubscriptionItem.subscription_id).in_(own), {"meta": {}}),
+        (Invoice, col(Invoice.customer_id) == customer_id, {"meta": {}}),
+        (SetupIntentRow, col(SetupIntentRow.customer_id) == customer_id, {"return_url": None}),
+        (Payment, col(Payment.customer_id) == customer_id, {"return_url": None, "reference": None}),
+        (CollectionIntent, col(CollectionIntent.payment_id).in_(paid), {"next_action_url": None}),
+        (CreditEntry, col(CreditEntry.balance_id).in_(balances), {"reason": None}),
+        (
+            CreditEntry,
+            col(CreditEntry.balance_id).in_(balances) & col(CreditEntry.idempotency_key).is_not(None),
+            {"idempotency_key": CreditEntry.id},
+        ),
+        (UsageRecord, col(UsageRecord.customer_id) == customer_id, {"idempotency_key": UsageRecord.id}),
+        (Change, col(Change.actor).in_(actors) & _is_about(customer_id), {"actor": nobody}),
+        (Refund, col(Refund.requested_by).in_(actors) & col(Refund.payment_id).in_(paid), {"requested_by": nobody}),
+    )
+    for row, those, values in blanked:
+        changed = {getattr(row, name): value for name, value in values.items()}
+        await session.exec(update(row).where(those).values(changed))
+    await _blank_cards(session, customer_id)
+    await _number_unique_values(session, customer_id)
+    await _rename_in_events(session, customer_id, actors, nobody)
+
+
+def _ids_of(row: type[Any], customer_id: str) -> Select[Any]:
+    return select(row.id).where(row.customer_id == customer_id)
+
+
+def _is_about(customer_id: str) -> ColumnElement[bool]:
+    """Changes of the customer's own rows."""
+    paid = _ids_of(Payment, customer_id)
+    subjects = (
+        _ids_of(Subscription, customer_id),
+        _ids_of(Invoice, customer_id),
+        paid,
+        _ids_of(CreditNote, customer_id),
+        select(ChargeAttempt.id).where(col(ChargeAttempt.payment_id).in_(paid)),
+        select(Refund.id).where(col(Refund.payment_id).in_(paid)),
+    )
+    found = col(Change.subject_id).in_(subjects[0])
+    for more in subjects[1:]:
+        found = found | col(Change.subject_id).in_(more)
+    return found
+
+
+async def _blank_cards(session: AsyncSession, customer_id: str) -> None:
+    """What payments were made with stays: brand, last digits and month."""
+    for row in (await session.exec(select(PaymentMethod).where(PaymentMethod.customer_id == customer_id))).all():
+        row.billing_details, row.meta = {}, {}
+        row.card = {**row.card, "fingerprint": None} if row.card is not None else None
+
+
+async def _number_unique_values(session: AsyncSession, customer_id: str) -> None:
+    """What unique counts tell apart stays apart, and says nothing more."""
+    query = select(UsageRecord).where(
+        UsageRecord.customer_id == customer_id, col(UsageRecord.unique_value).is_not(None)
+    )
+    numbers: dict[str, str] = {}
+    for row in (await session.exec(query)).all():
+        if row.unique_value is not None:
+            row.unique_value = numbers.setdefault(row.unique_value, str(len(numbers) + 1))
+
+
+async def _rename_in_events(session: AsyncSession, customer_id: str, actors: Sequence[str], nobody: str) -> None:
+    for row in (await session.exec(select(BillingEvent).where(BillingEvent.customer_id == customer_id))).all():
+        if row.payload.get("actor") in actors:
+            row.payload = {**row.payload, "actor": nobody}
