@@ -4,11 +4,9 @@ import strawberry
 
 from billing.calendar import Interval
 from models.catalog_lists import PlansWhere
-from schema.arguments import refuse_arguments
+from schema.arguments import searched
 from schema.fields import Info, optional
 from schema.scalars import CurrencyCode
-
-LONGEST_SEARCH = 100
 
 
 @strawberry.input(description="Which plans.")
@@ -21,14 +19,11 @@ class PlanFilter:
     search: str | None = optional("Text in code, name or description, whatever its case; at most 100 characters.")
 
     def where(self, info: Info) -> PlansWhere:
-        if self.search is not None and len(self.search) > LONGEST_SEARCH:
-            message = f"filter.search: at most {LONGEST_SEARCH} characters are searched for."
-            raise refuse_arguments(info, message, "filter")
         return PlansWhere(
             is_online_sale=self.is_online_sale,
             is_active=self.is_active,
             currency=self.currency_code,
             interval=self.interval,
             product_code=self.product_code,
-            search=self.search or None,
+            search=searched(info, self.search),
         )

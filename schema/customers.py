@@ -6,13 +6,13 @@ from typing import Annotated
 import strawberry
 from strawberry.scalars import JSON
 
-from models.billing_lists import INVOICES, PAYMENTS, SUBSCRIPTIONS, InvoicesWhere, SubscriptionsWhere
+from models.billing_lists import INVOICES, PAYMENTS, SUBSCRIPTIONS, InvoicesWhere, PaymentsWhere, SubscriptionsWhere
 from models.customer_lists import PAYMENT_METHODS, LivePaymentMethods
 from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
 from schema import cards, coupons, credits, entitlements, invoices, payments, runs, subscriptions
-from schema.billing_filters import InvoiceFilter, SubscriptionFilter
+from schema.billing_filters import InvoiceFilter
 from schema.catalog import AppRole
 from schema.connections import After, Connection, First, below
 from schema.enums import GatewayPlatform
@@ -31,6 +31,7 @@ from schema.fields import (
 )
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
+from schema.subscription_lists import SubscriptionFilter
 
 
 @strawberry.type(description="A user of the merchant's application.")
@@ -105,7 +106,9 @@ class Customer(Node, Record):
         row = await owned.live_subscription(info.context, self.id, product_code)
         return subscriptions.PlanSubscription.of(row) if row is not None else None
 
-    @strawberry.field(description="All subscriptions ever, newest first.")
+    @strawberry.field(
+        description="All subscriptions ever, newest first; without those that were taken back, unless asked for."
+    )
     async def subscriptions(
         self,
         info: Info,
@@ -113,7 +116,8 @@ class Customer(Node, Record):
         first: First = None,
         after: After = None,
     ) -> Connection[PlanSubscriptionRef]:
-        where = filter.where() if filter is not None else SubscriptionsWhere()
+        where = filter.where(info) if filter is not None else SubscriptionsWhere()
+        owned.refuse_foreign_archive(info.context, where)
         of = subscriptions.PlanSubscription.of
         return await below(info, SUBSCRIPTIONS, "customer_id", self.id, of, where=where, first=first, after=after)
 
@@ -131,7 +135,8 @@ class Customer(Node, Record):
 
     @strawberry.field(description="The payments, newest first.")
     async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
-        return await below(info, PAYMENTS, "customer_id", self.id, payments.Payment.of, first=first, after=after)
+        of, where = payments.Payment.of, PaymentsWhere()
+        return await below(info, PAYMENTS, "customer_id", self.id, of, where=where, first=first, after=after)
 
     @strawberry.field(description="Whether a trial of any product was ever started.")
     async def has_used_trial(self, info: Info) -> bool:
