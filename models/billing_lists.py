@@ -140,7 +140,7 @@ class PaymentsWhere:
         if self.gateway_payment_id is not None:
             found.append(known_as(self.gateway_payment_id))
         if self.gateway_status is not None:
-            found.append(self.gateway_status == GATEWAY_STATUS)
+            found.append(GATEWAY_STATUS.in_([self.gateway_status]))
         if self.status is not None:
             found.append(col(Payment.status).in_(self.status))
         if self.standing is not None:

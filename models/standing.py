@@ -30,7 +30,7 @@ PAYMENT_STANDING = case(
 )
 """Of a payment: `billing.returning.standing`."""
 
-GATEWAY_STATUS: ColumnElement[str | None] = func.coalesce(
+GATEWAY_STATUS: ColumnElement[str] = func.coalesce(
     col(Payment.gateway_status),
     select(type_coerce(CollectionIntent.status, String))
     .where(CollectionIntent.payment_id == Payment.id)

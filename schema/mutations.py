@@ -35,6 +35,7 @@ from schema.payloads import (
     refusals,
 )
 from schema.policies import PolicyMutations
+from schema.record_mutations import RecordMutations
 from schema.return_mutations import ReturnMutations
 from schema.run_mutations import RunMutations
 from schema.steps import INPUT, done
@@ -60,6 +61,7 @@ class Mutation(
     EndingMutations,
     ManualMutations,
     PolicyMutations,
+    RecordMutations,
     ReturnMutations,
     RunMutations,
     SubscriptionMutations,

@@ -311,16 +311,16 @@ MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         (LOGIN, NO, NO, NO, NO),
     ),
     **{
-        f"a payment by {name}": (
-            f"query {{ payment(by: {{{name}: {given}}}) {{ id }} }}",
+        f"a payment by {given}": (
+            f"query {{ payment(by: {{{given}}}) {{ id }} }}",
             "payment.id",
             (LOGIN, "owner_payment", None, "owner_payment", "owner_payment"),
         )
-        for name, given in (
-            ("orderId", '"%(owner_invoice)s"'),
-            ("orderId", '"%(owner_subscription)s"'),
-            ("gatewayPaymentId", '"pi_owner-0"'),
-            ("number", "1"),
+        for given in (
+            'orderId: "%(owner_invoice)s"',
+            'orderId: "%(owner_subscription)s"',
+            'gatewayPaymentId: "pi_owner-0"',
+            "number: 1",
         )
     },
     "what the gateway calls it": (
@@ -592,7 +592,10 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     ),
     "createPaymentRecord": (
         "CreatePaymentRecordInput!",
-        '{"orderId": "%(owner_invoice)s", "gatewayPaymentId": "wire-1", "gatewayStatus": "ok", "statusLiteral": "PAID"}',
+        (
+            '{"orderId": "%(owner_invoice)s", "gatewayPaymentId": "wire-1", "gatewayStatus": "ok", '
+            '"statusLiteral": "PAID"}'
+        ),
         (LOGIN, NO, NO),
     ),
     "updatePaymentRecord": (
