@@ -61,6 +61,7 @@ class Payment(Leased, table=True):
     error_advice_code: str | None = Field(default=None, max_length=100)
     error_message: str | None = None
     return_url: str | None = None
+    error_url: str | None = None
     collect_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
     give_up_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
     test_clock_id: str | None = Field(default=None, foreign_key="test_clocks.id")

@@ -28,6 +28,7 @@ class NextAction:
     type: NextActionType
     redirect_url: str | None = None
     return_url: str | None = None
+    error_url: str | None = None
 
 
 NOTHING_TO_DO = NextAction(NextActionType.NONE)
@@ -67,18 +68,20 @@ def action_of_payment(payment: Payment, redirect_url: str | None) -> NextAction:
         return NOTHING_TO_DO
     if payment.status is PaymentStatus.REQUIRES_ACTION:
         kind = NextActionType.REDIRECT if redirect_url is not None else NextActionType.CONFIRM_WITH_SDK
-        return NextAction(kind, redirect_url, payment.return_url)
+        return NextAction(kind, redirect_url, payment.return_url, payment.error_url)
     if payment.status in _NEEDS_A_CARD:
-        return NextAction(NextActionType.CONFIRM_WITH_SDK, return_url=payment.return_url)
+        return NextAction(NextActionType.CONFIRM_WITH_SDK, None, payment.return_url, payment.error_url)
     return NOTHING_TO_DO
 
 
-def action_of_intent(status: IntentStatus, redirect_url: str | None, return_url: str | None) -> NextAction:
+def action_of_intent(
+    status: IntentStatus, redirect_url: str | None, return_url: str | None, error_url: str | None = None
+) -> NextAction:
     """By the gateway's own latest word, which may be ahead of our rows."""
     if status is IntentStatus.REQUIRES_ACTION and redirect_url is not None:
-        return NextAction(NextActionType.REDIRECT, redirect_url, return_url)
+        return NextAction(NextActionType.REDIRECT, redirect_url, return_url, error_url)
     if status in _FOR_THE_BROWSER:
-        return NextAction(NextActionType.CONFIRM_WITH_SDK, return_url=return_url)
+        return NextAction(NextActionType.CONFIRM_WITH_SDK, return_url=return_url, error_url=error_url)
     return NOTHING_TO_DO
 
 

@@ -40,6 +40,10 @@ class NextAction:
     type: NextActionType = described("Which kind of step.")
     redirect_url: URL | None = described("For REDIRECT: the page to visit.")
     return_url: URL | None = described("Where that page sends the customer afterwards.")
+    error_url: URL | None = described(
+        "Where the application sends the customer when that step has failed: the page itself returns to `returnUrl`, "
+        "then with `redirect_status=failed`."
+    )
     secret: strawberry.Private[str | None] = None
     customer_id: strawberry.Private[str | None] = None
     started: strawberry.Private[bool] = False
@@ -58,6 +62,7 @@ class NextAction:
             type=facts.type,
             redirect_url=_url(facts.redirect_url),
             return_url=_url(facts.return_url),
+            error_url=_url(facts.error_url),
             secret=secret if facts.type is NextActionType.CONFIRM_WITH_SDK else None,
             customer_id=customer_id,
             started=started,

@@ -7,7 +7,7 @@ import strawberry
 from billing.errors import UserProblem
 from billing.lifecycle import PaymentStatus
 from models.payments import Payment as PaymentRow
-from resolvers.standing import NextActionType, action_of_payment, action_of_subscription
+from resolvers.standing import NOTHING_TO_DO, NextActionType, action_of_payment, action_of_subscription
 from schema.actions import NextAction
 from schema.cards import PaymentMethod
 from schema.customers import Customer
@@ -214,7 +214,7 @@ async def _next_action(info: Info, outcome: PaymentOutcome, *, started: bool) ->
         if action.type is not NextActionType.NONE:
             return NextAction.of(action)
     if subscription is None:
-        return NextAction(type=NextActionType.NONE, redirect_url=None, return_url=None)
+        return NextAction.of(NOTHING_TO_DO)
     customer = await info.context.loaders.customer.load(subscription.customer_id)
     has_card = subscription.payment_method_id or (customer is not None and customer.default_payment_method_id)
     return NextAction.of(action_of_subscription(subscription, None, None, has_card=bool(has_card)))

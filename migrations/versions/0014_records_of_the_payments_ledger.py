@@ -18,6 +18,7 @@ _RECORDS_THAT_STAND = sa.text("gateway_status IS NOT NULL AND archived_at IS NUL
 def upgrade() -> None:
     with op.batch_alter_table("payments", schema=None) as batch_op:
         batch_op.add_column(sa.Column("gateway_status", sa.String(length=100), nullable=True))
+        batch_op.add_column(sa.Column("error_url", sa.String(), nullable=True))
         batch_op.add_column(sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.create_index(
             "uq_payments_standing_record",
@@ -36,4 +37,5 @@ def downgrade() -> None:
             postgresql_where=_RECORDS_THAT_STAND,
         )
         batch_op.drop_column("archived_at")
+        batch_op.drop_column("error_url")
         batch_op.drop_column("gateway_status")
