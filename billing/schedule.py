@@ -62,8 +62,10 @@ class Schedule:
 
 
 _S, _H = SubscriptionStatus, Happening
-_RUNS = frozenset((_S.TRIALING, _S.ACTIVE, _S.PAST_DUE))
-_ENDS = _RUNS | {_S.PAUSED, _S.UNPAID, _S.SCHEDULED}
+RUNNING = frozenset((_S.TRIALING, _S.ACTIVE, _S.PAST_DUE))
+"""The statuses in which one period follows another."""
+
+_ENDS = RUNNING | {_S.PAUSED, _S.UNPAID, _S.SCHEDULED}
 
 
 def next_happening(schedule: Schedule) -> tuple[datetime, Happening] | None:
@@ -80,7 +82,7 @@ def what_is_due(schedule: Schedule, now: datetime) -> Happening | None:
 
 
 def _possible(s: Schedule) -> list[tuple[Happening, datetime | None]]:
-    runs, bills = s.status in _RUNS, s.status in _RUNS and not s.is_given_up
+    runs, bills = s.status in RUNNING, s.status in RUNNING and not s.is_given_up
     announces = s.status is _S.TRIALING and not s.is_trial_end_announced and s.trial_end is not None
     return [
         (_H.EXPIRE, s.since + INCOMPLETE_LIFETIME if s.status is _S.INCOMPLETE else None),

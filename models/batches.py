@@ -33,8 +33,12 @@ class Key:
 
 def rank_key(name: str, enum: type[StrEnum]) -> Key:
     """Order by where an enum declares the value, not by its spelling."""
-    ranks = {str(member): n for n, member in enumerate(enum)}
-    return Key(name, int, of=lambda row: case(ranks, value=type_coerce(getattr(row, name), String)))
+    return Key(name, int, of=lambda row: ranked(type_coerce(getattr(row, name), String), enum))
+
+
+def ranked(text: ColumnElement[str], enum: type[StrEnum]) -> ColumnElement[int]:
+    """Where the enum declares the text that is worked out."""
+    return case({str(member): n for n, member in enumerate(enum)}, value=text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,13 @@ class Between:
     def conditions(self, column: Any) -> list[ColumnElement[bool]]:
         found: list[ColumnElement[bool]] = []
         if self.start is not None:
-            found.append(col(column) >= self.start)
+            found.append(column >= self.start)
         if self.end is not None:
-            found.append(col(column) < self.end)
+            found.append(column < self.end)
         return found
+
+
+ANYTIME = Between()
 
 
 async def page_of(session: AsyncSession, listing: Listing[R], where: Where, span: Span) -> Page[R]:

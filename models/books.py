@@ -15,6 +15,7 @@ from billing.lifecycle import PAYMENT, InvoiceStatus
 from models.customers import CustomerBalance
 from models.invoices import Invoice, InvoiceLine
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of
+from models.subscriptions import Subscription
 
 _PERIODIC = (InvoiceReason.SUBSCRIPTION_CREATE, InvoiceReason.SUBSCRIPTION_CYCLE)
 
@@ -140,6 +141,13 @@ async def invoices_off_their_lines(session: AsyncSession) -> Sequence[tuple[str,
     )
     rows = (await (await session.connection()).execute(query)).all()
     return [(invoice, total, int(summed)) for invoice, total, summed in rows]
+
+
+async def amounts_off_their_discounts(session: AsyncSession) -> Sequence[Subscription]:
+    """Those whose discount takes off more than there is, or less than nothing."""
+    original, discount = col(Subscription.original_amount_minor), col(Subscription.discount_amount_minor)
+    query = select(Subscription).where(or_(discount < 0, discount > original)).order_by(col(Subscription.id))
+    return (await session.exec(query)).all()
 
 
 async def lines_after(session: AsyncSession, after: str, *, limit: int) -> Sequence[InvoiceLine]:

@@ -24,10 +24,10 @@ class CustomersWhere:
     email: str | None = None
     search: str | None = None
     includes_archived: bool = False
-    created: Between | None = None
+    created: Between = ANYTIME
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        found = self.created.conditions(Customer.created_at) if self.created is not None else []
+        found = self.created.conditions(Customer.created_at)
         if not self.includes_archived:
             found.append(col(Customer.archived_at).is_(None))
         for column, wanted in ((Customer.user_id, self.user_id), (Customer.external_id, self.external_id)):

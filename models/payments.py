@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Column, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import Column, ColumnElement, ForeignKey, Index, String, UniqueConstraint, or_, text
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,8 +19,9 @@ class Payment(Leased, table=True):
 
     `due_at` (machine time) is when the worker asks the gateway how it stands, `collect_at` (billing time) when it tries
     the card again, `give_up_at` (billing time) when dunning ends. One of platform MANUAL was recorded by hand:
-    `reference` is the merchant's own, and an invoice may have several. `amount_refunded_minor` is the sum of its
-    succeeded refunds, `amount_disputed_minor` what banks hold back: withdrawn − reinstated.
+    `reference` is the merchant's own, and an invoice may have several; `gateway_status` is what a record of the ledger
+    says in its own words, and no two such records that stand have one reference. `amount_refunded_minor` is the sum of
+    its succeeded refunds, `amount_disputed_minor` what banks hold back: withdrawn − reinstated.
     """
 
     __tablename__ = "payments"
@@ -31,6 +32,13 @@ class Payment(Leased, table=True):
             unique=True,
             sqlite_where=text("platform <> 'manual'"),
             postgresql_where=text("platform <> 'manual'"),
+        ),
+        Index(
+            "uq_payments_standing_record",
+            "reference",
+            unique=True,
+            sqlite_where=text("gateway_status IS NOT NULL AND archived_at IS NULL"),
+            postgresql_where=text("gateway_status IS NOT NULL AND archived_at IS NULL"),
         ),
     )
 
@@ -53,14 +61,17 @@ class Payment(Leased, table=True):
     error_advice_code: str | None = Field(default=None, max_length=100)
     error_message: str | None = None
     return_url: str | None = None
+    error_url: str | None = None
     collect_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
     give_up_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
     test_clock_id: str | None = Field(default=None, foreign_key="test_clocks.id")
     reference: str | None = Field(default=None, max_length=255)
+    gateway_status: str | None = Field(default=None, max_length=100)
     paid_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     version: int = 1
     created_at: datetime = Field(sa_type=UTCDateTime)
     updated_at: datetime = Field(sa_type=UTCDateTime)
+    archived_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
 
     @property
     def amount(self) -> Money:
@@ -158,8 +169,12 @@ async def payment_of_invoice(session: AsyncSession, invoice_id: str) -> Payment 
 
 
 async def payments_of_invoices(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequence[Payment]:
-    """All that collects or was recorded for those invoices, the oldest first."""
-    query = select(Payment).where(col(Payment.invoice_id).in_(invoice_ids)).order_by(col(Payment.number))
+    """All that collects or was recorded for those invoices, the oldest first; deleted records aside."""
+    query = (
+        select(Payment)
+        .where(col(Payment.invoice_id).in_(invoice_ids), col(Payment.archived_at).is_(None))
+        .order_by(col(Payment.number))
+    )
     return (await session.exec(query)).all()
 
 
@@ -240,9 +255,41 @@ async def attempts_of(session: AsyncSession, payment_ids: Sequence[str]) -> Sequ
     return (await session.exec(query)).all()
 
 
-async def latest_payment_of(session: AsyncSession, subscription_id: str) -> Payment | None:
+async def latest_payment_of(session: AsyncSession, order_id: str) -> Payment | None:
+    """Of a subscription or an invoice, deleted records aside."""
+    return await _newest(session, of_order(order_id))
+
+
+async def payment_of_gateway_id(session: AsyncSession, gateway_payment_id: str) -> Payment | None:
+    """By the gateway's id of any of its intents, or by the reference under which it was recorded."""
+    return await _newest(session, known_as(gateway_payment_id))
+
+
+async def standing_record(session: AsyncSession, reference: str) -> Payment | None:
+    """The record of the ledger that has this reference."""
+    query = select(Payment).where(
+        Payment.reference == reference, col(Payment.gateway_status).is_not(None), col(Payment.archived_at).is_(None)
+    )
+    return (await session.exec(query)).first()
+
+
+def of_order(order_id: str) -> ColumnElement[bool]:
+    """Which payments are for this order: an invoice, or a subscription with all its invoices."""
+    return or_(col(Payment.invoice_id) == order_id, col(Payment.subscription_id) == order_id)
+
+
+def known_as(gateway_payment_id: str) -> ColumnElement[bool]:
+    """Which payments have this id at their gateway; of those recorded by hand it is the merchant's reference."""
+    intents = select(CollectionIntent.payment_id).where(CollectionIntent.gateway_ref == gateway_payment_id)
+    return or_(col(Payment.id).in_(intents), col(Payment.reference) == gateway_payment_id)
+
+
+async def _newest(session: AsyncSession, condition: ColumnElement[bool]) -> Payment | None:
     query = (
-        select(Payment).where(Payment.subscription_id == subscription_id).order_by(col(Payment.number).desc()).limit(1)
+        select(Payment)
+        .where(condition, col(Payment.archived_at).is_(None))
+        .order_by(col(Payment.number).desc())
+        .limit(1)
     )
     return (await session.exec(query)).first()
 

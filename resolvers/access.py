@@ -93,6 +93,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.me": CUSTOMERS,
     "Query.mySubscription": CUSTOMERS,
     "Query.subscription": READERS,
+    "Query.subscriptions": READERS,
     "Query.paymentMethods": READERS,
     "Query.paymentMethod": READERS,
     "Query.invoices": READERS,
@@ -120,6 +121,9 @@ ACCESS: Mapping[str, Allowed] = {
     "Mutation.renewManualSubscription": BOOKKEEPERS,
     "Mutation.deleteManualSubscription": BOOKKEEPERS,
     "Mutation.recordManualPayment": BOOKKEEPERS,
+    "Mutation.createPaymentRecord": BOOKKEEPERS,
+    "Mutation.updatePaymentRecord": BOOKKEEPERS,
+    "Mutation.deletePaymentRecord": ADMINS,
     "Mutation.createProduct": SELLERS,
     "Mutation.updateProduct": SELLERS,
     "Mutation.archiveProduct": ADMINS,
@@ -187,6 +191,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Plan.subscriptionsCount": STAFF,
     "Plan.priceHistory": CURATORS,
     "PlanPrice.subscriptionsCount": CURATORS,
+    "PlanSubscription.raw": _to(Role.ADMIN, key=Scope.READ),
     "CreditEntry.idempotencyKey": GRANTERS,
     "Coupon.maxRedemptions": READERS_OF_ALL,
     "Coupon.timesRedeemed": READERS_OF_ALL,
@@ -254,6 +259,11 @@ def require_curator(identity: Identity, argument: str) -> None:
 def refuse_foreign_owner(identity: Identity) -> AccessDenied:
     """What a customer hears who names another owner in a list's arguments."""
     return AccessDenied(identity, "NOT_PERMITTED: customers see their own; leave the owner's id out.")
+
+
+def refuse_archived(identity: Identity) -> AccessDenied:
+    """What a customer hears who asks for what was deleted."""
+    return AccessDenied(identity, "NOT_PERMITTED: what was deleted is for staff; leave includeArchived out.")
 
 
 async def require_secret_holder(context: Ownership, customer_id: str, *, started: bool) -> None:

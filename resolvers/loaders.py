@@ -14,8 +14,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.lifecycle import SUBSCRIPTION
 from billing.money import Money
-from models.batches import EVERYTHING, Span
-from models.billing_lists import PAYMENTS
+from models.batches import Span
+from models.billing_lists import PAYMENTS, PaymentsWhere
 from models.clocks import TestClock
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, CustomerBalance, GatewayAccount, PaymentMethod, UsedTrial, trials_of
@@ -56,6 +56,10 @@ class Loaders(CatalogLoaders):
     @cached_property
     def subscription(self) -> DataLoader[str, Subscription | None]:
         return self._one(Subscription)
+
+    @cached_property
+    def subscription_of_external_id(self) -> DataLoader[str, Subscription | None]:
+        return self._one(Subscription, key="external_id")
 
     @cached_property
     def subscription_item(self) -> DataLoader[str, SubscriptionItem | None]:
@@ -235,5 +239,5 @@ class Loaders(CatalogLoaders):
         return self._many(partial(credit_balances_of, parent="customer_id"), "customer_id")
 
     async def latest_payment(self, subscription_id: str) -> Payment | None:
-        page = await self.listed(PAYMENTS, "subscription_id", subscription_id, EVERYTHING, Span(limit=1))
+        page = await self.listed(PAYMENTS, "subscription_id", subscription_id, PaymentsWhere(), Span(limit=1))
         return page.rows[0] if page.rows else None

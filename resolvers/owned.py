@@ -16,11 +16,11 @@ from models.customer_lists import PAYMENT_METHODS, LivePaymentMethods
 from models.customers import Customer, PaymentMethod, customer_of_account, customer_of_external_id
 from models.inbox import GatewayEvent
 from models.invoices import CreditNote, Invoice
-from models.payments import ChargeAttempt, Payment
+from models.payments import ChargeAttempt, Payment, latest_payment_of, payment_of_gateway_id
 from models.returns import Dispute, Refund
 from models.runs import BillingRun, BillingRunItem
 from models.subscriptions import Subscription, SubscriptionItem
-from resolvers.access import permits, refuse_foreign_owner
+from resolvers.access import permits, refuse_archived, refuse_foreign_owner
 from resolvers.context import RequestContext
 from resolvers.identity import AccessDenied
 from services.outcomes import PaymentIntentView
@@ -46,6 +46,10 @@ async def subscription(context: RequestContext, subscription_id: str) -> Subscri
     return await visible(context, await context.loaders.subscription.load(subscription_id))
 
 
+async def subscription_of_external_id(context: RequestContext, external_id: str) -> Subscription | None:
+    return await visible(context, await context.loaders.subscription_of_external_id.load(external_id))
+
+
 async def payment_method(context: RequestContext, payment_method_id: str) -> PaymentMethod | None:
     return await visible(context, await context.loaders.payment_method.load(payment_method_id))
 
@@ -59,7 +63,30 @@ async def invoice_of_number(context: RequestContext, number: str) -> Invoice | N
 
 
 async def payment(context: RequestContext, payment_id: str) -> Payment | None:
-    return await visible(context, await context.loaders.payment.load(payment_id))
+    """A deleted record only for those who read all."""
+    found = await visible(context, await context.loaders.payment.load(payment_id))
+    return found if found is None or found.archived_at is None or context.reads_all else None
+
+
+async def payment_by(
+    context: RequestContext,
+    *,
+    id: str | None = None,
+    order_id: str | None = None,
+    gateway_payment_id: str | None = None,
+    number: int | None = None,
+) -> Payment | None:
+    """By the one that is given; the latest one of an order."""
+    if id is not None:
+        return await payment(context, id)
+    async with context.app.database.read() as session:
+        if order_id is not None:
+            found = await latest_payment_of(session, order_id)
+        elif gateway_payment_id is not None:
+            found = await payment_of_gateway_id(session, gateway_payment_id)
+        else:
+            found = await session.get(Payment, number)
+    return await payment(context, found.id) if found is not None else None
 
 
 async def subscription_item(context: RequestContext, item_id: str) -> SubscriptionItem | None:
@@ -228,9 +255,25 @@ async def invoices(context: RequestContext, *, customer_id: str | None, where: I
 
 
 async def payments(context: RequestContext, *, customer_id: str | None, where: PaymentsWhere) -> OwnedList:
-    """Raises AccessDenied when a customer names another user as owner."""
+    """Raises AccessDenied when a customer names another user as owner, or asks for deleted ones."""
     _refuse_foreign_user(context, where.owner_user_id)
+    refuse_foreign_archive(context, where)
     return await _narrowed(context, PAYMENTS, where, customer_id)
+
+
+async def subscriptions(
+    context: RequestContext, listing: Listing[Subscription], where: SubscriptionsWhere
+) -> OwnedList:
+    """Raises AccessDenied when a customer names another one as owner, or asks for deleted ones."""
+    _refuse_foreign_user(context, where.user_id)
+    refuse_foreign_archive(context, where)
+    return await _narrowed(context, listing, where, where.customer_id)
+
+
+def refuse_foreign_archive(context: RequestContext, where: SubscriptionsWhere | PaymentsWhere) -> None:
+    """What was deleted is for those who read all. Raises AccessDenied."""
+    if where.include_archived and not context.reads_all:
+        raise refuse_archived(context.identity)
 
 
 def _refuse_foreign_user(context: RequestContext, user_id: str | None) -> None:

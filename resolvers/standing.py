@@ -1,21 +1,16 @@
 """How things stand for the customer: whether the money has come, and what to do next. Derived, never stored."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from billing import confirming
 from billing.charging import CardProblem, IntentStatus
-from billing.lifecycle import SUBSCRIPTION, PaymentStatus, SubscriptionStatus
-from models.payments import ChargeAttempt, CollectionIntent, Payment
+from billing.confirming import PaymentConfirmation
+from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus
+from billing.schedule import RUNNING
+from models.payments import MANUAL, ChargeAttempt, CollectionIntent, Payment
 from models.subscriptions import CollectionMethod, Subscription
-
-
-class PaymentConfirmation(StrEnum):
-    PENDING = "pending"
-    PROCESSING = "processing"
-    PAID = "paid"
-    CANCELED = "canceled"
 
 
 class NextActionType(StrEnum):
@@ -38,47 +33,23 @@ class NextAction:
 
 NOTHING_TO_DO = NextAction(NextActionType.NONE)
 
-CONFIRMATIONS: Mapping[PaymentStatus, PaymentConfirmation] = {
-    PaymentStatus.REQUIRES_PAYMENT_METHOD: PaymentConfirmation.PENDING,
-    PaymentStatus.REQUIRES_CONFIRMATION: PaymentConfirmation.PENDING,
-    PaymentStatus.REQUIRES_ACTION: PaymentConfirmation.PENDING,
-    PaymentStatus.FAILED: PaymentConfirmation.PENDING,
-    PaymentStatus.UNKNOWN: PaymentConfirmation.PENDING,
-    PaymentStatus.PROCESSING: PaymentConfirmation.PROCESSING,
-    PaymentStatus.SUCCEEDED: PaymentConfirmation.PAID,
-    PaymentStatus.CANCELED: PaymentConfirmation.CANCELED,
-}
-_RENEWING = frozenset((SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE))
 _FOR_THE_BROWSER = frozenset(
     (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.REQUIRES_ACTION)
 )
 _NEEDS_A_CARD = frozenset((PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.FAILED))
 
 
-def statuses(confirmations: Iterable[PaymentConfirmation]) -> frozenset[PaymentStatus]:
-    """The payment statuses that read as one of these."""
-    wanted = frozenset(confirmations)
-    return frozenset(status for status, confirmation in CONFIRMATIONS.items() if confirmation in wanted)
-
-
 def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentConfirmation:
-    """By an invoice that was sent and is waited for, else by the latest payment.
-
-    Without one there was nothing to pay, so it counts as paid once it was activated.
-    """
-    if subscription.invoice_due_at is not None:
-        return PaymentConfirmation.PENDING
-    """By the latest payment; without one there was nothing to pay, so it counts as paid once it gave access."""
-    if latest is not None:
-        return CONFIRMATIONS[latest.status]
-    ended = subscription.status in SUBSCRIPTION.final
-    if subscription.activated_at is not None or subscription.status is SubscriptionStatus.TRIALING:
-        return PaymentConfirmation.PAID
-    return PaymentConfirmation.CANCELED if ended else PaymentConfirmation.PENDING
+    return confirming.confirmation(
+        subscription.status,
+        latest.status if latest is not None else None,
+        awaits_invoice=subscription.invoice_due_at is not None,
+        was_activated=subscription.activated_at is not None,
+    )
 
 
 def will_renew(subscription: Subscription) -> bool:
-    return subscription.status in _RENEWING and not subscription.is_last_period
+    return subscription.status in RUNNING and not subscription.is_last_period
 
 
 def ends_at(subscription: Subscription) -> datetime | None:
@@ -89,12 +60,17 @@ def ends_at(subscription: Subscription) -> datetime | None:
 
 
 def action_of_payment(payment: Payment, redirect_url: str | None) -> NextAction:
-    """`redirect_url` is where the bank waits for the customer, None when the browser SDK knows the way."""
+    """`redirect_url` is where the bank waits for the customer, None when the browser SDK knows the way.
+
+    Nothing is to be done about what is only written down.
+    """
+    if payment.platform == MANUAL:
+        return NOTHING_TO_DO
     if payment.status is PaymentStatus.REQUIRES_ACTION:
         kind = NextActionType.REDIRECT if redirect_url is not None else NextActionType.CONFIRM_WITH_SDK
-        return NextAction(kind, redirect_url, payment.return_url)
+        return NextAction(kind, redirect_url, payment.return_url, payment.error_url)
     if payment.status in _NEEDS_A_CARD:
-        return NextAction(NextActionType.CONFIRM_WITH_SDK, return_url=payment.return_url)
+        return NextAction(NextActionType.CONFIRM_WITH_SDK, None, payment.return_url, payment.error_url)
     return NOTHING_TO_DO
 
 
@@ -107,6 +83,15 @@ def action_of_intent(
     if status in _FOR_THE_BROWSER:
         return NextAction(NextActionType.CONFIRM_WITH_SDK, return_url=return_url, error_url=error_url)
     return NOTHING_TO_DO
+
+
+def action_of_invoice(status: InvoiceStatus, collected: Payment | None, intent: CollectionIntent | None) -> NextAction:
+    """`collected`: the payment that a gateway collects it with; an invoice that was sent has none."""
+    if status is not InvoiceStatus.OPEN:
+        return NOTHING_TO_DO
+    if collected is None:
+        return NextAction(NextActionType.PAY_OFFLINE)
+    return action_of_payment(collected, intent.next_action_url if intent is not None else None)
 
 
 def action_of_subscription(

@@ -8,6 +8,8 @@ from graphql import FieldNode
 from schema.errors import DocumentError, RequestErrorCode
 from schema.fields import argument
 
+LONGEST_SEARCH = 100
+
 OwnerId = Annotated[
     strawberry.ID | None,
     argument("Of which customer. Staff and API keys only: customers read their own and leave it out."),
@@ -22,6 +24,13 @@ def refuse_arguments(info: Any, message: str, *names: str) -> DocumentError:
     field: FieldNode = getattr(info, "_raw_info", info).field_nodes[0]
     given = [argument for argument in field.arguments or () if argument.name.value in names]
     return DocumentError(message, RequestErrorCode.BAD_USER_INPUT, given or field)
+
+
+def searched(info: Any, text: str | None) -> str | None:
+    """A filter's text to search for, None where there is none."""
+    if text is not None and len(text) > LONGEST_SEARCH:
+        raise refuse_arguments(info, f"filter.search: at most {LONGEST_SEARCH} characters are searched for.", "filter")
+    return text or None
 
 
 def one_of(info: Any, **given: str | None) -> None:

@@ -18,13 +18,12 @@ from models.catalog_lists import (
     ProductsWhere,
 )
 from resolvers.access import require_curator
-from schema.arguments import refuse_arguments
+from schema.arguments import searched
 from schema.enums import publish
 from schema.fields import Info, described, optional
 from schema.scalars import CurrencyCode
 from schema.sorting import SortDirection
 
-LONGEST_SEARCH = 100
 _SEARCH = "Text in code, name or description, whatever its case; at most 100 characters."
 _ARCHIVED = "Whether those that were withdrawn are listed too. For staff and API keys with the scope manage_catalog."
 
@@ -43,7 +42,7 @@ class ProductFilter:
         return ProductsWhere(
             is_active=self.is_active,
             type=self.type,
-            search=_searched(info, self.search),
+            search=searched(info, self.search),
             include_archived=self.include_archived or False,
         )
 
@@ -70,7 +69,7 @@ class PlanFilter:
             interval=self.interval,
             product_code=self.product_code,
             type=self.type,
-            search=_searched(info, self.search),
+            search=searched(info, self.search),
             include_archived=self.include_archived or False,
         )
 
@@ -109,10 +108,3 @@ class PlanSort:
 
     def listing(self) -> Listing[Plan]:
         return PLANS.sorted_by(_ORDERS[self.field], descending=self.direction is SortDirection.DESC)
-
-
-def _searched(info: Info, text: str | None) -> str | None:
-    if text is not None and len(text) > LONGEST_SEARCH:
-        message = f"filter.search: at most {LONGEST_SEARCH} characters are searched for."
-        raise refuse_arguments(info, message, "filter")
-    return text or None

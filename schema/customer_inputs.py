@@ -9,18 +9,16 @@ from strawberry.scalars import JSON
 
 from gateways.port import Address
 from models.customer_lists import CustomersWhere
-from schema.arguments import refuse_arguments
+from schema.arguments import searched
 from schema.card_inputs import AddressInput
 from schema.enums import GatewayPlatform
 from schema.fields import Info, editable, optional
 from schema.given import METADATA, notes
 from schema.inputs import at_most
-from schema.periods import DateTimeRange
+from schema.periods import DateTimeRange, between
 from schema.scalars import URL, CurrencyCode
 from services.profiles import CustomerChange
 from services.registering import NewCustomer
-
-LONGEST_SEARCH = 100
 
 
 @strawberry.input(
@@ -144,16 +142,13 @@ class CustomerFilter:
     created_at: DateTimeRange | None = optional("Only those who came into being then.")
 
     def where(self, info: Info) -> CustomersWhere:
-        if self.search is not None and len(self.search) > LONGEST_SEARCH:
-            message = f"filter.search: at most {LONGEST_SEARCH} characters are searched for."
-            raise refuse_arguments(info, message, "filter")
         return CustomersWhere(
             user_id=self.user_id,
             external_id=self.external_id,
             gateway_ref=self.gateway_customer_id,
             platform=self.platform.value if self.platform is not None else None,
             email=self.email,
-            search=self.search or None,
+            search=searched(info, self.search),
             includes_archived=bool(self.include_archived),
-            created=self.created_at.between() if self.created_at is not None else None,
+            created=between(self.created_at),
         )

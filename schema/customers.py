@@ -16,7 +16,7 @@ from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
 from schema import cards, coupons, credits, entitlements, invoices, payments, runs, subscriptions
-from schema.billing_filters import InvoiceFilter, SubscriptionFilter
+from schema.billing_filters import InvoiceFilter
 from schema.catalog import AppRole
 from schema.connections import After, Connection, First, below
 from schema.enums import GatewayPlatform
@@ -37,6 +37,7 @@ from schema.fields import (
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 from schema.scalars import URL, CurrencyCode
+from schema.subscription_lists import SubscriptionFilter
 
 _SUCCEEDED = PaymentsWhere(status=frozenset((PaymentStatus.SUCCEEDED,)))
 
@@ -169,7 +170,9 @@ class Customer(Node, Record):
         row = await owned.live_subscription(info.context, self.id, product_code)
         return subscriptions.PlanSubscription.of(row) if row is not None else None
 
-    @strawberry.field(description="All subscriptions ever, newest first.")
+    @strawberry.field(
+        description="All subscriptions ever, newest first; without those that were taken back, unless asked for."
+    )
     async def subscriptions(
         self,
         info: Info,
@@ -177,7 +180,8 @@ class Customer(Node, Record):
         first: First = None,
         after: After = None,
     ) -> Connection[PlanSubscriptionRef]:
-        where = filter.where() if filter is not None else SubscriptionsWhere()
+        where = filter.where(info) if filter is not None else SubscriptionsWhere()
+        owned.refuse_foreign_archive(info.context, where)
         of = subscriptions.PlanSubscription.of
         return await below(info, SUBSCRIPTIONS, "customer_id", self.id, of, where=where, first=first, after=after)
 
@@ -195,7 +199,8 @@ class Customer(Node, Record):
 
     @strawberry.field(description="The payments, newest first.")
     async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
-        return await below(info, PAYMENTS, "customer_id", self.id, payments.Payment.of, first=first, after=after)
+        of, where = payments.Payment.of, PaymentsWhere()
+        return await below(info, PAYMENTS, "customer_id", self.id, of, where=where, first=first, after=after)
 
     @strawberry.field(description="The newest payment whose money came; null before there is one.")
     async def last_succeeded_payment(self, info: Info) -> PaymentRef | None:

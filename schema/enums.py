@@ -8,6 +8,7 @@ import strawberry
 
 from billing.calendar import Interval
 from billing.charging import IntentStatus, SetupFutureUsage
+from billing.confirming import PaymentConfirmation
 from billing.errors import ERROR_MEANINGS, ErrorCode
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import AttemptOutcome, InvoiceStatus, SubscriptionStatus
@@ -17,7 +18,7 @@ from billing.returning import PaymentStanding
 from models.inbox import GatewayEventStatus
 from models.subscriptions import CollectionMethod, SubscriptionOrigin
 from resolvers.identity import Role
-from resolvers.standing import NextActionType, PaymentConfirmation
+from resolvers.standing import NextActionType
 from settings import Environment
 
 E = TypeVar("E", bound=EnumMeta)

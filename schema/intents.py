@@ -159,9 +159,8 @@ def action_of_view(view: PaymentIntentView) -> NextActionFacts:
     if view.snapshot is None:
         return action_of_payment(view.payment, view.row.next_action_url)
     step = view.snapshot.next_step
-    return action_of_intent(
-        view.snapshot.status, step.redirect_url if step is not None else None, view.payment.return_url
-    )
+    redirect_url = step.redirect_url if step is not None else None
+    return action_of_intent(view.snapshot.status, redirect_url, view.payment.return_url, view.payment.error_url)
 
 
 async def intent_of_payment(info: Info, payment: PaymentRow) -> PaymentIntent | None:

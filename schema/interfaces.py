@@ -1,11 +1,10 @@
 """What types have in common."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import strawberry
 
-from models.base import Record as RecordRow
 from schema.fields import described
 
 
@@ -24,7 +23,17 @@ class Record:
     is_archived: bool = described("Whether it was withdrawn. Nothing is ever deleted.")
 
 
-def record_fields(row: RecordRow) -> dict[str, Any]:
+class _Row(Protocol):
+    """Of what a record's columns are read."""
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    archived_at: datetime | None
+
+
+def record_fields(row: _Row) -> dict[str, Any]:
     return {
         "id": strawberry.ID(row.id),
         "version": row.version,

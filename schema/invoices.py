@@ -12,7 +12,10 @@ from billing.lines import LineKind
 from billing.money import Money as Amount
 from models.invoices import Invoice as InvoiceRow
 from models.invoices import InvoiceLine as LineRow
+from models.payments import MANUAL
+from resolvers.standing import action_of_invoice
 from schema import customers, payments, subscriptions
+from schema.actions import NextAction
 from schema.catalog import Plan
 from schema.credit_notes import CreditNote
 from schema.fields import CustomerRef, Info, PaymentRef, PlanRef, PlanSubscriptionRef, described
@@ -149,6 +152,15 @@ class Invoice(Node, Record):
     async def next_payment_attempt_at(self, info: Info) -> datetime | None:
         rows = await info.context.loaders.payments_of_invoice.load(self.id)
         return min((row.collect_at for row in rows if row.collect_at is not None), default=None)
+
+    @strawberry.field(description="What the customer must do about it; its `type` is NONE when nothing.")
+    async def next_action(self, info: Info) -> NextAction:
+        loaders = info.context.loaders
+        collected = next(
+            (row for row in await loaders.payments_of_invoice.load(self.id) if row.platform != MANUAL), None
+        )
+        intent = await loaders.newest_intent(collected.id) if collected is not None else None
+        return NextAction.of(action_of_invoice(self.status, collected, intent))
 
     @strawberry.field(description="How often a card was tried for it.")
     async def attempt_count(self, info: Info) -> int:

@@ -5,28 +5,19 @@ from typing import Annotated
 import strawberry
 
 from billing.errors import UserProblem
-from schema.fields import Info, argument, described
+from schema.fields import Info, argument
 from schema.invoices import Invoice
 from schema.manual_inputs import (
     CreateManualSubscriptionInput,
     RecordManualPaymentInput,
     RenewManualSubscriptionInput,
 )
-from schema.payloads import ERRORS, SubscriptionPayload, refusals
-from schema.payments import Payment
+from schema.payloads import PaymentPayload, SubscriptionPayload, refusals
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
-from schema.user_errors import UserError
 from services import manual
 from services.offline import record_manual_payment
 from services.registering import found_or_made_customer
-
-
-@strawberry.type(description="The answer to `recordManualPayment`.")
-class PaymentPayload:
-    payment: Payment | None = described("The payment as it was recorded; null when refused.")
-    invoice: Invoice | None = described("The invoice as it is now; null when refused.")
-    user_errors: list[UserError] = described(ERRORS)
 
 
 @strawberry.type(description="What no gateway knows of.")
@@ -100,11 +91,8 @@ class ManualMutations:
             )
             row = await done(info, step)
         except UserProblem as problem:
-            return PaymentPayload(payment=None, invoice=None, user_errors=refusals([problem]))
-        invoice = await context.loaders.invoice.load(row.invoice_id)
-        return PaymentPayload(
-            payment=Payment.of(row), invoice=Invoice.of(invoice) if invoice is not None else None, user_errors=[]
-        )
+            return PaymentPayload.refused(problem)
+        return await PaymentPayload.of(info, row)
 
 
 def _told(recorded: manual.Recorded) -> SubscriptionPayload:

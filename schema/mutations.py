@@ -38,6 +38,7 @@ from schema.payloads import (
     refusals,
 )
 from schema.policies import PolicyMutations
+from schema.record_mutations import RecordMutations
 from schema.return_mutations import ReturnMutations
 from schema.run_mutations import RunMutations
 from schema.steps import INPUT, done
@@ -66,6 +67,7 @@ class Mutation(
     ManualMutations,
     MigrationMutations,
     PolicyMutations,
+    RecordMutations,
     ReturnMutations,
     RunMutations,
     SubscriptionMutations,

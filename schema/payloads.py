@@ -6,7 +6,8 @@ import strawberry
 
 from billing.errors import UserProblem
 from billing.lifecycle import PaymentStatus
-from resolvers.standing import NextActionType, action_of_payment, action_of_subscription
+from models.payments import Payment as PaymentRow
+from resolvers.standing import NOTHING_TO_DO, NextActionType, action_of_payment, action_of_subscription
 from schema.actions import NextAction
 from schema.cards import PaymentMethod
 from schema.customers import Customer
@@ -62,6 +63,9 @@ class SubscriptionPaymentPayload:
     subscription: PlanSubscription | None = described("The subscription as it is now.")
     payment: Payment | None = described("The payment as it is now.")
     payment_intent: PaymentIntent | None = described("The gateway's intent, with its client secret for the browser.")
+    payment_ticket_id: strawberry.ID | None = described(
+        "The id of the payment's newest try, which `Payment.attempts` tells of; null if no card was tried."
+    )
     success: bool = described("Whether the payment is paid.")
     next_action: NextAction | None = described("What the customer must do next; its `type` is NONE when nothing.")
     user_errors: list[UserError] = described(ERRORS)
@@ -74,6 +78,7 @@ class SubscriptionPaymentPayload:
             subscription=_subscription(outcome),
             payment=_payment(outcome),
             payment_intent=_intent(info, outcome, started=started),
+            payment_ticket_id=await _ticket_id(info, outcome),
             success=paid,
             next_action=await _next_action(info, outcome, started=started),
             user_errors=user_errors(outcome.problems),
@@ -85,6 +90,7 @@ class SubscriptionPaymentPayload:
             subscription=None,
             payment=None,
             payment_intent=None,
+            payment_ticket_id=None,
             success=False,
             next_action=None,
             user_errors=user_errors([problem]),
@@ -114,6 +120,24 @@ class SubscriptionPayload:
     @classmethod
     def refused(cls, problem: UserProblem) -> "SubscriptionPayload":
         return cls(subscription=None, invoice=None, user_errors=user_errors([problem]))
+
+
+@strawberry.type(description="The answer to a mutation that writes down a payment.")
+class PaymentPayload:
+    payment: Payment | None = described("The payment as it is written down; null when refused.")
+    invoice: Invoice | None = described("The invoice as it is now; null when refused.")
+    user_errors: list[UserError] = described(ERRORS)
+
+    @classmethod
+    async def of(cls, info: Info, row: PaymentRow) -> "PaymentPayload":
+        invoice = await info.context.loaders.invoice.load(row.invoice_id)
+        return cls(
+            payment=Payment.of(row), invoice=Invoice.of(invoice) if invoice is not None else None, user_errors=[]
+        )
+
+    @classmethod
+    def refused(cls, problem: UserProblem) -> "PaymentPayload":
+        return cls(payment=None, invoice=None, user_errors=user_errors([problem]))
 
 
 @strawberry.type(description="The answer to a mutation about a setup intent.")
@@ -161,6 +185,11 @@ def _payment(outcome: PaymentOutcome) -> Payment | None:
     return Payment.of(outcome.payment) if outcome.payment is not None else None
 
 
+async def _ticket_id(info: Info, outcome: PaymentOutcome) -> strawberry.ID | None:
+    tries = await info.context.loaders.attempts_of_payment.load(outcome.payment.id) if outcome.payment else ()
+    return strawberry.ID(tries[-1].id) if tries else None
+
+
 def _setup_intent(outcome: PaymentOutcome) -> SetupIntent | None:
     view = outcome.setup_intent
     return SetupIntent.of(view, started=True) if view is not None else None
@@ -185,7 +214,7 @@ async def _next_action(info: Info, outcome: PaymentOutcome, *, started: bool) ->
         if action.type is not NextActionType.NONE:
             return NextAction.of(action)
     if subscription is None:
-        return NextAction(type=NextActionType.NONE, redirect_url=None, return_url=None)
+        return NextAction.of(NOTHING_TO_DO)
     customer = await info.context.loaders.customer.load(subscription.customer_id)
     has_card = subscription.payment_method_id or (customer is not None and customer.default_payment_method_id)
     return NextAction.of(action_of_subscription(subscription, None, None, has_card=bool(has_card)))

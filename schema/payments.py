@@ -4,13 +4,14 @@ from datetime import datetime
 
 import strawberry
 
+from billing.confirming import CONFIRMATIONS, PaymentConfirmation
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from billing.money import Money as Amount
 from billing.returning import PaymentStanding
 from models.payments import MANUAL
 from models.payments import ChargeAttempt as AttemptRow
 from models.payments import Payment as PaymentRow
-from resolvers.standing import CONFIRMATIONS, PaymentConfirmation, problem_of
+from resolvers.standing import problem_of
 from schema import cards, customers, intents, invoices, subscriptions
 from schema.actions import GatewayError
 from schema.enums import ChargeTrigger, GatewayPlatform
@@ -23,10 +24,10 @@ from schema.fields import (
     PlanSubscriptionRef,
     described,
 )
-from schema.interfaces import Node
+from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 from schema.returns import Dispute, Refund
-from schema.scalars import BigInt
+from schema.scalars import URL, BigInt
 
 
 @strawberry.type(description="One try at charging a card.")
@@ -60,9 +61,11 @@ class ChargeAttempt(Node):
 
 
 @strawberry.type(description="The collecting of one invoice, over all its tries.")
-class Payment(Node):
+class Payment(Node, Record):
     number: BigInt = described("Counts up over all payments.")
-    order_id: strawberry.ID = described("The id of the invoice that it pays.")
+    order_id: strawberry.ID = described(
+        "The id of the order that it pays: the invoice. Look-ups and filters by order take its subscription's id too."
+    )
     platform: GatewayPlatform = described("The gateway that collects it.")
     status: PaymentStanding = described("Where it stands.")
     status_literal: PaymentConfirmation = described("The same in four words.")
@@ -76,16 +79,16 @@ class Payment(Node):
     next_retry_at: datetime | None = described(
         "When the card is tried again by itself; null if it is not before the customer does something."
     )
-    version: int = described("Grows with each change.")
-    created_at: datetime = described("When it was begun.")
-    updated_at: datetime = described("When it last changed.")
+    redirect_url: URL | None = described(
+        "Where the customer is sent after a challenge, or as it was recorded; null if nobody said."
+    )
     row: strawberry.Private[PaymentRow]
 
     @classmethod
     def of(cls, row: PaymentRow) -> "Payment":
         paid = Amount(row.amount_paid_minor, row.currency)
         return cls(
-            id=strawberry.ID(row.id),
+            **record_fields(row),
             number=BigInt(row.number or 0),
             order_id=strawberry.ID(row.invoice_id),
             platform=GatewayPlatform(row.platform),
@@ -99,9 +102,7 @@ class Payment(Node):
             amount_refunded=Money.of(Amount(row.amount_refunded_minor, row.currency)),
             error=GatewayError.of(problem_of(row)),
             next_retry_at=row.collect_at,
-            version=row.version,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
+            redirect_url=URL(row.return_url) if row.return_url is not None else None,
             row=row,
         )
 
@@ -131,6 +132,25 @@ class Payment(Node):
             return self.row.reference
         intent = await info.context.loaders.newest_intent(self.row.id)
         return intent.gateway_ref if intent is not None else None
+
+    @strawberry.field(
+        description="What the gateway calls the state of its intent, such as `requires_action`; null until it has "
+        "answered. Of one that was recorded by hand, what was recorded."
+    )
+    async def gateway_status(self, info: Info) -> str | None:
+        if self.row.platform == MANUAL:
+            return self.row.gateway_status
+        intent = await info.context.loaders.newest_intent(self.row.id)
+        return intent.status.value if intent is not None else None
+
+    @strawberry.field(description="What it is for, for people to read.")
+    async def description(self, info: Info) -> str | None:
+        invoice = await info.context.loaders.invoice.load(self.row.invoice_id)
+        subscription = await info.context.loaders.subscription.load(self.row.subscription_id)
+        plan = await info.context.loaders.plan.load(subscription.plan_id) if subscription is not None else None
+        if invoice is None or subscription is None or plan is None:
+            return None
+        return f"{subscription.name or plan.name}, invoice {invoice.number}"
 
     @strawberry.field(description="Its intent at the gateway as last seen; without the client secret.")
     async def intent(self, info: Info) -> PaymentIntentRef | None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from models.batches import Between
+from models.batches import ANYTIME, Between
 from schema.fields import described, optional
 
 
@@ -25,5 +25,7 @@ class DateTimeRange:
     gte: datetime | None = optional("From this instant on.")
     lt: datetime | None = optional("Before this instant.")
 
-    def between(self) -> Between:
-        return Between(self.gte, self.lt)
+
+def between(given: DateTimeRange | None) -> Between:
+    """Open on both sides if none is given."""
+    return ANYTIME if given is None else Between(given.gte, given.lt)

@@ -83,6 +83,9 @@ class StartSubscriptionPaymentInput:
     subscription_id: strawberry.ID = described("The subscription; its oldest open invoice is paid.")
     payment_method_id: strawberry.ID = described("A saved card, by our id or the gateway's.")
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
+    error_url: URL | None = optional(
+        "Where the application sends the customer after a challenge that failed; told again in `NextAction.errorUrl`."
+    )
     idempotency_key: str | None = optional(_KEY)
 
     def check(self) -> None:

@@ -37,6 +37,7 @@ class SubscriptionMutations:
                 subscription_id=input.subscription_id,
                 payment_method_id=input.payment_method_id,
                 return_url=input.return_url,
+                error_url=input.error_url,
                 idempotency_key=input.idempotency_key,
             )
             outcome = await done(info, step)

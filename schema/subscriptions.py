@@ -10,16 +10,16 @@ from strawberry.scalars import JSON
 
 from billing.access import has_access
 from billing.calendar import Interval
+from billing.confirming import PaymentConfirmation
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.money import Money as Amount
-from models.billing_lists import INVOICES, PAYMENTS
+from models.billing_lists import INVOICES, PAYMENTS, PaymentsWhere
 from models.payments import Payment as PaymentRow
 from models.subscriptions import CollectionMethod, SubscriptionOrigin
 from models.subscriptions import Subscription as SubscriptionRow
 from models.subscriptions import SubscriptionItem as ItemRow
 from resolvers.identity import Role
 from resolvers.standing import (
-    PaymentConfirmation,
     action_of_subscription,
     confirmation,
     ends_at,
@@ -47,6 +47,7 @@ from schema.fields import (
     argument,
     described,
 )
+from schema.gateway_extras import extras_of
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 from schema.periods import Period, PeriodInput
@@ -280,7 +281,8 @@ class PlanSubscription(Node, Record):
 
     @strawberry.field(description="Its payments, newest first.")
     async def payments(self, info: Info, first: First = None, after: After = None) -> Connection[PaymentRef]:
-        return await below(info, PAYMENTS, "subscription_id", self.id, payments.Payment.of, first=first, after=after)
+        of, where = payments.Payment.of, PaymentsWhere()
+        return await below(info, PAYMENTS, "subscription_id", self.id, of, where=where, first=first, after=after)
 
     @strawberry.field(description="Its invoices, newest first.")
     async def invoices(self, info: Info, first: First = None, after: After = None) -> Connection[InvoiceRef]:
@@ -308,6 +310,15 @@ class PlanSubscription(Node, Record):
         ] = None,
     ) -> list[MeterUsageRef]:
         return await usage.usage_of(info, self.row, period)
+
+    @strawberry.field(
+        description="What the gateway calls all this: the customer, the card, the last payment's intent and its "
+        "refunds. Null for a manual subscription, which no gateway knows of. For administrators and API keys."
+    )
+    async def raw(self, info: Info) -> JSON | None:
+        if self.row.origin is SubscriptionOrigin.MANUAL:
+            return None
+        return JSON(await extras_of(info, self.row, await self._card_id(info), await self._latest(info)))
 
     async def _latest(self, info: Info) -> PaymentRow | None:
         return await info.context.loaders.latest_payment(self.id)

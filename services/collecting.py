@@ -244,6 +244,7 @@ class Try:
     trigger: str
     off_session: bool
     return_url: str | None
+    error_url: str | None = None
 
 
 async def charge(
@@ -324,7 +325,7 @@ async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: 
         session.add(attempt)
         remember(session, ATTEMPT.name, attempt_id, None, attempt.outcome, why)
         payment.payment_method_id = wish.method.id
-        payment.return_url = wish.return_url
+        payment.return_url, payment.error_url = wish.return_url, wish.error_url
         payment.collect_at = None
         move_payment(session, payment, PaymentEvent.START_ATTEMPT, why)
         payment.due_at = next_question(app, payment)

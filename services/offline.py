@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.errors import ErrorCode, UserProblem
+from billing.errors import ErrorCode, UserProblem, VersionConflict
 from billing.ledger import PostingKind
 from billing.lifecycle import PAYMENT, InvoiceEvent, InvoiceStatus, PaymentEvent, PaymentStatus, SubscriptionStatus
 from billing.money import Money
@@ -42,12 +42,17 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class PaymentRecord:
-    """What came. `due`: what was asked for, where the merchant names it. `reference` is the merchant's own."""
+    """What came. `due`: what was asked for, where the merchant names it. `reference` is the merchant's own.
+
+    `gateway_status` and `redirect_url` are what a record of the ledger says besides.
+    """
 
     paid: Money
     due: Money | None = None
     paid_at: datetime | None = None
     reference: str | None = None
+    gateway_status: str | None = None
+    redirect_url: str | None = None
 
 
 async def record_manual_payment(
@@ -69,7 +74,7 @@ async def record_manual_payment(
 
     async def run() -> Payment:
         why = Why(_CAUSE, actor, present.now())
-        return await within_budget(present, _record(present, seen, subscription, record, payment_id, why))
+        return await within_budget(present, receive(present, seen, subscription, record, why, payment_id=payment_id))
 
     wish = {"invoice": seen.id, **asdict(record)}
     return await once(present, actor, seen.customer_id, _CAUSE, idempotency_key, wish, _PAYMENT, run)
@@ -80,15 +85,27 @@ def recorded_payment_id(scope: str) -> str:
     return f"{ID_PREFIXES['payment']}_{uuid5(_PAYMENTS, scope).hex}"
 
 
-async def _record(
-    app: App, seen: Invoice, subscription: Subscription, record: PaymentRecord, payment_id: str, why: Why
+async def receive(
+    app: App,
+    seen: Invoice,
+    subscription: Subscription,
+    record: PaymentRecord,
+    why: Why,
+    *,
+    payment_id: str,
+    expected_version: int | None = None,
 ) -> Payment:
+    """The one door for money from outside: what a card could pay of the invoice is stopped, then what came is booked.
+
+    The payment may have been announced, at `expected_version`; one that has ended is told as it is. Raises UserProblem
+    as `record_manual_payment` does, and VERSION_CONFLICT.
+    """
     async with app.database.read() as session:
         known = await payment_by_id(session, payment_id)
-        if known is not None:
+        if known is not None and known.status in PAYMENT.final:
             return known
         collected = await payment_of_invoice(session, seen.id)
-    _refuse(seen, record, why.now)
+    refuse_for(seen, record, why.now)
     if collected is not None and collected.status not in PAYMENT.final and record.paid < seen.amount_due:
         raise UserProblem(
             ErrorCode.INVALID,
@@ -98,13 +115,16 @@ async def _record(
     async with collecting_stopped(app, [seen], why) as fences, app.database.write() as session:
         row, customer = await locked_subscription(session, subscription, None)
         known = await payment_by_id(session, payment_id)
-        if known is not None:
+        if known is not None and known.status in PAYMENT.final:
             return known
+        if known is not None and expected_version not in (None, known.version):
+            raise VersionConflict(known.version)
         invoice = await session.get_one(Invoice, seen.id, populate_existing=True)
-        _refuse(invoice, record, why.now)
+        refuse_for(invoice, record, why.now)
         for held, fence in fences.items():
             await end_collection(session, held, fence, why)
-        payment = await write_payment(session, customer, invoice, record, why, payment_id=payment_id)
+        payment = known or await announce_payment(session, customer, invoice, record, why, payment_id=payment_id)
+        await book_payment(session, payment, invoice, record, why)
         if invoice.status is InvoiceStatus.PAID:
             if row.status is SubscriptionStatus.INCOMPLETE:
                 activate(session, row, why)
@@ -113,7 +133,7 @@ async def _record(
         return payment
 
 
-def _refuse(invoice: Invoice, record: PaymentRecord, now: datetime) -> None:
+def refuse_for(invoice: Invoice, record: PaymentRecord, now: datetime) -> None:
     """Raises for an invoice that asks for nothing, and for a record that cannot be of it."""
     if invoice.status is InvoiceStatus.PAID:
         raise UserProblem(ErrorCode.ALREADY_PAID, "Nothing is left to pay of this invoice.", ["invoiceId"])
@@ -144,11 +164,16 @@ def refuse_record(record: PaymentRecord, currency: str, now: datetime) -> None:
 async def write_payment(
     session: AsyncSession, customer: Customer, invoice: Invoice, record: PaymentRecord, why: Why, *, payment_id: str
 ) -> Payment:
-    """The payment booked to an open invoice, which it may pay; what is too much is the customer's balance.
+    """The payment booked to an open invoice. In the caller's transaction, under the customer's lock."""
+    payment = await announce_payment(session, customer, invoice, record, why, payment_id=payment_id)
+    await book_payment(session, payment, invoice, record, why)
+    return payment
 
-    In the caller's transaction, under the customer's lock.
-    """
-    paid_at, due = record.paid_at or why.now, invoice.amount_due
+
+async def announce_payment(
+    session: AsyncSession, customer: Customer, invoice: Invoice, record: PaymentRecord, why: Why, *, payment_id: str
+) -> Payment:
+    """The payment as it is before anything has come of it: no money moves."""
     payment = Payment(
         id=payment_id,
         invoice_id=invoice.id,
@@ -158,31 +183,47 @@ async def write_payment(
         status=PaymentStatus.REQUIRES_PAYMENT_METHOD,
         currency=invoice.currency,
         amount_minor=record.paid.minor,
-        amount_paid_minor=record.paid.minor,
-        reference=record.reference,
-        paid_at=paid_at,
         created_at=why.now,
         updated_at=why.now,
     )
+    write_texts(payment, record)
     session.add(payment)
     await session.flush()
     remember(session, PAYMENT.name, payment.id, None, payment.status, why, customer_id=customer.id)
+    return payment
+
+
+async def book_payment(
+    session: AsyncSession, payment: Payment, invoice: Invoice, record: PaymentRecord, why: Why
+) -> None:
+    """What came, booked to the open invoice, which it may pay; what is too much is the customer's balance."""
+    write_texts(payment, record)
+    payment.amount_paid_minor = record.paid.minor
+    payment.paid_at = record.paid_at or why.now
     move_payment(session, payment, PaymentEvent.SUCCEED, why)
-    books = partial(book, session, subject_id=payment.id, customer_id=customer.id, at=why.now)
+    books = partial(book, session, subject_id=payment.id, customer_id=payment.customer_id, at=why.now)
     books(PostingKind.PAYMENT_RECORDED, record.paid)
-    to_invoice, rest = allot(record.paid, due)
+    to_invoice, rest = allot(record.paid, invoice.amount_due)
     invoice.amount_paid_minor += to_invoice.minor
     if not rest.is_zero:
-        await change_balance(session, customer.id, rest)
+        await change_balance(session, payment.customer_id, rest)
         books(PostingKind.BALANCE_GRANTED, rest)
     if invoice.amount_due.is_zero and invoice.status is InvoiceStatus.OPEN:
-        invoice.paid_at = paid_at
+        invoice.paid_at = payment.paid_at
         move_invoice(session, invoice, InvoiceEvent.PAY, why)
         subscription = await session.get_one(Subscription, invoice.subscription_id)
         await refill(session, subscription, invoice, why)
     else:
         invoice.touch(why.now)
-    return payment
+
+
+def write_texts(payment: Payment, record: PaymentRecord) -> None:
+    """What the record says besides the money."""
+    payment.reference, payment.gateway_status, payment.return_url = (
+        record.reference,
+        record.gateway_status,
+        record.redirect_url,
+    )
 
 
 async def _told(app: App, answer: Mapping[str, Any]) -> Payment:

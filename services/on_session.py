@@ -36,6 +36,7 @@ class Visit:
     trigger: str
     return_url: str | None
     fence: int | None = None
+    error_url: str | None = None
 
 
 async def collect_on_session(app: App, visit: Visit, why: Why) -> PaymentOutcome:
@@ -77,7 +78,9 @@ async def _collect_held(app: App, visit: Visit, fence: int, why: Why) -> Payment
     try:
         await ensure_gateway_account(app, visit.customer)
         snapshot = await open_intent(app, payment_id, fence, why, is_new=visit.fence is not None)
-        card = visit.method and Try(visit.method, visit.trigger, off_session=False, return_url=visit.return_url)
+        card = visit.method and Try(
+            visit.method, visit.trigger, off_session=False, return_url=visit.return_url, error_url=visit.error_url
+        )
         snapshot = await pay(app, payment_id, fence, snapshot, card, why)
     except GatewayUnavailable:
         problems.append(gateway_unavailable())

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.explaining import UnworkableFormula, recompute
 from billing.ledger import Account
 from models.books import (
+    amounts_off_their_discounts,
     balances_by_customer,
     invoices_off_their_lines,
     invoices_paid_twice,
@@ -37,6 +38,7 @@ class FindingKind(StrEnum):
     BALANCE_OFF_LEDGER = "balance_off_ledger"
     INVOICE_OFF_LINES = "invoice_off_lines"
     LINE_UNEXPLAINED = "line_unexplained"
+    SUBSCRIPTION_OFF_AMOUNT = "subscription_off_amount"
     REDEMPTIONS_MISCOUNTED = "redemptions_miscounted"
     PERIOD_PAID_TWICE = "period_paid_twice"
     INVOICE_PAID_TWICE = "invoice_paid_twice"
@@ -151,6 +153,14 @@ def _wrong_with(row: InvoiceLine) -> str | None:
     return None if comes_to == amount else f"{row.explanation_formula} comes to {comes_to}, not {amount}"
 
 
+async def _subscriptions(session: AsyncSession) -> AsyncIterator[Finding]:
+    """amount = original amount − discount, which takes off something between nothing and all."""
+    for row in await amounts_off_their_discounts(session):
+        original, discount = row.original_amount_minor, row.discount_amount_minor
+        text = f"subscription {row.id}: {discount} minor units of {row.currency} are taken off {original}"
+        yield Finding(FindingKind.SUBSCRIPTION_OFF_AMOUNT, row.id, text)
+
+
 async def _redemptions(session: AsyncSession) -> AsyncIterator[Finding]:
     """A code is counted as often as discounts were given for it, those freed aside: caps are exact by that count."""
     for id, code, counted, stands in await miscounted_codes(session):
@@ -171,6 +181,7 @@ _CHECKS: Sequence[Callable[[AsyncSession], AsyncIterator[Finding]]] = (
     _balances,
     _invoices,
     _lines,
+    _subscriptions,
     _redemptions,
     _returns,
 )

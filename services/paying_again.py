@@ -34,6 +34,7 @@ async def start_subscription_payment(
     subscription_id: str,
     payment_method_id: str,
     return_url: str | None,
+    error_url: str | None = None,
     idempotency_key: str | None,
 ) -> PaymentOutcome:
     """Try a saved card on the subscription's oldest open invoice. A decline is in the outcome.
@@ -43,10 +44,10 @@ async def start_subscription_payment(
     seen = await own_subscription(app, actor, subscription_id)
     present = await in_time_of(app, seen.test_clock_id)
     why = Why("startSubscriptionPayment", actor, present.now())
-    wish = {"subscription": seen.id, "card": payment_method_id, "return_url": return_url}
+    wish = {"subscription": seen.id, "card": payment_method_id, "return_url": return_url, "error_url": error_url}
 
     async def run() -> PaymentOutcome:
-        return await _pay(present, seen.id, None, payment_method_id, return_url, why)
+        return await _pay(present, seen.id, None, payment_method_id, why, return_url=return_url, error_url=error_url)
 
     return await once(app, actor, seen.customer_id, why.cause, idempotency_key, wish, PAYMENT_OUTCOMES, run)
 
@@ -70,7 +71,7 @@ async def retry_payment(
     wish = {"invoice": invoice.id, "card": payment_method_id, "quote": quote_token}
 
     async def run() -> PaymentOutcome:
-        return await _pay(present, invoice.subscription_id, invoice.id, payment_method_id, None, why, quote_token)
+        return await _pay(present, invoice.subscription_id, invoice.id, payment_method_id, why, quote_token=quote_token)
 
     return await once(app, actor, invoice.customer_id, why.cause, idempotency_key, wish, PAYMENT_OUTCOMES, run)
 
@@ -97,8 +98,10 @@ async def _pay(
     subscription_id: str,
     invoice_id: str | None,
     card: str | None,
-    return_url: str | None,
     why: Why,
+    *,
+    return_url: str | None = None,
+    error_url: str | None = None,
     quote_token: str | None = None,
 ) -> PaymentOutcome:
     async with app.database.read() as session:
@@ -120,6 +123,7 @@ async def _pay(
         method=method,
         trigger="customer_retry" if why.actor.kind is ActorKind.CUSTOMER else "admin_retry",
         return_url=return_url or payment.return_url,
+        error_url=error_url or payment.error_url,
     )
     try:
         return await within_budget(app, collect_on_session(app, visit, why))

@@ -8,7 +8,7 @@ from billing.lifecycle import PAYMENT, PaymentStatus
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
 from models.customers import PaymentMethod
 from models.leases import LeaseLost, claim_due, due_keys
-from models.payments import UNANSWERED, ChargeAttempt, Payment, attempts_of, newest_intent, payment_by_id
+from models.payments import MANUAL, UNANSWERED, ChargeAttempt, Payment, attempts_of, newest_intent, payment_by_id
 from models.subscriptions import Subscription
 from services.app import WORKER, Actor, App
 from services.changes import Why
@@ -120,7 +120,7 @@ async def refresh_payment(app: App, actor: Actor, subscription_id: str, payment_
     if payment_id is not None and (payment is None or payment.subscription_id != subscription.id):
         raise not_found("payment", "paymentId")
     found = await payment_outcome(app, subscription_id, payment_id)
-    if found.payment is None:
+    if found.payment is None or found.payment.platform == MANUAL:
         return found
     present = await in_time_of(app, subscription.test_clock_id)
     return await within_budget(app, _refresh(present, actor, subscription_id, found.payment.id))

@@ -11,11 +11,14 @@ from tests.support.house import House
 from tests.support.outside import ASKS_ALWAYS, RETURN_URL, charges_by_invoice, sandbox_of
 
 ANSWER = """subscription { status isActive } payment { status attempts { trigger outcome } }
-  paymentIntent { gatewayId status clientSecret } success nextAction { type redirectUrl returnUrl }
+  paymentIntent { gatewayId status clientSecret } success paymentTicketId
+  nextAction { type redirectUrl returnUrl errorUrl }
   userErrors { code field message ... on TooManyAttemptsError { retryAt } ... on CardDeclinedError { declineCode } }"""
 START = f"""mutation ($input: StartSubscriptionPaymentInput!) {{
   startSubscriptionPayment(input: $input) {{ {ANSWER} }} }}"""
 RETRY = f"""mutation ($input: RetryPaymentInput!) {{ retryPayment(input: $input) {{ {ANSWER} }} }}"""
+TICKET = "query ($id: ID!) { node(id: $id) { ... on ChargeAttempt { sequence } } }"
+ERROR_URL = "https://shop.example/failed"
 MINE = """{ mySubscription { id status isActive nextAction { type }
   invoices { nodes { id number status payments { id status attempts { trigger outcome } } } } } }"""
 BAD, GOOD, ASKS = "pm_card_chargeCustomerFail", "pm_card_visa", "pm_card_authenticationRequired"
@@ -103,9 +106,12 @@ async def test_a_challenge_on_a_retry_is_carried_on_on_the_same_intent(house: Ho
     await payer.fall_behind()
     asks = await payer.save_card(ASKS)
     (invoice,) = await payer.open_invoices()
-    told = await payer.start(asks, returnUrl=RETURN_URL)
+    told = await payer.start(asks, returnUrl=RETURN_URL, errorUrl=ERROR_URL)
     assert _codes(told) == ["PAYMENT_ACTION_REQUIRED"]
     assert (told["nextAction"]["type"], told["nextAction"]["returnUrl"]) == ("REDIRECT", RETURN_URL)
+    assert told["nextAction"]["errorUrl"] == ERROR_URL
+    ticket = await house.ask(TICKET, {"id": told["paymentTicketId"]}, payer.user)
+    assert ticket == {"node": {"sequence": 2}}
     assert told["paymentIntent"]["clientSecret"].startswith(told["paymentIntent"]["gatewayId"])
     again = await payer.retry(invoice, asks)
     assert again["paymentIntent"] == told["paymentIntent"]

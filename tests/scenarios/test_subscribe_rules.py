@@ -197,7 +197,7 @@ async def test_a_decline_in_the_browser_is_recovered_by_a_saved_card_on_the_same
     assert again["payment"]["id"] == first["payment"]["id"]
     assert again["paymentIntent"]["gatewayId"] == first["paymentIntent"]["gatewayId"]
     tries = await house.ask(
-        "query ($id: ID!) { payment(id: $id) { attempts { sequence outcome error { declineCode } } } }",
+        "query ($id: ID!) { payment(by: {id: $id}) { attempts { sequence outcome error { declineCode } } } }",
         {"id": again["payment"]["id"]},
         "demo-card",
     )

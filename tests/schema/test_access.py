@@ -68,6 +68,7 @@ def test_every_sensitive_field_declares_its_roles(graphql_schema: GraphQLSchema)
         "NextAction.clientSecret",
         "Plan.subscriptionsCount",
         "PlanPrice.subscriptionsCount",
+        "PlanSubscription.raw",
         "ChargeAttempt.idempotencyKey",
         "CreditEntry.idempotencyKey",
         "ApiKeyPayload.secret",
@@ -206,7 +207,7 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         (LOGIN, "owner_invoice", None, "owner_invoice", "owner_invoice"),
     ),
     "payment": (
-        'query { payment(id: "%(owner_payment)s") { id } }',
+        'query { payment(by: {id: "%(owner_payment)s"}) { id } }',
         "payment.id",
         (LOGIN, "owner_payment", None, "owner_payment", "owner_payment"),
     ),
@@ -298,6 +299,11 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         )
         for name, kind in (("paymentMethods", "card"), ("invoices", "invoice"), ("payments", "payment"))
     },
+    "subscriptions": (
+        'query { subscriptions(filter: {customerId: "%(owner_customer)s"}) { nodes { id } } }',
+        "subscriptions.nodes.*.id",
+        (LOGIN, ["owner_subscription"], NO, ["owner_subscription"], ["owner_subscription"]),
+    ),
 }
 # The same lists with nobody named, and by the owner's user id.
 MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
@@ -307,8 +313,44 @@ MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
             f"{name}.nodes.*.id",
             (LOGIN, [f"owner_{kind}"], [f"other_{kind}"], *([[f"other_{kind}", f"owner_{kind}"]] * 2)),
         )
-        for name, kind in (("invoices", "invoice"), ("payments", "payment"))
+        for name, kind in (("invoices", "invoice"), ("payments", "payment"), ("subscriptions", "subscription"))
     },
+    "subscriptions of a user": (
+        '{ subscriptions(filter: {userId: "owner"}) { nodes { id } } }',
+        "subscriptions.nodes.*.id",
+        (LOGIN, ["owner_subscription"], NO, ["owner_subscription"], ["owner_subscription"]),
+    ),
+    **{
+        f"{name} that were deleted": (
+            f"{{ {name}(filter: {{includeArchived: true}}) {{ nodes {{ id }} }} }}",
+            f"{name}.nodes.*.id",
+            (LOGIN, NO, NO, *([[f"other_{kind}", f"owner_{kind}"]] * 2)),
+        )
+        for name, kind in (("payments", "payment"), ("subscriptions", "subscription"))
+    },
+    "one's own subscriptions that were deleted": (
+        "{ me { subscriptions(filter: {includeArchived: true}) { nodes { id } } } }",
+        "me.subscriptions.nodes.*.id",
+        (LOGIN, NO, NO, NO, NO),
+    ),
+    **{
+        f"a payment by {given}": (
+            f"query {{ payment(by: {{{given}}}) {{ id }} }}",
+            "payment.id",
+            (LOGIN, "owner_payment", None, "owner_payment", "owner_payment"),
+        )
+        for given in (
+            'orderId: "%(owner_invoice)s"',
+            'orderId: "%(owner_subscription)s"',
+            'gatewayPaymentId: "pi_owner-0"',
+            "number: 1",
+        )
+    },
+    "what the gateway calls it": (
+        'query { subscription(id: "%(owner_subscription)s") { raw } }',
+        "subscription.raw.payment_fields.payment_intent",
+        (LOGIN, NO, None, NO, "pi_owner-0"),
+    ),
     "payments of a user": (
         '{ payments(filter: {ownerId: "owner"}) { nodes { id } } }',
         "payments.nodes.*.id",
@@ -345,7 +387,7 @@ MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         (LOGIN, NO, NO, ["owner_card"], ["owner_card"]),
     ),
     "keys at the gateway": (
-        'query { payment(id: "%(owner_payment)s") { attempts { sequence } } }',
+        'query { payment(by: {id: "%(owner_payment)s"}) { attempts { sequence } } }',
         "payment.attempts.*.sequence",
         (LOGIN, [1, 2], None, [1, 2], [1, 2]),
     ),
@@ -379,7 +421,8 @@ async def test_a_foreign_and_a_missing_object_look_the_same(world: World) -> Non
     kinds = {"subscription": "sbs", "paymentMethod": "pmd", "invoice": "inv", "payment": "pay", "node": "cst"}
     names = {"paymentMethod": "card", "node": "customer"}
     for field, prefix in kinds.items():
-        query = f"query($id: ID!) {{ {field}(id: $id) {{ id }} }}"
+        how = "by: {id: $id}" if field == "payment" else "id: $id"
+        query = f"query($id: ID!) {{ {field}({how}) {{ id }} }}"
         foreign = world.ids[f"owner_{names.get(field, field)}"]
         answers = [
             (await world.house.post(query, {"id": each}, user=OTHER)).json()["data"]
@@ -435,7 +478,7 @@ def _nodes(value: Any) -> Iterator[tuple[str, str]]:
 
 async def test_staff_keys_and_actors_are_for_staff(world: World) -> None:
     query = """query($payment: ID!, $subscription: ID!) {
-        payment(id: $payment) { attempts { idempotencyKey } }
+        payment(by: {id: $payment}) { attempts { idempotencyKey } }
         subscription(id: $subscription) { statusHistory { actor } }
     }"""
     ids = {"payment": world.ids["owner_payment"], "subscription": world.ids["owner_subscription"]}
@@ -592,6 +635,20 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         ),
         (LOGIN, NO, NO),
     ),
+    "createPaymentRecord": (
+        "CreatePaymentRecordInput!",
+        (
+            '{"orderId": "%(owner_invoice)s", "gatewayPaymentId": "wire-1", "gatewayStatus": "ok", '
+            '"statusLiteral": "PAID"}'
+        ),
+        (LOGIN, NO, NO),
+    ),
+    "updatePaymentRecord": (
+        "UpdatePaymentRecordInput!",
+        '{"paymentId": "%(owner_payment)s", "statusLiteral": "CANCELED"}',
+        (LOGIN, NO, NO),
+    ),
+    "deletePaymentRecord": ("ID!", '"%(owner_payment)s"', (LOGIN, NO, NO)),
     "createProduct": ("ProductInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
     "updateProduct": ("ProductInput!", '{"name": "Tea"}', (LOGIN, NO, NO)),
     "archiveProduct": ("ID!", '"prd_none"', (LOGIN, NO, NO)),

@@ -300,7 +300,7 @@ async def test_the_secret_is_in_one_answer_and_then_nowhere(
             (ROLE, None),
             ("{ me { id } }", None),
             (f'{{ nothing(x: "{secret}") }}', None),
-            (f'{{ payment(id: "{secret}") {{ id }} }}', None),
+            (f'{{ payment(by: {{id: "{secret}"}}) {{ id }} }}', None),
             (subscribe, {"input": {"planCode": "reader-pro", "customerId": customer}}),
             (subscribe, {"input": {"planCode": "reader-pro", "customerId": secret}}),
         ):

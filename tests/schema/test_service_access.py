@@ -37,6 +37,8 @@ def test_each_scope_opens_what_is_named_here() -> None:
     } == {
         Scope.READ: {
             "Query.subscription",
+            "Query.subscriptions",
+            "PlanSubscription.raw",
             "Query.paymentMethods",
             "Query.paymentMethod",
             "Query.invoices",
@@ -110,6 +112,8 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Mutation.renewManualSubscription",
             "Mutation.deleteManualSubscription",
             "Mutation.recordManualPayment",
+            "Mutation.createPaymentRecord",
+            "Mutation.updatePaymentRecord",
         },
         Scope.MANAGE_CATALOG: {
             "Query.appRoles",
@@ -180,6 +184,7 @@ READS: dict[str, tuple[Any, Any]] = {
     "me": (NO, NO),
     "mySubscription": (NO, NO),
     "subscription": ("owner_subscription", NO),
+    "subscriptions": (["owner_subscription"], NO),
     "paymentMethod": ("owner_card", NO),
     "invoice": ("owner_invoice", NO),
     "payment": ("owner_payment", NO),

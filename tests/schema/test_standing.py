@@ -6,20 +6,18 @@ from typing import Any
 import pytest
 
 from billing.charging import IntentStatus as I
+from billing.confirming import CONFIRMATIONS, PaymentConfirmation, statuses
 from billing.lifecycle import PaymentStatus as P
 from billing.lifecycle import SubscriptionStatus as S
 from models.payments import CollectionIntent, Payment
 from models.subscriptions import CollectionMethod, Subscription
 from resolvers.standing import (
-    CONFIRMATIONS,
     NextAction,
     NextActionType,
-    PaymentConfirmation,
     action_of_intent,
     action_of_subscription,
     confirmation,
     ends_at,
-    statuses,
     will_renew,
 )
 

@@ -291,3 +291,12 @@ async def test_a_code_that_is_counted_more_often_than_it_was_redeemed(house: Hou
         ("redemptions_miscounted", "code HALF: counted 0 times, 1 discounts were given for it"),
         ("redemptions_miscounted", "code spring: counted 2 times, 1 discounts were given for it"),
     ]
+
+
+async def test_a_discount_that_takes_off_more_than_there_is(house: House) -> None:
+    await paid(house)
+    row = await only(house, "subscriptions")
+    for discount in (701, -1):
+        await alter(house, "subscriptions", {"id": row["id"]}, discount_amount_minor=discount)
+        says = f"subscription {row['id']}: {discount} minor units of USD are taken off 700"
+        assert await found(house) == [("subscription_off_amount", says)]
