@@ -20,6 +20,7 @@ from models.catalog import Plan, Price, Product
 from models.coupons import Coupon
 from models.credits import CreditEntry
 from models.customers import Customer, GatewayAccount, PaymentMethod
+from models.endpoints import WebhookDelivery
 from models.events import BillingEvent
 from models.inbox import GatewayEvent, GatewayEventStatus
 from models.invoices import Invoice
@@ -72,6 +73,9 @@ RUNS = Listing("billingRun", BillingRun, (Key("id", str),), descending=True)
 RUN_ITEMS = Listing("billingRunItem", BillingRunItem, (Key("id", str),), descending=False)
 CREDIT_ENTRIES = Listing("creditEntry", CreditEntry, (Key("id", str),), descending=True)
 BILLING_EVENTS = Listing("billingEvent", BillingEvent, (Key("id", str),), descending=False)
+# Where a reader of all events has got to: not by id, see services.publishing.
+EVENT_STREAM = Listing("eventStream", BillingEvent, (Key("position", int, largest=2**62),), descending=False)
+WEBHOOK_DELIVERIES = Listing("webhookDelivery", WebhookDelivery, (Key("id", str),), descending=True)
 PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)
 
 

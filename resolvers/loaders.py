@@ -23,6 +23,7 @@ from models.batches import (
     PAYMENTS,
     PLANS,
     SUBSCRIPTIONS,
+    WEBHOOK_DELIVERIES,
     Span,
     Where,
 )
@@ -42,6 +43,7 @@ from models.clocks import TestClock
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, CustomerBalance, GatewayAccount, PaymentMethod, UsedTrial, trials_of
+from models.endpoints import WebhookDelivery
 from models.events import BillingEvent
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of
 from models.lists import Page
@@ -329,6 +331,13 @@ class Loaders(Batching):
 
     async def events_of(self, subject_id: str, span: Span) -> Page[BillingEvent]:
         return await self._page(BILLING_EVENTS, "subject_id", subject_id, EVERYTHING, span)
+
+    @cached_property
+    def billing_event(self) -> DataLoader[str, BillingEvent | None]:
+        return self._one(BillingEvent)
+
+    async def deliveries_of(self, endpoint_id: str, span: Span) -> Page[WebhookDelivery]:
+        return await self._page(WEBHOOK_DELIVERIES, "endpoint_id", endpoint_id, EVERYTHING, span)
 
     async def invoices_of(self, parent: str, parent_id: str, where: Where, span: Span) -> Page[Invoice]:
         """`parent` is customer_id or subscription_id."""

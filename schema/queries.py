@@ -30,6 +30,7 @@ from resolvers import owned
 from resolvers.context import RequestContext
 from schema.api_keys import ApiKey
 from schema.arguments import refuse_arguments
+from schema.billing_events import BillingEvent, EventQueries
 from schema.card_inputs import PaymentMethodFilter
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
@@ -55,6 +56,7 @@ from schema.runs import BillingRun, BillingRunItem, TestClock
 from schema.server import GatewayConfig, ServerInfo, Viewer
 from schema.subscriptions import PlanSubscription, SubscriptionItem
 from schema.upkeep import DoubleChargeProof, GatewayEvent, ReconciliationReport, prove
+from schema.webhook_endpoints import EndpointQueries, WebhookDelivery, WebhookEndpoint
 
 MAX_NODES = 100
 MAX_KEYS = 200
@@ -67,7 +69,7 @@ OwnerId = Annotated[
 
 
 @strawberry.type(description="All that can be read.")
-class Query(CouponQueries, PolicyQueries, PreviewQueries, RunQueries):
+class Query(CouponQueries, EndpointQueries, EventQueries, PolicyQueries, PreviewQueries, RunQueries):
     @strawberry.field(description="Which server answers. Open to everybody.")
     def server_info(self, info: Info) -> ServerInfo:
         return ServerInfo.of(info.context, info.schema)
@@ -350,6 +352,9 @@ _FINDERS: dict[str, _Finder] = {
     "billing_run": _shown(owned.billing_run, BillingRun.of),
     "billing_run_item": _shown(owned.billing_run_item, BillingRunItem.of),
     "gateway_event": _shown(owned.gateway_event, GatewayEvent.of),
+    "billing_event": _shown(owned.billing_event, BillingEvent.of),
+    "webhook_endpoint": _shown(owned.webhook_endpoint, WebhookEndpoint.of),
+    "webhook_delivery": _shown(owned.webhook_delivery, WebhookDelivery.of),
     "reconciliation_report": _shown(owned.reconciliation_report, ReconciliationReport.of),
 }
 _NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()}
