@@ -50,7 +50,7 @@ def target_of(url: str) -> Target:
     try:
         parts, parsed = urlsplit(url), httpx.URL(url)
         host = parsed.raw_host.decode("ascii")
-        port = parsed.port or _NAMED_PORTS[parsed.scheme]
+        port = parts.port or _NAMED_PORTS[parsed.scheme]
     except (httpx.InvalidURL, ValueError, KeyError):
         raise TargetRefused("This is no address of a web server. Give an https address.") from None
     if not host:

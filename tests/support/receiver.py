@@ -57,7 +57,13 @@ class Receiver:
 async def receiver(*, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Receiver]:
     """An endpoint at a port of its own; with `tls` it speaks HTTPS."""
 
+    handling: set[asyncio.Task[Any]] = set()
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handling.add(task)
+        task.add_done_callback(handling.discard)
         own.under_way += 1
         own.most_under_way = max(own.most_under_way, own.under_way)
         try:
@@ -65,11 +71,13 @@ async def receiver(*, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
             own.got.append(got)
             writer.write(await own.respond(got) if own.respond is not None else response(own.status))
             await writer.drain()
+            writer.close()
+            await writer.wait_closed()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             own.under_way -= 1
-            writer.close()
+            writer.transport.abort()
 
     server = await asyncio.start_server(handle, host, 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
@@ -79,6 +87,10 @@ async def receiver(*, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
         yield own
     finally:
         server.close()
+        for task in handling:
+            task.cancel()
+        await asyncio.gather(*handling, return_exceptions=True)
+        await asyncio.sleep(0)  # aborted connections are closed by the loop
 
 
 async def _read(reader: asyncio.StreamReader) -> Got:
