@@ -8,8 +8,10 @@ import base64
 import hmac
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from models.endpoints import WebhookEndpoint
@@ -48,13 +50,15 @@ def _signature(secret: str, content: bytes) -> str:
 
 def _secrets(app: App, endpoint: WebhookEndpoint, now: datetime) -> Sequence[str]:
     """The newest first."""
-    sealed = [endpoint.secret]
+    opened = [_unseal(app, endpoint.secret, endpoint.id)]
     if endpoint.previous_secret is not None and endpoint.previous_until is not None and now < endpoint.previous_until:
-        sealed.append(endpoint.previous_secret)
-    return [_unseal(app, each, endpoint.id) for each in sealed]
+        # One from under another key of this installation is lost; the new one was made because of that.
+        with suppress(InvalidTag):
+            opened.append(_unseal(app, endpoint.previous_secret, endpoint.id))
+    return opened
 
 
 def _unseal(app: App, sealed: bytes, endpoint_id: str) -> str:
-    """Raises cryptography's InvalidTag when it was sealed under another installation's key."""
+    """Raises InvalidTag when it was sealed under another installation's key."""
     nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
     return AESGCM(app.endpoint_key).decrypt(nonce, rest, endpoint_id.encode()).decode()

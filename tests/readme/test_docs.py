@@ -41,8 +41,10 @@ def room_of(module: str) -> str | None:
     if first != "gateways":
         return first if first in drawn_rooms() else None
     second = rest.partition(".")[0]
-    if second in ("port", "returns", "customer_side"):
+    if second in ("port", "returns", "customer_side", "outward"):
         return "gateways.port"
+    if second in ("https", "targets"):
+        return "gateways.https"
     return "gateways.sandbox" if second == "sandbox" else "gateways.stripe"
 
 

@@ -15,6 +15,7 @@ from models.database import Database
 from models.endpoints import WebhookDelivery
 from models.subscriptions import Change
 from services.delivering import LANES
+from services.endpoints import rotate_secret
 from tests.scenarios.by_hand import write_down
 from tests.scenarios.test_credits import sell_credits
 from tests.support.endpoints import (
@@ -498,3 +499,15 @@ async def test_a_secret_that_cannot_be_opened_fails_like_any_other_try(small_hou
         await Worker(replace(small_house.app, endpoint_key=b"x" * 32)).once()
         assert own.got == []
         assert [each[:3] for each in await state(small_house)] == [("FAILED", None, 1)]
+        (told,) = await deliveries(small_house)
+        assert told["error"] == "a fault on our side, told in the log"
+
+
+async def test_after_the_installations_key_was_changed_a_rotated_secret_signs_alone(small_house: House) -> None:
+    async with receiver() as own:
+        made = await create_endpoint(small_house, own.url, eventTypes=["payment.*"])
+        app = replace(small_house.app, endpoint_key=b"x" * 32)
+        rotated = await rotate_secret(app, small_house.actor(ADMIN), made["webhookEndpoint"]["id"])
+        await subscribe(small_house)
+        await Worker(app).once()
+    assert (signed_by(own.got[0], rotated.secret), signed_by(own.got[0], made["secret"])) == (True, False)
