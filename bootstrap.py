@@ -18,9 +18,11 @@ from stripe._base_address import BaseAddresses
 
 from clocks import Clock, SystemClock
 from gateways.browser import SandboxBrowser
+from gateways.https import HttpsMessenger, Resolve
 from gateways.port import PaymentGateway
 from gateways.sandbox import InProcessTransport, Sandbox
 from gateways.stripe import CALL_SECONDS, NETWORK_RETRIES, StripeGateway
+from gateways.targets import Rules, network_of
 from models.database import Database
 from services.app import App
 from services.shielding import drain
@@ -51,6 +53,7 @@ class Installation:
         """End in the reverse order; steps that reach the gateway finish first."""
         await drain(_DRAIN_SECONDS)
         await self.app.gateway.close()
+        await self.app.messenger.close()
         await self.close_pages()
         if self.sandbox is not None:
             await self.sandbox.close()
@@ -69,11 +72,12 @@ def build(
     webhook_transport: httpx.AsyncBaseTransport | None = None,
     wrap_gateway: GatewayWrapper = lambda gateway: gateway,
     retry_sleep: Sleep = asyncio.sleep,
+    resolve: Resolve | None = None,
 ) -> Installation:
     """The parts that the settings ask for. Tests give their own clocks and deliver webhooks over ASGI.
 
     `wrap_gateway` stands between the steps and the real gateway, to observe or to break off calls; `retry_sleep` is the
-    SDK's wait (seconds) before it asks the sandbox again.
+    SDK's wait (seconds) before it asks the sandbox again; `resolve` finds the addresses of endpoints' hosts.
     """
     stripe.enable_telemetry = False
     clock, security_clock = clock or SystemClock(), security_clock or SystemClock()
@@ -98,11 +102,20 @@ def build(
         api_key_key=settings.key_for("api keys"),
         quote_key=settings.key_for("quotes"),
         account_country=settings.account_country,
+        endpoint_key=settings.key_for("webhook endpoints"),
+        messenger=HttpsMessenger(_rules(settings), resolve=resolve),
         support_refund_cap=settings.support_refund_cap,
         browser=browser,
         reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,
     )
     return Installation(settings, app, sandbox, close_pages)
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        private=[network_of(each) for each in settings.webhook_private_targets],
+        plain_loopback=settings.is_development,
+    )
 
 
 def _gateway(

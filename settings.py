@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     rate_address_per_minute: int = Field(default=1_000_000, ge=0)
     rate_failures_per_minute: int = Field(default=600, ge=0)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    webhook_private_targets: Annotated[tuple[str, ...], NoDecode] = ()
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     explorer: bool | None = None
@@ -89,21 +90,22 @@ class Settings(BaseSettings):
             return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "webhook_private_targets", mode="before")
     @classmethod
-    def _split_proxies(cls, value: object) -> object:
+    def _split_networks(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_private_targets")
     @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _networks(cls, value: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
         for each in value:
             try:
                 ip_network(each, strict=False)
             except ValueError:
-                message = f"PERENNIAL_TRUSTED_PROXIES: {each!r} is no address or network, such as 10.0.0.0/8"
+                name = f"PERENNIAL_{str(field.field_name).upper()}"
+                message = f"{name}: {each!r} is no address or network, such as 10.0.0.0/8"
                 raise ValueError(message) from None
         return value
 

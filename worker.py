@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from services.app import App
+from services.delivering import Lanes
 from services.due_work import BILLING_STEPS
 from services.giving_back import work_on_due_refunds
 from services.moving_time import work_on_test_clocks
+from services.publishing import publish_events
 from services.reconciling import reconcile_when_due
 from services.resolving import resolve_due_payments
 from services.telling import tell_gateway_of_customers
@@ -28,41 +30,52 @@ PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "reconciled": reconcile_when_due,
     **{name: step.run for name, step in BILLING_STEPS.items()},
     "advanced": work_on_test_clocks,
+    "published": publish_events,
 }
 _IDLE_SECONDS = 1.0
 _MAX_ROUNDS = 1000
 
 
 class Worker:
-    """Runs passes until told to stop; `wake` shortens the wait after a webhook."""
+    """Runs passes until told to stop; `wake` shortens the wait after a webhook.
+
+    What is due for merchants' endpoints is sent beside the passes, which never wait for it.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._woken = asyncio.Event()
+        self._lanes = Lanes(app)
 
     def wake(self) -> None:
         self._woken.set()
 
     async def once(self) -> Mapping[str, int]:
-        """Passes until nothing is due (bounded): how many rows each step worked on."""
-        worked = dict.fromkeys(PASS, 0)
-        for _ in range(_MAX_ROUNDS):
-            counts = {name: await step(self._app) for name, step in PASS.items()}
-            for name, count in counts.items():
-                worked[name] += count
-            if not any(counts.values()):
-                break
-        return worked
+        """Passes until nothing is due (bounded), and everything sent: how many rows each step worked on."""
+        worked = await self._passes()
+        return {**worked, "delivered": await self._lanes.drained()}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. A pass that fails is logged and tried again."""
         while not stop.is_set():
             self._woken.clear()
             try:
-                await self.once()
+                await self._passes()
             except Exception:
                 log.exception("worker_pass_failed")
             await self._wait(stop)
+        await self._lanes.close()
+
+    async def _passes(self) -> Mapping[str, int]:
+        worked = dict.fromkeys(PASS, 0)
+        for _ in range(_MAX_ROUNDS):
+            counts = {name: await step(self._app) for name, step in PASS.items()}
+            await self._lanes.open()
+            for name, count in counts.items():
+                worked[name] += count
+            if not any(counts.values()):
+                break
+        return worked
 
     async def _wait(self, stop: asyncio.Event) -> None:
         waits = [asyncio.create_task(self._woken.wait()), asyncio.create_task(stop.wait())]

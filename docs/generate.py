@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from docs import dunning, errors, lifecycle, schema
+from docs import dunning, errors, lifecycle, schema, webhooks
 
 HERE = Path(__file__).resolve().parent
 PAGES: dict[str, Callable[[], str]] = {
@@ -15,6 +15,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors.render,
     "dunning.md": dunning.render,
     "schema.md": schema.render,
+    "webhooks.md": webhooks.render,
 }
 
 

@@ -14,6 +14,7 @@ import models.clocks
 import models.coupons
 import models.credits
 import models.customers
+import models.endpoints
 import models.events
 import models.idempotency
 import models.inbox

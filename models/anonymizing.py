@@ -3,7 +3,7 @@
 A new column into which people write belongs here. Numbers, amounts, dates and what was bought stay: they are the books.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, update
@@ -93,7 +93,15 @@ async def _number_unique_values(session: AsyncSession, customer_id: str) -> None
             row.unique_value = numbers.setdefault(row.unique_value, str(len(numbers) + 1))
 
 
+# What the snapshots of events tell of a person.
+_OF_PERSONS: Mapping[str, Any] = {"kid": None, "name": None, "user_id": None, "metadata": {}}
+
+
 async def _rename_in_events(session: AsyncSession, customer_id: str, actors: Sequence[str], nobody: str) -> None:
     for row in (await session.exec(select(BillingEvent).where(BillingEvent.customer_id == customer_id))).all():
         if row.payload.get("actor") in actors:
             row.payload = {**row.payload, "actor": nobody}
+        if row.snapshot is not None:
+            person = dict.fromkeys(row.snapshot.get("user_metadata", {}), "")
+            told = {word: blank for word, blank in _OF_PERSONS.items() if word in row.snapshot}
+            row.snapshot = {**row.snapshot, **told, "user_metadata": person}

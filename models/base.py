@@ -55,6 +55,8 @@ ID_PREFIXES = {
     "credit_entry": "cen",
     "usage_record": "usg",
     "billing_event": "bev",
+    "webhook_endpoint": "wep",
+    "webhook_delivery": "wdl",
     "billing_run": "run",
     "billing_run_item": "rni",
 }

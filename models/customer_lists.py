@@ -6,7 +6,7 @@ from datetime import date
 from sqlalchemy import ColumnElement, or_
 from sqlmodel import col, func, select
 
-from models.batches import Between, Key, Listing
+from models.batches import ANYTIME, Between, Key, Listing
 from models.customers import Customer, GatewayAccount, PaymentMethod
 
 CUSTOMERS = Listing("customer", Customer, (Key("id", str),), descending=False)

@@ -1,17 +1,33 @@
-"""Events out: what happened, written in the transaction that causes it."""
+"""Events out: what happened, written in the transaction that causes it, and readable in one order for all."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Field, SQLModel
+from sqlalchemy import ColumnElement, Index, text
+from sqlmodel import Field, SQLModel, col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from models.base import DOCUMENT, UTCDateTime
+from models.base import BIG, DOCUMENT, UTCDateTime
 
 
 class BillingEvent(SQLModel, table=True):
-    """`type` is `subject.what`, such as `invoice.paid`; the id sorts by time."""
+    """`type` is `subject.what`, such as `invoice.paid`; the id sorts by time.
+
+    `position` is its place in the order in which events became readable, given once it is committed; None until then.
+    `snapshot` is what it tells of its subject besides `payload`, as of that moment.
+    """
 
     __tablename__ = "billing_events"
+    __table_args__ = (
+        Index(
+            "ix_billing_events_unpublished",
+            "id",
+            sqlite_where=text("position IS NULL"),
+            postgresql_where=text("position IS NULL"),
+        ),
+    )
 
     id: str = Field(primary_key=True, max_length=40)
     type: str = Field(max_length=100, index=True)
@@ -19,3 +35,40 @@ class BillingEvent(SQLModel, table=True):
     customer_id: str | None = Field(default=None, foreign_key="customers.id", index=True)
     payload: dict[str, Any] = Field(default_factory=dict, sa_type=DOCUMENT)
     at: datetime = Field(sa_type=UTCDateTime)
+    position: int | None = Field(default=None, sa_type=BIG, unique=True)
+    snapshot: dict[str, Any] | None = Field(default=None, sa_type=DOCUMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class EventsWhere:
+    """What narrows a list to events that can be read, of these types; of all with None."""
+
+    types: frozenset[str] | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = [col(BillingEvent.position).is_not(None)]
+        if self.types is not None:
+            found.append(col(BillingEvent.type).in_(sorted(self.types)))
+        return found
+
+
+async def unpublished_events(session: AsyncSession, *, limit: int) -> Sequence[BillingEvent]:
+    """Events without a position, the oldest first."""
+    query = select(BillingEvent).where(col(BillingEvent.position).is_(None)).order_by(col(BillingEvent.id)).limit(limit)
+    return (await session.exec(query)).all()
+
+
+async def hold_unpublished(session: AsyncSession, ids: Sequence[str]) -> Sequence[BillingEvent]:
+    """Those of these events that still have no position, held until the transaction ends; the oldest first."""
+    query = (
+        select(BillingEvent)
+        .where(col(BillingEvent.id).in_(ids), col(BillingEvent.position).is_(None))
+        .order_by(col(BillingEvent.id))
+        .with_for_update()
+    )
+    return (await session.exec(query)).all()
+
+
+async def last_position(session: AsyncSession) -> int:
+    """0 while no event has one."""
+    return (await session.exec(select(func.max(BillingEvent.position)))).one() or 0

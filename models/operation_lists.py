@@ -6,12 +6,16 @@ from sqlalchemy import ColumnElement
 from sqlmodel import col
 
 from models.batches import Key, Listing
+from models.endpoints import WebhookDelivery
 from models.events import BillingEvent
 from models.inbox import GatewayEvent, GatewayEventStatus
 from models.runs import BillingRun, BillingRunItem
 
 GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descending=True)
 BILLING_EVENTS = Listing("billingEvent", BillingEvent, (Key("id", str),), descending=False)
+# Where a reader of all events has got to: not by id, see services.publishing.
+EVENT_STREAM = Listing("eventStream", BillingEvent, (Key("position", int, largest=2**62),), descending=False)
+WEBHOOK_DELIVERIES = Listing("webhookDelivery", WebhookDelivery, (Key("id", str),), descending=True)
 RUNS = Listing("billingRun", BillingRun, (Key("id", str),), descending=True)
 RUN_ITEMS = Listing("billingRunItem", BillingRunItem, (Key("id", str),), descending=False)
 

@@ -19,6 +19,7 @@ from models.billing_lists import PAYMENTS, PaymentsWhere
 from models.clocks import TestClock
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, CustomerBalance, GatewayAccount, PaymentMethod, UsedTrial, trials_of
+from models.events import BillingEvent
 from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of, overdue_since
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for, payments_of_invoices
 from models.returns import Dispute, Refund, disputes_of, refunds_of
@@ -237,6 +238,10 @@ class Loaders(CatalogLoaders):
     @cached_property
     def credit_balances_of_customer(self) -> DataLoader[str, Sequence[CreditBalance]]:
         return self._many(partial(credit_balances_of, parent="customer_id"), "customer_id")
+
+    @cached_property
+    def billing_event(self) -> DataLoader[str, BillingEvent | None]:
+        return self._one(BillingEvent)
 
     async def latest_payment(self, subscription_id: str) -> Payment | None:
         page = await self.listed(PAYMENTS, "subscription_id", subscription_id, PaymentsWhere(), Span(limit=1))

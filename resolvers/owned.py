@@ -14,6 +14,8 @@ from models.coupons import Coupon, PromotionCode
 from models.credits import CreditEntry
 from models.customer_lists import PAYMENT_METHODS, LivePaymentMethods
 from models.customers import Customer, PaymentMethod, customer_of_account, customer_of_external_id
+from models.endpoints import WebhookDelivery, WebhookEndpoint
+from models.events import BillingEvent
 from models.inbox import GatewayEvent
 from models.invoices import CreditNote, Invoice
 from models.payments import ChargeAttempt, Payment, latest_payment_of, payment_of_gateway_id
@@ -202,6 +204,29 @@ async def gateway_event(context: RequestContext, event_id: str) -> GatewayEvent 
         return None
     async with context.app.database.read() as session:
         return await session.get(GatewayEvent, event_id)
+
+
+async def billing_event(context: RequestContext, event_id: str) -> BillingEvent | None:
+    """One that can be read already."""
+    if not permits(context.identity, "Query.billingEvents"):
+        return None
+    found = await context.loaders.billing_event.load(event_id)
+    return found if found is not None and found.position is not None else None
+
+
+async def webhook_endpoint(context: RequestContext, endpoint_id: str) -> WebhookEndpoint | None:
+    """Also a deleted one."""
+    if not permits(context.identity, "Query.webhookEndpoints"):
+        return None
+    async with context.app.database.read() as session:
+        return await session.get(WebhookEndpoint, endpoint_id)
+
+
+async def webhook_delivery(context: RequestContext, delivery_id: str) -> WebhookDelivery | None:
+    if not permits(context.identity, "Query.webhookEndpoints"):
+        return None
+    async with context.app.database.read() as session:
+        return await session.get(WebhookDelivery, delivery_id)
 
 
 async def reconciliation_report(context: RequestContext, report_id: str | None) -> ReportView | None:

@@ -136,7 +136,7 @@ def connection(
 ) -> Connection[N]:
     """The `part` of the list as clients see it; `of` makes a row's GraphQL type."""
     nodes = [of(row) for row in page.rows]
-    cursors = [_cursor(listing, place) for place in page.places]
+    cursors = [cursor(listing, place) for place in page.places]
     return Connection(
         edges=[Edge(cursor=place, node=node) for place, node in zip(cursors, nodes, strict=True)],
         nodes=nodes,
@@ -154,7 +154,7 @@ def connection(
     )
 
 
-def _cursor(listing: Listing[Any], place: tuple[Any, ...]) -> str:
+def cursor(listing: Listing[Any], place: tuple[Any, ...]) -> str:
     """A place in `listing`, as an opaque word."""
     keys = [key.isoformat() if isinstance(key, datetime) else key for key in place]
     return base64.urlsafe_b64encode(orjson.dumps([listing.name, *keys])).rstrip(b"=").decode()

@@ -45,6 +45,7 @@ from schema.steps import INPUT, done
 from schema.subscription_mutations import SubscriptionMutations
 from schema.upkeep import GatewayEvent, GatewayEventPayload, ReconciliationPayload, ReconciliationReport
 from schema.usage_mutations import UsageMutations
+from schema.webhook_endpoints import EndpointMutations
 from services import api_keys, sandbox
 from services.problems import not_found
 from services.reconciling import reconcile_payments
@@ -64,6 +65,7 @@ class Mutation(
     CustomerMutations,
     EndingMutations,
     FeatureMutations,
+    EndpointMutations,
     ManualMutations,
     MigrationMutations,
     PolicyMutations,

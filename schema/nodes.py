@@ -11,6 +11,7 @@ from resolvers import owned
 from resolvers.context import RequestContext
 from schema.api_keys import ApiKey
 from schema.arguments import refuse_arguments
+from schema.billing_events import BillingEvent
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
 from schema.coupons import Coupon, PromotionCode
@@ -27,6 +28,7 @@ from schema.returns import Dispute, Refund
 from schema.runs import BillingRun, BillingRunItem, TestClock
 from schema.subscriptions import PlanSubscription, SubscriptionItem
 from schema.upkeep import GatewayEvent, ReconciliationReport
+from schema.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 
 MAX_NODES = 100
 _Finder = Callable[[RequestContext, str], Awaitable[Node | None]]
@@ -92,6 +94,9 @@ _FINDERS: dict[str, _Finder] = {
     "billing_run": _shown(owned.billing_run, BillingRun.of),
     "billing_run_item": _shown(owned.billing_run_item, BillingRunItem.of),
     "gateway_event": _shown(owned.gateway_event, GatewayEvent.of),
+    "billing_event": _shown(owned.billing_event, BillingEvent.of),
+    "webhook_endpoint": _shown(owned.webhook_endpoint, WebhookEndpoint.of),
+    "webhook_delivery": _shown(owned.webhook_delivery, WebhookDelivery.of),
     "reconciliation_report": _shown(owned.reconciliation_report, ReconciliationReport.of),
 }
 _NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()}

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from schema.billing_events import EventQueries
 from schema.billing_queries import BillingQueries
 from schema.catalog_queries import CatalogQueries
 from schema.coupon_queries import CouponQueries
@@ -14,6 +15,7 @@ from schema.policies import PolicyQueries
 from schema.preview_queries import PreviewQueries
 from schema.run_queries import ClockQueries, RunQueries
 from schema.server import GatewayConfig, ServerInfo, Viewer
+from schema.webhook_endpoints import EndpointQueries
 
 
 @strawberry.type(description="All that can be read.")
@@ -22,6 +24,8 @@ class Query(
     CatalogQueries,
     CouponQueries,
     CustomerQueries,
+    EndpointQueries,
+    EventQueries,
     MethodTypeQueries,
     NodeQueries,
     OperationQueries,

@@ -10,6 +10,7 @@ from billing.running import Deed
 from clocks import Clock, ManualClock
 from gateways.customer_side import CardBrowser
 from gateways.method_types import CountrySpecification
+from gateways.outward import Messenger
 from gateways.port import PaymentGateway
 from models.database import Database
 from services.scopes import Scope
@@ -32,9 +33,9 @@ class App:
 
     `timezone` is the IANA zone of new customers, `grace` how long PAST_DUE keeps access, `gateway_budget` the time
     that a request spends on gateway calls before it answers PAYMENT_OUTCOME_UNKNOWN. `api_key_key` is what digests of
-    API keys are made with, `quote_key` what quotes are sealed with. `account_country` is where the gateway's account
-    is, `account` what was last heard of what it may charge. `browser` plays the customer's browser and exists
-    with the sandbox only.
+    API keys are made with, `quote_key` what quotes are sealed with, `endpoint_key` what endpoints' secrets are kept
+    under. `messenger` reaches merchants' endpoints. `account_country` is where the gateway's account is, `account` what
+    was last heard of what it may charge. `browser` plays the customer's browser and exists with the sandbox only.
     `support_refund_cap`: what SUPPORT may give back of one payment, in minor units.
     `reconcile_every`: how often the worker reconciles, None: never. `timeline` is the test clock whose customers it
     serves, None: those who live by `clock`; what is due is always looked for on one timeline. `witness` is told what
@@ -50,6 +51,8 @@ class App:
     gateway_budget: timedelta
     api_key_key: bytes = field(repr=False)
     quote_key: bytes = field(repr=False)
+    endpoint_key: bytes = field(repr=False)
+    messenger: Messenger
     account_country: str = "US"
     account: AccountMemory = field(default_factory=AccountMemory)
     support_refund_cap: int = 0

@@ -91,8 +91,8 @@ def test_only_models_and_the_sandboxs_store_write_queries(room: str) -> None:
     assert {name: queries for name, queries in written.items() if queries} == {}
 
 
-# A gateway's own words: ids, keys and tokens of Stripe's, and its name.
-GATEWAY_WORDS = re.compile(r"stripe|\b(?:pi|seti|pm|cus|ch|re|dp|evt|tok|promo|whsec|sk|pk|rk)_", re.IGNORECASE)
+# A gateway's own words: ids, keys and tokens of Stripe's, and its name; `whsec_` is Standard Webhooks' too.
+GATEWAY_WORDS = re.compile(r"stripe|\b(?:pi|seti|pm|cus|ch|re|dp|evt|tok|promo|sk|pk|rk)_", re.IGNORECASE)
 # The platform's name, which clients are told, the webhook's address and the sandbox's.
 NAMES_A_GATEWAY = {
     "schema/enums.py": {'STRIPE = "stripe"', '"STRIPE": "Stripe.",'},

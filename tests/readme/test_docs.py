@@ -41,8 +41,10 @@ def room_of(module: str) -> str | None:
     if first != "gateways":
         return first if first in drawn_rooms() else None
     second = rest.partition(".")[0]
-    if second in ("port", "persons", "returns", "customer_side", "cards", "method_types"):
+    if second in ("port", "persons", "returns", "customer_side", "cards", "method_types", "outward"):
         return "gateways.port"
+    if second in ("https", "targets"):
+        return "gateways.https"
     return "gateways.sandbox" if second == "sandbox" else "gateways.stripe"
 
 
@@ -263,7 +265,7 @@ def test_the_javascript_of_a_page_is_javascript(name: str) -> None:
 def test_each_log_event_that_operators_are_told_of_exists() -> None:
     written = "".join(text_of(name) for name in committed("*.py", ":!tests"))
     told = set(re.findall(r"`((?:webhook|gateway|payment|worker)_[a-z_]+)`", page("operations")))
-    assert len(told) == 5
+    assert len(told) == 6
     assert [name for name in told if f'"{name}"' not in written] == []
 
 

@@ -51,7 +51,13 @@ def test_no_row_of_the_table_names_a_field_that_does_not_exist(graphql_schema: G
 
 # A field whose name ends like this is guarded, unless it is named below.
 SENSITIVE = ("ecret", "Key", "raw", "sCount")
-OPEN = {"GatewayConfig.publishableKey", "ApiKeyPayload.apiKey", "Mutation.createApiKey", "Mutation.revokeApiKey"}
+OPEN = {
+    "GatewayConfig.publishableKey",
+    "ApiKeyPayload.apiKey",
+    "Mutation.createApiKey",
+    "Mutation.revokeApiKey",
+    "Mutation.rotateWebhookSecret",
+}
 
 
 def test_every_sensitive_field_declares_its_roles(graphql_schema: GraphQLSchema) -> None:
@@ -74,6 +80,7 @@ def test_every_sensitive_field_declares_its_roles(graphql_schema: GraphQLSchema)
         "ApiKeyPayload.secret",
         "Card.raw",
         "PaymentIntent.raw",
+        "WebhookEndpointPayload.secret",
     }
     assert found - OPEN <= set(ACCESS)
 
@@ -277,6 +284,12 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         )
     },
     "apiKeys": ("{ apiKeys { name } }", "apiKeys.*.name", (LOGIN, NO, NO, NO, [])),
+    "billingEvents": (
+        "{ billingEvents(first: 1) { nodes { type } } }",
+        "billingEvents.nodes.*.type",
+        (LOGIN, NO, NO, NO, []),
+    ),
+    "webhookEndpoints": ("{ webhookEndpoints { url } }", "webhookEndpoints.*.url", (LOGIN, NO, NO, NO, [])),
     "organization": ("{ organization { name } }", "organization.name", (LOGIN, NO, NO, NO, "Perennial")),
     "gatewayEvents": ("{ gatewayEvents { nodes { id } } }", "gatewayEvents.nodes.*.id", (LOGIN, NO, NO, NO, [])),
     "reconciliationReport": (
@@ -442,9 +455,12 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
     } }"""
     found = dict(_nodes(await world.house.ask(query, user=OWNER)))
     node: Any = graphql_schema.type_map["Node"]
-    # An API key is nobody's but the administrators': tests/schema/test_api_keys.py.
+    # Those are nobody's but the administrators': tests/schema/test_api_keys.py and test_webhook_endpoints.py.
     assert set(found.values()) | {
         "ApiKey",
+        "BillingEvent",
+        "WebhookDelivery",
+        "WebhookEndpoint",
         "CreditEntry",
         "BillingRun",
         "BillingRunItem",
@@ -690,6 +706,11 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     "revokeApiKey": ("ID!", '"apk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "reconcilePayments": ("DateTime!", '"2026-01-01T00:00:00Z"', (LOGIN, NO, NO)),
     "replayGatewayEvent": ("ID!", '"gev_00000000000000000000000000000000"', (LOGIN, NO, NO)),
+    "createWebhookEndpoint": ("WebhookEndpointInput!", '{"url": "http://127.0.0.1:9/"}', (LOGIN, NO, NO)),
+    "updateWebhookEndpoint": ("WebhookEndpointInput!", '{"isEnabled": false}', (LOGIN, NO, NO)),
+    "deleteWebhookEndpoint": ("ID!", '"wep_00000000000000000000000000000000"', (LOGIN, NO, NO)),
+    "rotateWebhookSecret": ("ID!", '"wep_00000000000000000000000000000000"', (LOGIN, NO, NO)),
+    "redeliverWebhook": ("ID!", '"wdl_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "sandboxConfirmPaymentIntent": (
         "SandboxConfirmInput!",
         '{"clientSecret": "pi_000000AA_secret_0000000000", "paymentMethodId": "%(owner_card)s"}',
@@ -720,6 +741,8 @@ NAMES = {
     "updateCoupon": 'code: "none", input',
     "deleteCoupon": "code",
     "updateCustomer": 'input: {name: "Mine"}, id',
+    "updateWebhookEndpoint": 'id: "wep_00000000000000000000000000000000", input',
+    "redeliverWebhook": "deliveryId",
 }
 WITHOUT_ARGUMENTS = ("syncCoupons",)
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from bootstrap import GatewayWrapper, Installation, build
 from clocks import ManualClock
+from gateways.https import Resolve
 from resolvers.identity import Role, issue_development_token
 from server import create_app
 from services.app import Actor, ActorKind, App
@@ -107,6 +108,7 @@ async def open_house(
     demo: bool = True,
     wrap_gateway: GatewayWrapper = lambda gateway: gateway,
     clock: ManualClock | None = None,
+    resolve: Resolve | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """The product ready for requests, the worker off: tests call `work` and `deliver` themselves."""
@@ -123,6 +125,7 @@ async def open_house(
         webhook_transport=httpx.ASGITransport(app=late_bound),
         wrap_gateway=wrap_gateway,
         retry_sleep=_at_once,
+        resolve=resolve,
     )
     holder.append(create_app(installation))
     await installation.start()
