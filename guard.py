@@ -91,6 +91,8 @@ def route_rules() -> tuple[RouteRule, ...]:
         ),
         RouteRule("/webhooks/stripe", post, MB, JSON_BODY),
         RouteRule("/health", READ, seconds=5.0),
+        # Public keys: anybody may read and keep them for a while, browsers too.
+        RouteRule("/.well-known", READ, seconds=5.0, cors=Cors.OPEN, cache_control="public, max-age=600"),
         RouteRule(
             "/sandbox/stripe",
             frozenset({"GET", "HEAD", "POST", "DELETE"}),

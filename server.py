@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from bootstrap import Installation
+from bootstrap import Installation, entitlement_keys
 from gateways.port import WebhookRefused
 from guard import Guard
 from logs import current_request_id
@@ -61,6 +61,7 @@ def create_app(installation: Installation) -> ASGIApp:
         Route("/graphql", front.graphql),
         WebSocketRoute("/graphql", front.graphql),
         Route("/webhooks/stripe", front.webhook, methods=["POST"]),
+        Route("/.well-known/jwks.json", front.key_set),
         Route("/health/live", front.live),
         Route("/health/ready", front.ready),
     ]
@@ -92,6 +93,7 @@ class _Front:
     def __init__(self, installation: Installation, rates: Rates) -> None:
         settings, app = installation.settings, installation.app
         self._installation, self._settings, self._app = installation, settings, app
+        self._entitlement_keys = entitlement_keys(settings)
         self._worker = Worker(app)
         self.graphql = GraphQLApp(
             _schema_once(
@@ -138,6 +140,10 @@ class _Front:
             self._worker.wake()
         return _json({"received": True, "duplicate": stored is None})
 
+    async def key_set(self, _request: Request) -> Response:
+        """The public keys that entitlement tokens are checked with."""
+        return _json(self._entitlement_keys.key_set)
+
     async def live(self, _request: Request) -> Response:
         return _json({"status": "live"})
 
@@ -177,6 +183,7 @@ class _Front:
             identity=identity,
             loaders=Loaders(self._app.database),
             settings=self._settings,
+            entitlement_keys=self._entitlement_keys,
             request_id=current_request_id() or "",
             allowance=allowance,
         )

@@ -152,6 +152,8 @@ ACCESS: Mapping[str, Allowed] = {
     "SetupIntent.clientSecret": ACTORS,
     "NextAction.clientSecret": ACTORS,
     "Customer.testClock": RUNNERS,
+    "Entitlements.token": READERS,
+    "Entitlements.tokenExpiresAt": READERS,
     # A key that only runs the billing reads figures, not whose they are.
     "BillingRunItem.subscription": READERS_OF_ALL,
     "BillingRunItem.invoice": READERS_OF_ALL,

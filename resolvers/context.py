@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from models.customers import Customer
 from rates import Allowance
 from resolvers.access import is_staff, reads_all
+from resolvers.entitlement_tokens import EntitlementKeys
 from resolvers.identity import Identity, Role
 from resolvers.loaders import Loaders
 from services.app import Actor, ActorKind, App
@@ -28,6 +29,7 @@ class RequestContext:
     identity: Identity
     loaders: Loaders
     settings: Settings
+    entitlement_keys: EntitlementKeys
     request_id: str
     allowance: Allowance
     _now: datetime | None = field(default=None, init=False)

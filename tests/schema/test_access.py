@@ -306,6 +306,11 @@ MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "plan.subscriptionsCount",
         (LOGIN, NO, NO, 1, 1),
     ),
+    "when an entitlement token expires": (
+        '{ customer(by: {userId: "owner"}) { entitlements { tokenExpiresAt } } }',
+        "customer.entitlements.tokenExpiresAt",
+        (LOGIN, NO, NO, *["2026-01-31T09:40:00Z"] * 2),
+    ),
     "keys at the gateway": (
         'query { payment(id: "%(owner_payment)s") { attempts { sequence } } }',
         "payment.attempts.*.sequence",

@@ -56,6 +56,8 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "BillingRunItem.invoice",
             "BillingRunItem.payment",
             "TestClock.customers",
+            "Entitlements.token",
+            "Entitlements.tokenExpiresAt",
         },
         Scope.ACT_FOR_CUSTOMER: {
             "Query.previewChangePlan",
