@@ -20,11 +20,13 @@ from starlette.types import ASGIApp
 from stripe._base_address import BaseAddresses
 
 from clocks import Clock, SystemClock
+from documents.typesetting import is_installed
 from gateways.browser import SandboxBrowser
 from gateways.port import PaymentGateway
 from gateways.sandbox import InProcessTransport, Sandbox
 from gateways.stripe import CALL_SECONDS, NETWORK_RETRIES, StripeGateway
 from models.database import Database
+from resolvers.document_links import DocumentLinks
 from resolvers.entitlement_tokens import EntitlementKeys, UnusableEntitlementKey, new_key
 from services.app import App
 from services.shielding import drain
@@ -119,6 +121,11 @@ def entitlement_keys(settings: Settings) -> EntitlementKeys:
             f"PERENNIAL_ENTITLEMENT_KEY: {problem}; make one with "
             "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
         ) from None
+
+
+def document_links(settings: Settings) -> DocumentLinks | None:
+    """None where the extra that makes documents is not installed."""
+    return DocumentLinks(settings.public_address, settings.key_for("documents")) if is_installed() else None
 
 
 def _kept_key(path: Path) -> str:

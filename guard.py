@@ -36,6 +36,8 @@ CSP_PAGE = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
+# A browser shows a PDF in a page of its own making, which this policy governs too.
+CSP_DOCUMENT = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'none'"
 # The challenge page answers its form with a redirect to the merchant's own origin, so form-action stays open.
 CSP_CHALLENGE = "default-src 'none'; style-src 'self' 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 CREDENTIALS = ("authorization", "x-api-key")
@@ -90,6 +92,7 @@ def route_rules() -> tuple[RouteRule, ...]:
             "/graphql", both, 256 * KB, JSON_BODY, cors=Cors.LISTED, preflight_on_get=True, takes_credentials=True
         ),
         RouteRule("/webhooks/stripe", post, MB, JSON_BODY),
+        RouteRule("/documents", READ, seconds=30.0, csp=CSP_DOCUMENT, cache_control="private, no-store"),
         RouteRule("/health", READ, seconds=5.0),
         # Public keys: anybody may read and keep them for a while, browsers too.
         RouteRule("/.well-known", READ, seconds=5.0, cors=Cors.OPEN, cache_control="public, max-age=600"),

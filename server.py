@@ -20,7 +20,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from bootstrap import Installation, entitlement_keys
+from bootstrap import Installation, document_links, entitlement_keys
+from documents.serving import Documents
 from gateways.port import WebhookRefused
 from guard import Guard
 from logs import current_request_id
@@ -62,6 +63,7 @@ def create_app(installation: Installation) -> ASGIApp:
         WebSocketRoute("/graphql", front.graphql),
         Route("/webhooks/stripe", front.webhook, methods=["POST"]),
         Route("/.well-known/jwks.json", front.key_set),
+        Route("/documents/{kind}/{name}.pdf", front.document),
         Route("/health/live", front.live),
         Route("/health/ready", front.ready),
     ]
@@ -94,6 +96,8 @@ class _Front:
         settings, app = installation.settings, installation.app
         self._installation, self._settings, self._app = installation, settings, app
         self._entitlement_keys = entitlement_keys(settings)
+        self._document_links = document_links(settings)
+        self.document = Documents(app.database, self._document_links, app.machine_now).answer
         self._worker = Worker(app)
         self.graphql = GraphQLApp(
             _schema_once(
@@ -184,6 +188,7 @@ class _Front:
             loaders=Loaders(self._app.database),
             settings=self._settings,
             entitlement_keys=self._entitlement_keys,
+            document_links=self._document_links,
             request_id=current_request_id() or "",
             allowance=allowance,
         )

@@ -52,5 +52,11 @@ def optional(text: str, *, name: str | None = None) -> Any:
     return strawberry.field(description=text, name=name, default=None)
 
 
+PDF_URL = (
+    "A link to it as a PDF. Whoever holds the link may open it, for fifteen minutes; ask again for a new one. Null "
+    "where the server was set up without the typesetter."
+)
+
+
 def argument(text: str) -> Any:
     return strawberry.argument(description=text)

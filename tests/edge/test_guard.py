@@ -222,6 +222,7 @@ def test_graphql_has_ten_seconds_and_the_figures_of_the_other_routes_hold():
     assert figures == {
         "/graphql": (262144, 10.0),
         "/webhooks/stripe": (1048576, 10.0),
+        "/documents": (0, 30.0),
         "/health": (0, 5.0),
         "/.well-known": (0, 5.0),
         "/sandbox/stripe": (1048576, 120.0),
