@@ -104,6 +104,7 @@ def build(
         gateway_budget=GATEWAY_BUDGET,
         api_key_key=settings.key_for("api keys"),
         quote_key=settings.key_for("quotes"),
+        checkout_key=settings.key_for("checkout links"),
         support_refund_cap=settings.support_refund_cap,
         browser=browser,
         reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,

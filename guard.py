@@ -29,6 +29,7 @@ log = structlog.get_logger("perennial.http")
 KB = 1024
 MB = 1024 * KB
 JSON_BODY = frozenset({"application/json"})
+FORM_BODY = frozenset({"application/x-www-form-urlencoded"})
 READ = frozenset({"GET", "HEAD"})
 
 CSP_DATA = "default-src 'none'; frame-ancestors 'none'"
@@ -77,6 +78,7 @@ class RouteRule:
     cors: Cors = Cors.NONE
     preflight_on_get: bool = False
     takes_credentials: bool = False  # ours, whose failures are counted by address
+    hides_path: bool = False  # from the log: it holds what opens a door
     csp: str = CSP_DATA
     cache_control: str | None = "no-store"
 
@@ -92,6 +94,10 @@ def route_rules() -> tuple[RouteRule, ...]:
             "/graphql", both, 256 * KB, JSON_BODY, cors=Cors.LISTED, preflight_on_get=True, takes_credentials=True
         ),
         RouteRule("/webhooks/stripe", post, MB, JSON_BODY),
+        RouteRule(
+            "/checkout", both | READ, 16 * KB, FORM_BODY, seconds=30.0, cache_control="no-store", hides_path=True
+        ),
+        RouteRule("/checkout/assets", READ, csp=CSP_PAGE, cache_control="public, max-age=600"),
         RouteRule("/documents", READ, seconds=30.0, csp=CSP_DOCUMENT, cache_control="private, no-store"),
         RouteRule("/health", READ, seconds=5.0),
         # Public keys: anybody may read and keep them for a while, browsers too.
@@ -222,7 +228,7 @@ class Guard:
             log.info(
                 "request",
                 method=scope["method"],
-                path=scope["path"][:200],
+                path=rule.prefix if rule.hides_path else scope["path"][:200],
                 status=exchange.status or 499,
                 ms=round((time.perf_counter() - started_at) * 1000, 1),
             )

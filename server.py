@@ -25,6 +25,7 @@ from documents.serving import Documents
 from gateways.port import WebhookRefused
 from guard import Guard
 from logs import current_request_id
+from pages.checkout import ASSETS, CheckoutPages
 from rates import Allowance, Buckets, Peers, Rates
 from resolvers.callers import Callers, key_holder
 from resolvers.context import RequestContext
@@ -63,6 +64,10 @@ def create_app(installation: Installation) -> ASGIApp:
         WebSocketRoute("/graphql", front.graphql),
         Route("/webhooks/stripe", front.webhook, methods=["POST"]),
         Route("/.well-known/jwks.json", front.key_set),
+        Mount("/checkout/assets", StaticFiles(directory=ASSETS)),
+        Route("/checkout/{token}", front.checkout.page, methods=["GET", "POST"]),
+        Route("/checkout/{token}/return", front.checkout.returned),
+        Route("/checkout/{token}/done", front.checkout.done),
         Route("/documents/{kind}/{name}.pdf", front.document),
         Route("/health/live", front.live),
         Route("/health/ready", front.ready),
@@ -97,6 +102,7 @@ class _Front:
         self._installation, self._settings, self._app = installation, settings, app
         self._entitlement_keys = entitlement_keys(settings)
         self._document_links = document_links(settings)
+        self.checkout = CheckoutPages(app, settings.public_address, settings.gateway_publishable_key)
         self.document = Documents(app.database, self._document_links, app.machine_now).answer
         self._worker = Worker(app)
         self.graphql = GraphQLApp(

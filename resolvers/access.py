@@ -103,6 +103,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.billingRun": RUNNERS,
     "Query.testClock": RUNNERS,
     "Mutation.subscribe": BUYERS,
+    "Mutation.createCheckoutLink": BUYERS,
     "Mutation.createCustomer": CLERKS,
     "Mutation.createManualSubscription": BOOKKEEPERS,
     "Mutation.renewManualSubscription": BOOKKEEPERS,

@@ -142,7 +142,10 @@ class SubscribeInput:
         "only."
     )
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
-    return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
+    return_url: URL | None = optional(
+        "Where the bank sends the customer after a challenge; for a checkout link, where its page does in the end."
+    )
+    error_url: URL | None = optional("For a checkout link: where its page sends a customer who gives up.")
     metadata: JSON | None = optional("The merchant's own notes: a JSON object of at most 16 KB.")
     quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(
@@ -173,6 +176,7 @@ class SubscribeInput:
             auto_renew=self.auto_renew,
             customer_id=self.customer_id,
             return_url=self.return_url,
+            error_url=self.error_url,
             metadata=self.metadata or {},
             idempotency_key=self.idempotency_key,
             quote_token=self.quote_token,

@@ -64,6 +64,7 @@ class SubscribeWish:
     auto_renew: bool | None = None
     customer_id: str | None = None
     return_url: str | None = None
+    error_url: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     idempotency_key: str | None = None
     quote_token: str | None = None

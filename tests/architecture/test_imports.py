@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.repository import ROOT, committed, text_of
 
-ROOMS = ("billing", "models", "gateways", "services", "resolvers", "schema", "documents")
+ROOMS = ("billing", "models", "gateways", "services", "resolvers", "schema", "documents", "pages")
 
 # Modules beside the rooms. Leaves know nothing of ours; entries wire the house together and no room knows them.
 LEAVES = {"clocks", "logs", "rates", "settings"}
