@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -18,8 +17,6 @@ from pages.showing import Writer, wants_card
 from services import sandbox
 from services.app import App
 from services.checkout import Checkout, CheckoutState, LinkExpired, LinkRefused, Stage, begin, follow, look, opened
-
-log = structlog.get_logger("perennial.checkout")
 
 ASSETS = Path(__file__).parent / "assets"
 _STRICT = (
@@ -38,6 +35,8 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+_PASSING = frozenset((ErrorCode.GATEWAY_UNAVAILABLE, ErrorCode.PAYMENT_IN_PROGRESS, ErrorCode.PAYMENT_OUTCOME_UNKNOWN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +98,7 @@ class CheckoutPages:
             return RedirectResponse(visit.address, 303)
         back = visit.checkout.wish.return_url
         # A page instead of a redirect: browsers hold a form's whole chain of redirects to `form-action 'self'`.
-        headers = {"Refresh": f"1; url={back}"} if back is not None else None
-        return await self._message("Thank you", "You are subscribed.", back=back, headers=headers)
+        return await self._message("Thank you", "You are subscribed.", back=back, goes_on_to=back)
 
     async def _submitted(self, visit: _Visit) -> Response:
         form = await _form(visit.request)
@@ -127,6 +125,8 @@ class CheckoutPages:
         """What stands in the way: of a form that can be sent again, beside it; else alone."""
         if problem.code is ErrorCode.ALREADY_SUBSCRIBED:
             return await self._message("Already subscribed", problem.message, back=visit.checkout.wish.return_url)
+        if problem.code in _PASSING:
+            return await self._message("One moment", problem.message, 503, back=visit.checkout.wish.error_url)
         if visit.request.method == "POST":
             try:
                 return await self._shown(visit, await look(self._app, visit.checkout), _told(problem), 409)
@@ -141,16 +141,13 @@ class CheckoutPages:
     ) -> Response:
         wish = visit.checkout.wish
         if state.stage is Stage.DONE:
-            for problem_then in state.outcome.problems if state.outcome is not None else ():
-                if problem_then.code is ErrorCode.ALREADY_SUBSCRIBED:
-                    return await self._message("Already subscribed", problem_then.message, back=wish.return_url)
             return await self._message("Already done", "You are subscribed, and it is paid.", back=wish.return_url)
         if state.stage is Stage.OVER:
             text = "What was begun with this link has ended. Ask for a new one where you found it."
             return await self._message("This link is used up", text, 410, back=wish.error_url)
         if state.stage is Stage.WAITING:
             text = "Your payment is being made. This page looks again by itself."
-            return await self._message("One moment", text, headers={"Refresh": f"3; url={visit.return_url}"})
+            return await self._message("One moment", text, goes_on_to=visit.return_url)
         if state.stage is Stage.PAYING and state.client_secret is None:
             text = "The payment service does not answer. Try again in a minute; nothing was charged."
             return await self._message("One moment", text, 503, back=wish.error_url)
@@ -197,19 +194,19 @@ class CheckoutPages:
         status: int = 200,
         *,
         back: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        goes_on_to: str | None = None,
     ) -> Response:
-        return await self._answer("message.html", status, _STRICT, headers, title=title, text=text, back=back)
+        return await self._answer(
+            "message.html", status, _STRICT, title=title, text=text, back=back, goes_on_to=goes_on_to
+        )
 
-    async def _answer(
-        self, template: str, status: int, policy: str, headers: Mapping[str, str] | None = None, **values: Any
-    ) -> Response:
+    async def _answer(self, template: str, status: int, policy: str, **values: Any) -> Response:
         async with self._app.database.read() as session:
             seller = organization_name(await organization(session))
         body = _ENVIRONMENT.get_template(template).render(
             seller=seller, assets=f"{self._address}/checkout/assets", **values
         )
-        return HTMLResponse(body, status, {"Content-Security-Policy": policy, **(headers or {})})
+        return HTMLResponse(body, status, {"Content-Security-Policy": policy})
 
 
 def _told(problem: UserProblem) -> str:

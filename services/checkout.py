@@ -98,6 +98,8 @@ async def create_checkout_link(app: App, actor: Actor, wish: SubscribeWish) -> C
     for name, given in (("paymentMethodId", wish.payment_method_id), ("quoteToken", wish.quote_token)):
         if given is not None:
             raise UserProblem(ErrorCode.INVALID, f"{name}: the page asks for it itself; leave it out.", [name])
+    if actor.user_id is None and wish.customer_id is None:
+        raise UserProblem(ErrorCode.REQUIRED, "Say for whom: give customerId.", ["customerId"])
     await preview_subscribe(app, actor, wish)
     sealed = replace(
         wish, idempotency_key=None, setup_future_usage=wish.setup_future_usage or SetupFutureUsage.OFF_SESSION
@@ -169,6 +171,9 @@ async def follow(app: App, checkout: Checkout) -> CheckoutState:
 
 async def _state(app: App, checkout: Checkout, customer: Customer | None, outcome: PaymentOutcome) -> CheckoutState:
     row, payment = outcome.subscription, outcome.payment
+    for problem in outcome.problems:
+        if problem.code is ErrorCode.ALREADY_SUBSCRIBED:
+            raise problem  # The subscription that the outcome tells of is another one.
     if row is None or row.status in SUBSCRIPTION.final:
         return CheckoutState(Stage.OVER, customer, outcome=outcome)
     if row.status is not SubscriptionStatus.INCOMPLETE:

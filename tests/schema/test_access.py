@@ -431,6 +431,11 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
         '{"planCode": "free", "customerId": "%(owner_customer)s"}',
         (LOGIN, ["NOT_PERMITTED"], NO),
     ),
+    "createCheckoutLink": (
+        "SubscribeInput!",
+        '{"planCode": "free", "customerId": "%(owner_customer)s"}',
+        (LOGIN, ["NOT_PERMITTED"], NO),
+    ),
     "createCoupon": ("CouponInput!", '{"percentOff": "10"}', (LOGIN, NO, NO)),
     "createPromotionCode": ("CreatePromotionCodeInput!", '{"couponCode": "none", "code": "none"}', (LOGIN, NO, NO)),
     "applyCoupon": (
