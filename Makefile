@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 EXPLORER := explorer/dist/index.html
 EXPLORER_SOURCES := $(shell find explorer -path explorer/node_modules -prune -o -path explorer/dist -prune -o -type f -print)
 
-.PHONY: run test check format bench soak reset lock explorer explorer-test npm-test dev
+.PHONY: run test check format bench soak reset lock pdf explorer explorer-test npm-test dev
 
 run:
 	@$(MAKE) --no-print-directory -j 2 $(VENV)/.runtime explorer-if-possible
 	@$(BIN)/python cli.py serve --prepare
+
+# Invoices and credit notes as PDF want a typesetter and fonts, about 60 MB; without them there are none.
+pdf: $(VENV)/.runtime
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-pdf.txt
 
 reset:
 	@rm -rf var && echo "The local data is gone; 'make run' starts over."
@@ -56,7 +60,7 @@ npm-test: dev
 dev: $(VENV)/.runtime $(VENV)/.dev
 
 lock: dev
-	@for name in requirements requirements-dev; do \
+	@for name in requirements requirements-pdf requirements-dev; do \
 		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 			$$name.in -o $$name.txt; done
 

@@ -6,8 +6,11 @@ May import: everything below the entry points.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import httpx
 import stripe
@@ -17,6 +20,7 @@ from starlette.types import ASGIApp
 from stripe._base_address import BaseAddresses
 
 from clocks import Clock, SystemClock
+from documents.typesetting import is_installed
 from gateways.browser import SandboxBrowser
 from gateways.https import HttpsMessenger, Resolve
 from gateways.port import PaymentGateway
@@ -24,12 +28,15 @@ from gateways.sandbox import InProcessTransport, Sandbox
 from gateways.stripe import CALL_SECONDS, NETWORK_RETRIES, StripeGateway
 from gateways.targets import Rules, network_of
 from models.database import Database
+from resolvers.document_links import DocumentLinks
+from resolvers.entitlement_tokens import EntitlementKeys, UnusableEntitlementKey, new_key
 from services.app import App
 from services.shielding import drain
-from settings import SANDBOX_WEBHOOK_SECRET, Settings
+from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Settings, SettingsError
 
 GATEWAY_BUDGET = timedelta(seconds=8)
 _DRAIN_SECONDS = 25.0
+_OWN_KEY = ROOT / "var" / "entitlement-key.pem"
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def build(
             database_url=settings.sandbox_database_url or settings.database_url,
             clock=clock.now,
             system_clock=security_clock.now,
-            public_url=f"{settings.own_address}/sandbox/stripe",
+            public_url=f"{settings.public_address}/sandbox/stripe",
             webhook_transport=webhook_transport,
         )
     gateway, close_pages, browser = _gateway(settings, sandbox, retry_sleep)
@@ -104,6 +111,7 @@ def build(
         account_country=settings.account_country,
         endpoint_key=settings.key_for("webhook endpoints"),
         messenger=HttpsMessenger(_rules(settings), resolve=resolve),
+        checkout_key=settings.key_for("checkout links"),
         support_refund_cap=settings.support_refund_cap,
         browser=browser,
         reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,
@@ -116,6 +124,35 @@ def _rules(settings: Settings) -> Rules:
         private=[network_of(each) for each in settings.webhook_private_targets],
         plain_loopback=settings.is_development,
     )
+
+
+def entitlement_keys(settings: Settings) -> EntitlementKeys:
+    """The keys of entitlement tokens; where none is set, which production refuses, one is made and kept under var/."""
+    given = settings.entitlement_key
+    try:
+        return EntitlementKeys(given.get_secret_value() if given else _kept_key(_OWN_KEY), settings.public_address)
+    except UnusableEntitlementKey as problem:
+        raise SettingsError(
+            f"PERENNIAL_ENTITLEMENT_KEY: {problem}; make one with "
+            "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
+        ) from None
+
+
+def document_links(settings: Settings) -> DocumentLinks | None:
+    """None where the extra that makes documents is not installed."""
+    return DocumentLinks(settings.public_address, settings.key_for("documents")) if is_installed() else None
+
+
+def _kept_key(path: Path) -> str:
+    """The key in that file. Of several processes that make it at once the first wins, and nobody reads half a key."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", dir=path.parent) as made:  # readable to its owner only, and so is its link
+            made.write(new_key())
+            made.flush()
+            with suppress(FileExistsError):
+                path.hardlink_to(made.name)
+    return path.read_text()
 
 
 def _gateway(

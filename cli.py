@@ -65,8 +65,12 @@ def serve(
     if sys.stderr.isatty():
         configure_logging(json=False, level="WARNING")
     installation = build(settings)
+    try:
+        app = create_app(installation)
+    except SettingsError as problem:
+        _fail(str(problem))
     config = uvicorn.Config(
-        create_app(installation),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -29,6 +29,7 @@ log = structlog.get_logger("perennial.http")
 KB = 1024
 MB = 1024 * KB
 JSON_BODY = frozenset({"application/json"})
+FORM_BODY = frozenset({"application/x-www-form-urlencoded"})
 READ = frozenset({"GET", "HEAD"})
 
 CSP_DATA = "default-src 'none'; frame-ancestors 'none'"
@@ -36,6 +37,8 @@ CSP_PAGE = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
+# A browser shows a PDF in a page of its own making, which this policy governs too.
+CSP_DOCUMENT = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'none'"
 # The challenge page answers its form with a redirect to the merchant's own origin, so form-action stays open.
 CSP_CHALLENGE = "default-src 'none'; style-src 'self' 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 CREDENTIALS = ("authorization", "x-api-key")
@@ -75,6 +78,7 @@ class RouteRule:
     cors: Cors = Cors.NONE
     preflight_on_get: bool = False
     takes_credentials: bool = False  # ours, whose failures are counted by address
+    hides_path: bool = False  # from the log: it holds what opens a door
     csp: str = CSP_DATA
     cache_control: str | None = "no-store"
 
@@ -90,8 +94,15 @@ def route_rules() -> tuple[RouteRule, ...]:
             "/graphql", both, 256 * KB, JSON_BODY, cors=Cors.LISTED, preflight_on_get=True, takes_credentials=True
         ),
         RouteRule("/webhooks/stripe", post, MB, JSON_BODY),
+        RouteRule(
+            "/checkout", both | READ, 16 * KB, FORM_BODY, seconds=30.0, cache_control="no-store", hides_path=True
+        ),
+        RouteRule("/checkout/assets", READ, csp=CSP_PAGE, cache_control="public, max-age=600"),
+        RouteRule("/documents", READ, seconds=30.0, csp=CSP_DOCUMENT, cache_control="private, no-store"),
         RouteRule("/health", READ, seconds=5.0),
         RouteRule("/payment-methods", READ, seconds=5.0, cache_control="public, max-age=86400"),
+        # Public keys: anybody may read and keep them for a while, browsers too.
+        RouteRule("/.well-known", READ, seconds=5.0, cors=Cors.OPEN, cache_control="public, max-age=600"),
         RouteRule(
             "/sandbox/stripe",
             frozenset({"GET", "HEAD", "POST", "DELETE"}),
@@ -218,7 +229,7 @@ class Guard:
             log.info(
                 "request",
                 method=scope["method"],
-                path=scope["path"][:200],
+                path=rule.prefix if rule.hides_path else scope["path"][:200],
                 status=exchange.status or 499,
                 ms=round((time.perf_counter() - started_at) * 1000, 1),
             )

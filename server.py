@@ -20,11 +20,13 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from bootstrap import Installation
+from bootstrap import Installation, document_links, entitlement_keys
+from documents.serving import Documents
 from gateways.port import WebhookRefused
 from guard import Guard
 from logs import current_request_id
 from marks import mark
+from pages.checkout import ASSETS, CheckoutPages
 from rates import Allowance, Buckets, Peers, Rates
 from resolvers.callers import Callers, key_holder
 from resolvers.context import RequestContext
@@ -63,6 +65,12 @@ def create_app(installation: Installation) -> ASGIApp:
         WebSocketRoute("/graphql", front.graphql),
         Route("/webhooks/stripe", front.webhook, methods=["POST"]),
         Route("/payment-methods/{code}.svg", front.mark),
+        Route("/.well-known/jwks.json", front.key_set),
+        Mount("/checkout/assets", StaticFiles(directory=ASSETS)),
+        Route("/checkout/{token}", front.checkout.page, methods=["GET", "POST"]),
+        Route("/checkout/{token}/return", front.checkout.returned),
+        Route("/checkout/{token}/done", front.checkout.done),
+        Route("/documents/{kind}/{name}.pdf", front.document),
         Route("/health/live", front.live),
         Route("/health/ready", front.ready),
     ]
@@ -94,6 +102,10 @@ class _Front:
     def __init__(self, installation: Installation, rates: Rates) -> None:
         settings, app = installation.settings, installation.app
         self._installation, self._settings, self._app = installation, settings, app
+        self._entitlement_keys = entitlement_keys(settings)
+        self._document_links = document_links(settings)
+        self.checkout = CheckoutPages(app, settings.public_address, settings.gateway_publishable_key)
+        self.document = Documents(app.database, self._document_links, app.machine_now).answer
         self._worker = Worker(app)
         self.graphql = GraphQLApp(
             _schema_once(
@@ -148,6 +160,10 @@ class _Front:
             return _json({"error": {"code": "NOT_FOUND", "message": "There is no such way to pay."}}, 404)
         return Response(mark(known.name), media_type="image/svg+xml")
 
+    async def key_set(self, _request: Request) -> Response:
+        """The public keys that entitlement tokens are checked with."""
+        return _json(self._entitlement_keys.key_set)
+
     async def live(self, _request: Request) -> Response:
         return _json({"status": "live"})
 
@@ -187,6 +203,8 @@ class _Front:
             identity=identity,
             loaders=Loaders(self._app.database),
             settings=self._settings,
+            entitlement_keys=self._entitlement_keys,
+            document_links=self._document_links,
             request_id=current_request_id() or "",
             allowance=allowance,
         )

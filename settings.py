@@ -10,6 +10,7 @@ from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     sandbox_database_url: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    public_url: str | None = None
     worker: WorkerMode = WorkerMode.EMBEDDED
 
     stripe_secret_key: SecretStr | None = None
@@ -109,6 +111,14 @@ class Settings(BaseSettings):
                 raise ValueError(message) from None
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://unset")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("PERENNIAL_PUBLIC_URL: write https://host, with the path under which it is served, if any")
+        return value.rstrip("/") if value else None
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -156,9 +166,14 @@ class Settings(BaseSettings):
 
     @property
     def own_address(self) -> str:
-        """Where this process reaches itself: webhooks of the sandbox and its challenge pages."""
+        """Where this process reaches itself: webhooks of the sandbox."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 (compared, not bound)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def public_address(self) -> str:
+        """Where others reach it: what links begin with, and who issues entitlement tokens."""
+        return self.public_url or self.own_address
 
     @property
     def is_production(self) -> bool:
@@ -236,6 +251,14 @@ def _contradictions(s: Settings) -> list[tuple[bool, str]]:
         (
             s.is_production and DEVELOPMENT_SECRET in (s.secret_key.get_secret_value(), s.token_secret),
             "PERENNIAL_SECRET_KEY: production refuses the development secret; set 32 random bytes or more",
+        ),
+        (
+            s.is_production and s.entitlement_key is None,
+            "PERENNIAL_ENTITLEMENT_KEY: production needs the PEM of a P-256 key that signs entitlement tokens",
+        ),
+        (
+            s.is_production and s.public_url is None,
+            "PERENNIAL_PUBLIC_URL: production needs the address at which others reach it; links begin with it",
         ),
         (
             symmetric and len(s.token_secret) < 32,

@@ -10,6 +10,7 @@ from billing.dunning import DunningPolicy, FinalAction, TrialEndAction
 from models.base import DOCUMENT, EnumText, Record
 
 ORGANIZATION = "organization"
+UNNAMED = "Perennial"
 
 
 class Organization(Record, table=True):
@@ -20,7 +21,7 @@ class Organization(Record, table=True):
 
     __tablename__ = "organizations"
 
-    name: str = Field(default="Perennial", max_length=250)
+    name: str = Field(default=UNNAMED, max_length=250)
     retry_after_days: list[int] = Field(sa_type=DOCUMENT)
     stop_on_decline_codes: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
     final_action: FinalAction = Field(sa_type=EnumText(FinalAction))
@@ -40,6 +41,11 @@ class Organization(Record, table=True):
 
 async def organization(session: AsyncSession) -> Organization | None:
     return await session.get(Organization, ORGANIZATION)
+
+
+def organization_name(row: Organization | None) -> str:
+    """What it is called; before the first change it has no row."""
+    return row.name if row is not None else UNNAMED
 
 
 async def dunning_policy(session: AsyncSession) -> DunningPolicy:

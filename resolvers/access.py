@@ -115,6 +115,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.billingRun": RUNNERS,
     "Query.testClock": RUNNERS,
     "Mutation.subscribe": BUYERS,
+    "Mutation.createCheckoutLink": BUYERS,
     "Mutation.createCustomer": CLERKS,
     "Mutation.updateProfile": CUSTOMERS,
     "Mutation.updateCustomer": _to(Role.SUPPORT, Role.ADMIN, key=Scope.ACT_FOR_CUSTOMER),
@@ -189,6 +190,8 @@ ACCESS: Mapping[str, Allowed] = {
     "Card.raw": LOOKERS_BEHIND,
     "PaymentIntent.raw": LOOKERS_BEHIND,
     "Customer.testClock": RUNNERS,
+    "Entitlements.token": READERS,
+    "Entitlements.tokenExpiresAt": READERS,
     # A key that only runs the billing reads figures, not whose they are.
     "BillingRunItem.subscription": READERS_OF_ALL,
     "BillingRunItem.invoice": READERS_OF_ALL,

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from models.customers import Customer
 from rates import Allowance
 from resolvers.access import is_staff, reads_all
+from resolvers.document_links import DocumentKind, DocumentLinks
+from resolvers.entitlement_tokens import EntitlementKeys
 from resolvers.identity import Identity, Role
 from resolvers.loaders import Loaders
 from services.app import Actor, ActorKind, App
@@ -22,12 +24,17 @@ _KINDS = {
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request's surroundings. `request_id` is the one that logs and masked errors name."""
+    """One request's surroundings. `request_id` is the one that logs and masked errors name.
+
+    `document_links` None: this server makes no documents.
+    """
 
     app: App
     identity: Identity
     loaders: Loaders
     settings: Settings
+    entitlement_keys: EntitlementKeys
+    document_links: DocumentLinks | None
     request_id: str
     allowance: Allowance
     _now: datetime | None = field(default=None, init=False)
@@ -75,6 +82,12 @@ class RequestContext:
     def reads_all(self) -> bool:
         """Whether every customer's rows may be shown, and lists of them all."""
         return reads_all(self.identity)
+
+    def document_url(self, kind: DocumentKind, document_id: str) -> str | None:
+        """A link to a document that the caller may see; None where none are made."""
+        if self.document_links is None:
+            return None
+        return self.document_links.url(kind, document_id, self.app.machine_now())
 
     async def own_customer(self) -> Customer | None:
         """The caller's own customer; None before the first mutation of that user, and for nobody."""

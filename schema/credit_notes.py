@@ -7,10 +7,12 @@ import strawberry
 from billing.money import Money as Amount
 from billing.returning import RefundReason
 from models.invoices import CreditNote as CreditNoteRow
-from schema.fields import Info, described
+from resolvers.document_links import DocumentKind
+from schema.fields import PDF_URL, Info, described
 from schema.interfaces import Node
 from schema.money import Money
 from schema.returns import Refund
+from schema.scalars import URL
 
 
 @strawberry.type(description="What is taken back of one line of an invoice.")
@@ -54,6 +56,11 @@ class CreditNote(Node):
             voided_at=row.voided_at,
             refund_id=row.refund_id,
         )
+
+    @strawberry.field(description=PDF_URL)
+    def pdf_url(self, info: Info) -> URL | None:
+        url = info.context.document_url(DocumentKind.CREDIT_NOTE, self.id)
+        return URL(url) if url is not None else None
 
     @strawberry.field(description="The refund that gave the money.")
     async def refund(self, info: Info) -> Refund | None:

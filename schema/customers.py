@@ -247,16 +247,16 @@ class Customer(Node, Record):
 
     @strawberry.field(description="What the customer may do now: the sum over all subscriptions that give access.")
     async def entitlements(self, info: Info) -> EntitlementsRef:
-        return await entitlements.entitlements_of(info, await owned.live_subscriptions(info.context, self.id))
+        rows = await owned.live_subscriptions(info.context, self.id)
+        return await entitlements.entitlements_of(info, self.user.id, rows)
 
     @strawberry.field(description="The highest role that subscriptions grant in the application; null if none does.")
     async def role(self, info: Info) -> AppRole | None:
-        return (await entitlements.entitlements_of(info, await owned.live_subscriptions(info.context, self.id))).role
+        return (await self.entitlements(info)).role
 
     @strawberry.field(description="When that role ends; null while it goes on, or if there is none.")
     async def role_ends_at(self, info: Info) -> datetime | None:
-        rows = await owned.live_subscriptions(info.context, self.id)
-        return (await entitlements.entitlements_of(info, rows)).role_ends_at
+        return (await self.entitlements(info)).role_ends_at
 
     @strawberry.field(description="The customer at each payment gateway.")
     async def gateway_accounts(self, info: Info) -> list[GatewayAccount]:

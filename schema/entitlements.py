@@ -10,6 +10,7 @@ import strawberry
 
 from billing.entitlements import Entitled, Grant, Source, highest_role, sum_up
 from models.subscriptions import Subscription
+from resolvers.entitlement_tokens import expiry
 from resolvers.standing import ends_at
 from schema import subscriptions
 from schema.catalog import AppRole
@@ -45,19 +46,19 @@ class Entitlement:
 
     @strawberry.field(description="How much of it was used in the periods under way, as `recordUsage` told it.")
     async def used(self, info: Info) -> BigInt:
-        return BigInt(await self._used(info))
+        return BigInt(await self.usage(info))
 
     @strawberry.field(description="How much of it is left, never less than nothing; null without a limit.")
     async def remaining(self, info: Info) -> BigInt | None:
         if self.value.limit is None:
             return None
-        return BigInt(max(self.value.limit - await self._used(info), 0))
+        return BigInt(max(self.value.limit - await self.usage(info), 0))
 
     @strawberry.field(description="The subscription that gives it; null when several do, or none.")
     def source(self) -> PlanSubscriptionRef | None:
         return subscriptions.PlanSubscription.of(self.rows[0]) if len(self.rows) == 1 else None
 
-    async def _used(self, info: Info) -> int:
+    async def usage(self, info: Info) -> int:
         """A part of a unit counts as one."""
         loader = info.context.loaders.usage_of_subscription
         each = await asyncio.gather(*(loader.load((row.id, row.period_start, row.period_end)) for row in self.rows))
@@ -69,24 +70,52 @@ class Entitlements:
     items: list[Entitlement] = described("Every feature that the customer's subscriptions name, by its code.")
     role: AppRole | None = described("The highest role that they grant in the application; null if none does.")
     role_ends_at: datetime | None = described("When that role ends; null while it goes on, or if there is none.")
+    token_expires_at: datetime | None = described("When `token` expires: ten minutes after it was made.")
+    user_id: strawberry.Private[str]
+    told_at: strawberry.Private[datetime]
+
+    @strawberry.field(
+        description="All of this signed (JWS, ES256), for whoever lets the user in: it is checked without asking this "
+        "server, with the keys at `/.well-known/jwks.json`. It proves what `sub` may do, not who carries it."
+    )
+    async def token(self, info: Info) -> str | None:
+        enabled = [each for each in self.items if each.is_enabled]
+        features = await asyncio.gather(*(each.feature(info) for each in enabled))
+        allowed = {
+            feature.code: {"limit": each.limit, "used": await each.usage(info)}
+            for feature, each in zip(features, enabled, strict=True)
+        }
+        role = self.role.code if self.role is not None else None
+        return info.context.entitlement_keys.issue(self.user_id, role=role, allowed=allowed, at=self.told_at)
 
 
-async def entitlements_of(info: Info, rows: Sequence[Subscription]) -> Entitlements:
-    """The sum over those of these subscriptions that give access now."""
-    live = await _giving_access(info, rows)
-    sources = await asyncio.gather(*(_source(info, row) for row in live))
+async def entitlements_of(info: Info, user_id: str, rows: Sequence[Subscription]) -> Entitlements:
+    """The sum over those of this user's subscriptions that give access now."""
+    live, sources = await _sources(info, rows)
     role = highest_role(sources)
     found = await info.context.loaders.app_role.load(role[0]) if role is not None else None
+    told_at = info.context.app.machine_now()
     return Entitlements(
         items=await _items(info, sources, live),
         role=AppRole.of(found) if found is not None else None,
         role_ends_at=role[1] if role is not None else None,
+        token_expires_at=expiry(told_at),
+        user_id=user_id,
+        told_at=told_at,
     )
 
 
-async def _giving_access(info: Info, rows: Sequence[Subscription]) -> Sequence[Subscription]:
+async def entitlements_by(info: Info, row: Subscription) -> list[Entitlement]:
+    """What this subscription alone allows now."""
+    live, sources = await _sources(info, [row])
+    return await _items(info, sources, live)
+
+
+async def _sources(info: Info, rows: Sequence[Subscription]) -> tuple[Sequence[Subscription], Sequence[Source]]:
+    """Those that give access now, and what each gives."""
     opens = await asyncio.gather(*(subscriptions.PlanSubscription.of(row).gives_access(info) for row in rows))
-    return [row for row, is_open in zip(rows, opens, strict=True) if is_open]
+    live = [row for row, is_open in zip(rows, opens, strict=True) if is_open]
+    return live, await asyncio.gather(*(_source(info, row) for row in live))
 
 
 async def _source(info: Info, row: Subscription) -> Source:

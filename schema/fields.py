@@ -69,5 +69,11 @@ def edits(given: Any, present: Any, usual: Any, names: Iterable[str]) -> dict[st
     return found
 
 
+PDF_URL = (
+    "A link to it as a PDF. Whoever holds the link may open it, for fifteen minutes; ask again for a new one. Null "
+    "where the server was set up without the typesetter."
+)
+
+
 def argument(text: str) -> Any:
     return strawberry.argument(description=text)

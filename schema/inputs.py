@@ -76,7 +76,12 @@ class SubscribeInput:
         "only."
     )
     customer_id: strawberry.ID | None = optional("For whom. Staff and API keys only; customers leave it out.")
-    return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
+    return_url: URL | None = optional(
+        "Where the bank sends the customer after a challenge; for a checkout link, where its page does in the end."
+    )
+    error_url: URL | None = optional(
+        "Where to send a customer whose payment failed for good, or who gives up on a checkout link's page."
+    )
     metadata: JSON | None = optional(METADATA)
     quote_token: str | None = optional(QUOTED)
     idempotency_key: str | None = optional(
@@ -106,6 +111,7 @@ class SubscribeInput:
             auto_renew=self.auto_renew,
             customer_id=self.customer_id,
             return_url=self.return_url,
+            error_url=self.error_url,
             metadata=notes(self.metadata),
             idempotency_key=self.idempotency_key,
             quote_token=self.quote_token,

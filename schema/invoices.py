@@ -13,15 +13,17 @@ from billing.money import Money as Amount
 from models.invoices import Invoice as InvoiceRow
 from models.invoices import InvoiceLine as LineRow
 from models.payments import MANUAL
+from resolvers.document_links import DocumentKind
 from resolvers.standing import action_of_invoice
 from schema import customers, payments, subscriptions
 from schema.actions import NextAction
 from schema.catalog import Plan
 from schema.credit_notes import CreditNote
-from schema.fields import CustomerRef, Info, PaymentRef, PlanRef, PlanSubscriptionRef, described
+from schema.fields import PDF_URL, CustomerRef, Info, PaymentRef, PlanRef, PlanSubscriptionRef, described
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
 from schema.periods import Period
+from schema.scalars import URL
 
 
 @strawberry.type(description="A number that an amount was made of.")
@@ -167,6 +169,11 @@ class Invoice(Node, Record):
         loaders = info.context.loaders
         rows = await loaders.payments_of_invoice.load(self.id)
         return sum(map(len, await loaders.attempts_of_payment.load_many([row.id for row in rows])))
+
+    @strawberry.field(description=PDF_URL)
+    def pdf_url(self, info: Info) -> URL | None:
+        url = info.context.document_url(DocumentKind.INVOICE, self.id)
+        return URL(url) if url is not None else None
 
     @strawberry.field(description="What was taken back of it, the oldest first.")
     async def credit_notes(self, info: Info) -> list[CreditNote]:

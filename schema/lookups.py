@@ -51,4 +51,4 @@ class SubscriptionStatusCheck:
 
     @strawberry.field(description="What the user may do now.")
     async def entitlements(self, info: Info) -> Entitlements:
-        return await entitlements_of(info, self.rows)
+        return await entitlements_of(info, self.user_id, self.rows)

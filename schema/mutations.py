@@ -11,6 +11,7 @@ from schema.api_keys import ApiKey, ApiKeyPayload, CreateApiKeyInput
 from schema.card_mutations import CardMutations
 from schema.catalog_mutations import CatalogMutations
 from schema.change_mutations import ChangeMutations
+from schema.checkout_mutations import CheckoutMutations
 from schema.clock_mutations import ClockMutations
 from schema.coupon_mutations import CouponMutations
 from schema.coupon_upkeep import CouponUpkeepMutations
@@ -59,6 +60,7 @@ class Mutation(
     CardMutations,
     CatalogMutations,
     ChangeMutations,
+    CheckoutMutations,
     CouponMutations,
     CouponUpkeepMutations,
     CreditMutations,

@@ -243,7 +243,7 @@ class PlanSubscription(Node, Record):
 
     @strawberry.field(description="What it alone allows now; nothing unless it gives access.")
     async def entitlements(self, info: Info) -> list[EntitlementRef]:
-        return (await entitlements.entitlements_of(info, [self.row])).items
+        return await entitlements.entitlements_by(info, self.row)
 
     @strawberry.field(description="A card of its own; null if the customer's default one pays.")
     async def payment_method(self, info: Info) -> PaymentMethodRef | None:

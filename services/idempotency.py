@@ -75,6 +75,13 @@ async def once(
     return outcome
 
 
+async def answer_of(app: App, actor: Actor, customer_id: str, mutation: str, key: str, memory: Memory[T]) -> T | None:
+    """What the first run under this key answered, read again from the rows; None while there is no answer."""
+    async with app.database.read() as session:
+        record = await session.get(IdempotencyRecord, scope_of(actor, customer_id, mutation, key))
+    return await memory.tell(app, record.answer) if record is not None and record.answer is not None else None
+
+
 async def answer_with(
     session: AsyncSession, actor: Actor, customer_id: str, mutation: str, key: str | None, answer: Mapping[str, Any]
 ) -> None:

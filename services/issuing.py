@@ -39,6 +39,7 @@ async def issue(
     *,
     setup_future_usage: SetupFutureUsage | None = None,
     return_url: str | None = None,
+    error_url: str | None = None,
 ) -> tuple[Invoice, Payment | None]:
     """The draft as an open invoice, and the payment that is to collect it, leased to the caller.
 
@@ -59,7 +60,7 @@ async def issue(
             subscription.due_at = subscription.next_due()
         return invoice, None
     payment = await _expect_payment(
-        app, session, invoice, why, setup_future_usage=setup_future_usage, return_url=return_url
+        app, session, invoice, why, setup_future_usage=setup_future_usage, return_url=return_url, error_url=error_url
     )
     return invoice, payment
 
@@ -167,6 +168,7 @@ async def _expect_payment(
     *,
     setup_future_usage: SetupFutureUsage | None,
     return_url: str | None,
+    error_url: str | None,
 ) -> Payment:
     """The payment and its first intent's row, leased to the caller: intent first, the gateway after the commit."""
     payment = Payment(
@@ -180,6 +182,7 @@ async def _expect_payment(
         amount_minor=invoice.amount_due.minor,
         setup_future_usage=setup_future_usage,
         return_url=return_url,
+        error_url=error_url,
         test_clock_id=app.timeline,
         fence=1,
         leased_until=app.machine_now() + LEASE,

@@ -64,6 +64,7 @@ class SubscribeWish:
     auto_renew: bool | None = None
     customer_id: str | None = None
     return_url: str | None = None
+    error_url: str | None = None
     metadata: Notes = field(default_factory=dict)
     idempotency_key: str | None = None
     quote_token: str | None = None
@@ -163,6 +164,7 @@ def _order(items: Sequence[PlacedItem], wish: SubscribeWish, why: Why) -> Order:
         tax_percent=wish.tax_percent,
         setup_future_usage=wish.setup_future_usage,
         return_url=wish.return_url,
+        error_url=wish.error_url,
     )
 
 

@@ -65,6 +65,7 @@ class Order:
     tax_percent: Decimal | None = None
     setup_future_usage: SetupFutureUsage | None = None
     return_url: str | None = None
+    error_url: str | None = None
     coupon: CouponWish | None = None
 
     @property
@@ -178,6 +179,7 @@ async def place(app: App, session: AsyncSession, customer: Customer, order: Orde
         why,
         setup_future_usage=order.setup_future_usage,
         return_url=order.return_url,
+        error_url=order.error_url,
     )
     if payment is None:
         activate(session, subscription, why)

@@ -35,16 +35,20 @@ class BrowserOutcome:
     problems: Sequence[UserProblem] = ()
 
 
-async def confirm_payment_intent(app: App, *, client_secret: str, card: CardInput) -> BrowserOutcome:
+async def confirm_payment_intent(
+    app: App, *, client_secret: str, card: CardInput, return_url: str = _RETURN_URL
+) -> BrowserOutcome:
     """Type a card into the payment form. Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE."""
     card = await _with_gateway_ref(app, client_secret, card)
-    return await _seen(app, _browser(app).confirm_payment_intent(client_secret, card, return_url=_RETURN_URL))
+    return await _seen(app, _browser(app).confirm_payment_intent(client_secret, card, return_url=return_url))
 
 
-async def confirm_setup_intent(app: App, *, client_secret: str, card: CardInput) -> BrowserOutcome:
+async def confirm_setup_intent(
+    app: App, *, client_secret: str, card: CardInput, return_url: str = _RETURN_URL
+) -> BrowserOutcome:
     """Type a card into the form that saves it. Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE."""
     card = await _with_gateway_ref(app, client_secret, card)
-    return await _seen(app, _browser(app).confirm_setup_intent(client_secret, card, return_url=_RETURN_URL))
+    return await _seen(app, _browser(app).confirm_setup_intent(client_secret, card, return_url=return_url))
 
 
 async def answer_challenge(app: App, *, client_secret: str, succeed: bool) -> BrowserOutcome:

@@ -99,6 +99,7 @@ async def _subscribe(app: App, actor: Actor, customer: Customer, wish: Subscribe
         method=decided.method,
         trigger="purchase",
         return_url=wish.return_url,
+        error_url=wish.error_url,
         fence=decided.fence,
     )
     try:

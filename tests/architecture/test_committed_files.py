@@ -22,7 +22,7 @@ FOREIGN = {
 if len(ROOT.parts) > 2:  # in a folder such as /src the name alone would meet innocent paths
     FOREIGN["this checkout's own path"] = re.compile(rf"(?<![\w.-]){re.escape(str(ROOT))}(?![\w-])")
 
-REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+REQUIREMENTS = ("requirements.txt", "requirements-pdf.txt", "requirements-dev.txt")
 PINNED = re.compile(
     r"[a-z0-9][a-z0-9._-]*(?:\[[a-z0-9,_-]+\])?==[\w.!+]+(?: ; [^\\]+)?(?: --hash=sha256:[0-9a-f]{64})+"
 )
@@ -78,7 +78,7 @@ def test_the_patterns_would_find_what_they_look_for(what: str, line: str) -> Non
 def test_each_requirement_is_pinned_and_hashed_and_has_no_address(name: str) -> None:
     text = text_of(name)
     lines = logical_lines(text)
-    assert len(lines) >= 20
+    assert len(lines) >= 5
     assert [line for line in lines if not PINNED.fullmatch(line)] == []
     assert [line for line in text.splitlines() if "://" in line] == []
 

@@ -222,8 +222,12 @@ def test_graphql_has_ten_seconds_and_the_figures_of_the_other_routes_hold():
     assert figures == {
         "/graphql": (262144, 10.0),
         "/webhooks/stripe": (1048576, 10.0),
+        "/checkout": (16384, 30.0),
+        "/checkout/assets": (0, 10.0),
+        "/documents": (0, 30.0),
         "/health": (0, 5.0),
         "/payment-methods": (0, 5.0),
+        "/.well-known": (0, 5.0),
         "/sandbox/stripe": (1048576, 120.0),
         "/explorer/assets": (0, 30.0),
         "/": (0, 30.0),

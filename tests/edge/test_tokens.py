@@ -302,6 +302,8 @@ def test_development_tokens_are_not_issued_in_production_nor_for_roles_without_t
         stripe_secret_key="sk_test_x",
         stripe_publishable_key="pk_test_x",
         stripe_webhook_secret="whsec_x",
+        entitlement_key="a PEM",
+        public_url="https://billing.example",
     )
     with pytest.raises(ValueError, match="development only"):
         issue_development_token(production, user_id="u", role=Role.CUSTOMER, now=NOW)

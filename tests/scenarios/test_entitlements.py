@@ -29,7 +29,7 @@ ALLOWED: dict[str, dict[str, int | bool | None]] = {
 }
 
 
-async def _stock(house: House) -> None:
+async def stock(house: House) -> None:
     """Plans allow something, and the reader's grants a role already."""
     async with house.app.database.write() as session:
         features = {
@@ -63,7 +63,7 @@ def _limits(told: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_they_add_up_over_subscriptions_and_go_with_them(house: House) -> None:
-    await _stock(house)
+    await stock(house)
     assert await _mine(house) == {
         "role": None,
         "roleEndsAt": None,
@@ -105,7 +105,7 @@ async def test_the_role_ends_with_the_term_that_grants_it(house: House) -> None:
 
 
 async def test_they_are_kept_through_the_grace_of_an_unpaid_renewal_and_no_longer(house: House) -> None:
-    await _stock(house)
+    await stock(house)
     await ordered(house, USER, by=USER, planCode="reader-pro")
     await house.ask(ATTACH, {"card": "pm_card_chargeCustomerFail"}, USER)
     await pass_to(house, "2026-02-28T09:30:00Z")
@@ -116,7 +116,7 @@ async def test_they_are_kept_through_the_grace_of_an_unpaid_renewal_and_no_longe
 
 
 async def test_nothing_comes_of_what_is_not_paid_or_has_not_begun(house: House) -> None:
-    await _stock(house)
+    await stock(house)
     await subscribe(house, USER, planCode="reader-pro")
     card, customer = await default_card(house, USER), await customer_id(house, USER)
     wish = {"planCode": "premium-monthly", "startAt": "2026-03-01T00:00:00Z", "paymentMethodId": card}
@@ -125,7 +125,7 @@ async def test_nothing_comes_of_what_is_not_paid_or_has_not_begun(house: House) 
 
 
 async def test_a_back_end_asks_for_a_user_and_a_manual_subscription_counts(house: House) -> None:
-    await _stock(house)
+    await stock(house)
     key = await secret_of_key(house, "read")
     nobody = (await ask_with_key(house, key, STATUS, {"user": "nobody"}))["subscriptionStatus"]
     assert nobody == {"isActive": False, "entitlements": {"items": [], "role": None, "roleEndsAt": None}}
@@ -145,7 +145,7 @@ async def test_a_back_end_asks_for_a_user_and_a_manual_subscription_counts(house
 
 
 async def test_what_is_used_counts_for_its_period(house: House) -> None:
-    await _stock(house)
+    await stock(house)
     order = await ordered(house, USER, by=USER, planCode="reader-pro")
     events = [
         {

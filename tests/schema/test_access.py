@@ -399,6 +399,11 @@ MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "paymentMethods.nodes.*.id",
         (LOGIN, NO, NO, ["owner_card"], ["owner_card"]),
     ),
+    "when an entitlement token expires": (
+        '{ customer(by: {userId: "owner"}) { entitlements { tokenExpiresAt } } }',
+        "customer.entitlements.tokenExpiresAt",
+        (LOGIN, NO, NO, *["2026-01-31T09:40:00Z"] * 2),
+    ),
     "keys at the gateway": (
         'query { payment(by: {id: "%(owner_payment)s"}) { attempts { sequence } } }',
         "payment.attempts.*.sequence",
@@ -519,6 +524,11 @@ REFUSED_FOREIGN = ["NOT_FOUND"]
 # or the codes of userErrors. None means that the caller may, which other tests show.
 MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     "subscribe": (
+        "SubscribeInput!",
+        '{"planCode": "free", "customerId": "%(owner_customer)s"}',
+        (LOGIN, ["NOT_PERMITTED"], NO),
+    ),
+    "createCheckoutLink": (
         "SubscribeInput!",
         '{"planCode": "free", "customerId": "%(owner_customer)s"}',
         (LOGIN, ["NOT_PERMITTED"], NO),

@@ -5,7 +5,8 @@ from babel import Locale
 
 from billing.money import CURRENCIES
 from billing.money import Money as Amount
-from schema.money import Money, formatted
+from resolvers.writing import formatted
+from schema.money import Money
 from tests.support.house import House
 
 

@@ -61,6 +61,8 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "BillingRunItem.invoice",
             "BillingRunItem.payment",
             "TestClock.customers",
+            "Entitlements.token",
+            "Entitlements.tokenExpiresAt",
         },
         Scope.ACT_FOR_CUSTOMER: {
             "Query.previewChangePlan",
@@ -72,6 +74,7 @@ def test_each_scope_opens_what_is_named_here() -> None:
             "Query.previewResumeSubscription",
             "Query.previewRefundPayment",
             "Mutation.subscribe",
+            "Mutation.createCheckoutLink",
             "Mutation.createCustomer",
             "Mutation.createSetupIntent",
             "Mutation.attachPaymentMethod",
@@ -270,6 +273,7 @@ async def test_a_key_without_the_scope_is_told_which_one_is_missing_and_changes_
 # What a key that acts is told by each mutation of the matrix when it names nobody, or what is not there.
 NOT_THERE: dict[str, tuple[str, Any]] = {
     "subscribe": ('{"planCode": "free"}', ["REQUIRED"]),
+    "createCheckoutLink": ('{"planCode": "free"}', ["REQUIRED"]),
     "createCustomer": ('{"userId": " "}', ["REQUIRED"]),
     "createSetupIntent": ("{}", ["REQUIRED"]),
     "attachPaymentMethod": ('{"paymentMethodId": "pm_card_visa"}', ["REQUIRED"]),

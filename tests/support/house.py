@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from bootstrap import GatewayWrapper, Installation, build
 from clocks import ManualClock
 from gateways.https import Resolve
+from resolvers.entitlement_tokens import new_key
 from resolvers.identity import Role, issue_development_token
 from server import create_app
 from services.app import Actor, ActorKind, App
@@ -26,6 +27,9 @@ START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 QUIET = {"worker": "off", "reconcile_minutes": 0}
 """Nothing happens by itself: a pass that repairs everything would hide what the other ways miss."""
+
+ENTITLEMENT_KEY = new_key()
+"""Every house's: none makes a file of its own."""
 
 STAFF = {"demo-admin": Role.ADMIN, "demo-support": Role.SUPPORT}
 
@@ -119,7 +123,9 @@ async def open_house(
         await holder[0](scope, receive, send)
 
     installation = build(
-        load_settings(_env_file=None, database_url=database_url, **{**QUIET, **settings}),
+        load_settings(
+            _env_file=None, database_url=database_url, **{**QUIET, "entitlement_key": ENTITLEMENT_KEY, **settings}
+        ),
         clock=clock,
         security_clock=machine,
         webhook_transport=httpx.ASGITransport(app=late_bound),

@@ -1,0 +1,50 @@
+"""How amounts and days are written for people, by the rules of their language.
+
+Owns: locales, what Babel is asked for. Does not own: amounts (billing.money).
+"""
+
+import re
+from copy import copy
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+from babel.numbers import NumberPattern, get_currency_precision
+
+from billing.money import exponent
+
+_LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}", re.ASCII)
+
+
+@lru_cache(maxsize=256)
+def known_locale(name: str) -> Locale | None:
+    """The locale by its BCP 47 name; None for one that Babel does not know."""
+    try:
+        if _LOCALE.fullmatch(name):
+            return Locale.parse(name.replace("-", "_"))
+    except (UnknownLocaleError, ValueError):
+        pass
+    return None
+
+
+def formatted(amount: Decimal, currency: str, locale: Locale) -> str:
+    """As the locale writes it; never fewer decimals than the amount has."""
+    usual = get_currency_precision(currency)
+    decimals = usual if amount == round(amount, usual) else exponent(currency)
+    return _pattern(str(locale), decimals).apply(amount, locale, currency=currency, currency_digits=False)
+
+
+def written_day(at: datetime, zone: ZoneInfo, locale: Locale) -> str:
+    """The day that it is there then, as the locale writes it."""
+    return format_date(at.astimezone(zone), format="long", locale=locale)
+
+
+@lru_cache(maxsize=256)
+def _pattern(locale: str, decimals: int) -> NumberPattern:
+    """The locale's way of writing amounts, with so many decimals."""
+    pattern = copy(Locale.parse(locale).currency_formats["standard"])
+    pattern.frac_prec = (decimals, decimals)
+    return pattern
