@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from bootstrap import Installation
 from gateways.port import WebhookRefused
 from guard import Guard
-from logs import current_request_id
+from logs import current_request
 from rates import Allowance, Buckets, Peers, Rates
 from resolvers.callers import Callers, key_holder
 from resolvers.context import RequestContext
@@ -72,7 +72,8 @@ def create_app(installation: Installation) -> ASGIApp:
             Route("/explorer/config.json", front.explorer_config),
             Mount("/explorer", StaticFiles(directory=EXPLORER, check_dir=False)),
         ]
-    return Guard(Starlette(routes=routes, lifespan=front.lifespan), settings=installation.settings, rates=rates)
+    inner = Starlette(routes=routes, lifespan=front.lifespan)
+    return Guard(inner, settings=installation.settings, rates=rates, clock=installation.app.security_clock)
 
 
 def rates_of(installation: Installation) -> Rates:
@@ -172,12 +173,13 @@ class _Front:
         )
 
     def _context(self, _request: Request, identity: Identity, allowance: Allowance) -> RequestContext:
+        request = current_request()
         return RequestContext(
             app=self._app,
             identity=identity,
             loaders=Loaders(self._app.database),
             settings=self._settings,
-            request_id=current_request_id() or "",
+            request_id=request.id if request is not None else "",
             allowance=allowance,
         )
 
