@@ -57,6 +57,7 @@ ID_PREFIXES = {
     "billing_event": "bev",
     "billing_run": "run",
     "billing_run_item": "rni",
+    "audit_entry": "adt",
 }
 
 

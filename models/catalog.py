@@ -14,6 +14,7 @@ from billing.calendar import Interval
 from billing.metering import Aggregation, UsageType
 from billing.money import Money
 from billing.pricing import BillingScheme, Package, PriceTerms, Rounding, Tier, TiersMode
+from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Record, UTCDateTime
 
 
@@ -26,6 +27,7 @@ class Product(Record, table=True):
     """Something sold; a customer has at most one live subscription to each. `code` is its public name."""
 
     __tablename__ = "products"
+    __audited__ = Audited()
 
     code: str = Field(unique=True, max_length=100)
     name: str = Field(max_length=250)
@@ -44,6 +46,7 @@ class AppRole(SQLModel, table=True):
     """A role of the merchant's own application, granted while a plan is paid."""
 
     __tablename__ = "app_roles"
+    __audited__ = Audited()
 
     id: int = Field(primary_key=True)
     code: str = Field(unique=True, max_length=100)
@@ -54,6 +57,7 @@ class Feature(SQLModel, table=True):
     """Something that plans allow, limit or measure. `unit` names what is counted."""
 
     __tablename__ = "features"
+    __audited__ = Audited()
 
     id: str = Field(primary_key=True, max_length=40)
     code: str = Field(unique=True, max_length=100)
@@ -65,6 +69,7 @@ class Plan(Record, table=True):
     """A way to buy a product: how often, and with which default behaviour."""
 
     __tablename__ = "plans"
+    __audited__ = Audited()
 
     product_id: str = Field(foreign_key="products.id", index=True)
     code: str = Field(unique=True, max_length=100)
@@ -96,6 +101,7 @@ class PlanEntitlement(SQLModel, table=True):
     """What a plan allows of a feature. `limit` None with `is_enabled`: without limit."""
 
     __tablename__ = "plan_entitlements"
+    __audited__ = Audited(subject="plan_id")
 
     plan_id: str = Field(primary_key=True, foreign_key="plans.id")
     feature_id: str = Field(primary_key=True, foreign_key="features.id")
@@ -110,6 +116,7 @@ class PlanCredit(SQLModel, table=True):
     """
 
     __tablename__ = "plan_credits"
+    __audited__ = Audited(subject="plan_id")
 
     plan_id: str = Field(primary_key=True, foreign_key="plans.id")
     unit: str = Field(primary_key=True, max_length=100)
@@ -122,6 +129,7 @@ class Price(SQLModel, table=True):
     """What a plan costs in one currency from an instant on. Never changed: a new price replaces it."""
 
     __tablename__ = "prices"
+    __audited__ = Audited()
     __table_args__ = (UniqueConstraint("plan_id", "currency", "effective_from"),)
 
     id: str = Field(primary_key=True, max_length=40)

@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.calendar import Interval
 from billing.couponing import CouponDuration, Offer
 from billing.money import Money
+from models.audit_log import Audited
 from models.base import DOCUMENT, DecimalText, EnumText, Record, UTCDateTime
 from models.subscriptions import Subscription
 
@@ -25,6 +26,7 @@ class Coupon(Record, table=True):
     """
 
     __tablename__ = "coupons"
+    __audited__ = Audited(unseen=frozenset(("times_redeemed",)))
 
     code: str = Field(unique=True, max_length=100)
     name: str | None = Field(default=None, max_length=250)
@@ -73,6 +75,7 @@ class PromotionCode(Record, table=True):
     """A word that customers type for a coupon. `folded` is what it is found by: case does not count."""
 
     __tablename__ = "promotion_codes"
+    __audited__ = Audited(unseen=frozenset(("times_redeemed",)))
     __table_args__ = (
         Index(
             "uq_promotion_codes_active_folded",
@@ -119,6 +122,7 @@ class Discount(SQLModel, table=True):
     """A coupon applied to a subscription. It is on a subscription once at a time."""
 
     __tablename__ = "discounts"
+    __audited__ = Audited()
     __table_args__ = (
         Index(
             "uq_discounts_active_coupon",

@@ -1,17 +1,20 @@
 """Lists of what operators look after, and what narrows them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement
 from sqlmodel import col
 
-from models.batches import Key, Listing
+from models.audit_log import AuditEntry
+from models.batches import Between, Key, Listing
 from models.events import BillingEvent
 from models.inbox import GatewayEvent, GatewayEventStatus
 from models.runs import BillingRun, BillingRunItem
 
 GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descending=True)
 BILLING_EVENTS = Listing("billingEvent", BillingEvent, (Key("id", str),), descending=False)
+AUDIT_LOG = Listing("auditEntry", AuditEntry, (Key("at", datetime), Key("id", str)), descending=True)
 RUNS = Listing("billingRun", BillingRun, (Key("id", str),), descending=True)
 RUN_ITEMS = Listing("billingRunItem", BillingRunItem, (Key("id", str),), descending=False)
 
@@ -28,3 +31,23 @@ class GatewayEventsWhere:
         if self.type is not None:
             found.append(col(GatewayEvent.type) == self.type)
         return found
+
+
+ALWAYS = Between()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLogWhere:
+    subject_id: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    at: Between = ALWAYS
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        wanted = (
+            (AuditEntry.subject_id, self.subject_id),
+            (AuditEntry.actor, self.actor),
+            (AuditEntry.action, self.action),
+        )
+        found = [col(column) == value for column, value in wanted if value is not None]
+        return [*found, *self.at.conditions(AuditEntry.at)]

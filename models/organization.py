@@ -7,6 +7,7 @@ from sqlmodel import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.dunning import DunningPolicy, FinalAction, TrialEndAction
+from models.audit_log import Audited
 from models.base import DOCUMENT, EnumText, Record
 
 ORGANIZATION = "organization"
@@ -19,6 +20,7 @@ class Organization(Record, table=True):
     """
 
     __tablename__ = "organizations"
+    __audited__ = Audited()
 
     name: str = Field(default="Perennial", max_length=250)
     retry_after_days: list[int] = Field(sa_type=DOCUMENT)

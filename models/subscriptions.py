@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.calendar import Grid, Interval
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from billing.schedule import Schedule, next_happening
+from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime
 from models.catalog import Plan, Price, Product
 from models.invoices import Invoice
@@ -42,6 +43,7 @@ class Subscription(Record, Leased, table=True):
     """
 
     __tablename__ = "subscriptions"
+    __audited__ = Audited(masked=frozenset(("name", "external_id", "cancellation_comment", "meta")))
 
     customer_id: str = Field(foreign_key="customers.id", index=True)
     product_id: str = Field(foreign_key="products.id")
@@ -142,6 +144,7 @@ class SubscriptionItem(SQLModel, table=True):
     """
 
     __tablename__ = "subscription_items"
+    __audited__ = Audited(masked=frozenset(("meta",)))
     __table_args__ = (
         Index(
             "uq_subscription_items_live_price",
@@ -172,6 +175,7 @@ class ScheduledChange(SQLModel, table=True):
     """
 
     __tablename__ = "scheduled_changes"
+    __audited__ = Audited(subject="subscription_id")
 
     subscription_id: str = Field(primary_key=True, foreign_key="subscriptions.id")
     plan_id: str = Field(foreign_key="plans.id")

@@ -100,6 +100,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.gatewayEvents": ADMINS,
     "Query.reconciliationReport": ADMINS,
     "Query.doubleChargeProof": ADMINS,
+    "Query.auditLog": ADMINS,
     "Query.billingRun": RUNNERS,
     "Query.testClock": RUNNERS,
     "Mutation.subscribe": BUYERS,

@@ -11,6 +11,7 @@ from resolvers import owned
 from resolvers.context import RequestContext
 from schema.api_keys import ApiKey
 from schema.arguments import refuse_arguments
+from schema.audit_log import AuditEntry
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
 from schema.coupons import Coupon, PromotionCode
@@ -36,7 +37,7 @@ _Finder = Callable[[RequestContext, str], Awaitable[Node | None]]
 class NodeQueries:
     @strawberry.field(description="Any object by its id; null if there is none or it is another's.")
     async def node(self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]) -> Node | None:
-        return await _node(info.context, id)
+        return await find_node(info.context, id)
 
     @strawberry.field(description="Objects by their ids, in the order asked for, null where `node` would be null.")
     async def nodes(
@@ -44,7 +45,7 @@ class NodeQueries:
     ) -> list[Node | None]:
         if len(ids) > MAX_NODES:
             raise refuse_arguments(info, f"ids: at most {MAX_NODES} are looked up at once.", "ids")
-        return list(await asyncio.gather(*(_node(info.context, id) for id in ids)))
+        return list(await asyncio.gather(*(find_node(info.context, id) for id in ids)))
 
 
 def _shown(find: Callable[[RequestContext, str], Awaitable[Any]], of: Callable[[Any], Node]) -> _Finder:
@@ -92,11 +93,13 @@ _FINDERS: dict[str, _Finder] = {
     "billing_run": _shown(owned.billing_run, BillingRun.of),
     "billing_run_item": _shown(owned.billing_run_item, BillingRunItem.of),
     "gateway_event": _shown(owned.gateway_event, GatewayEvent.of),
+    "audit_entry": _shown(owned.audit_entry, AuditEntry.of),
     "reconciliation_report": _shown(owned.reconciliation_report, ReconciliationReport.of),
 }
 _NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()}
 
 
-async def _node(context: RequestContext, id: str) -> Node | None:
+async def find_node(context: RequestContext, id: str) -> Node | None:
+    """Any object that this caller may see; None if there is none or it is another's."""
     find = _NODES.get(id.partition("_")[0])
     return await find(context, id) if find is not None else None

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from schema.audit_log import AuditQueries
 from schema.billing_queries import BillingQueries
 from schema.catalog_queries import CatalogQueries
 from schema.coupon_queries import CouponQueries
@@ -17,6 +18,7 @@ from schema.server import GatewayConfig, ServerInfo, Viewer
 
 @strawberry.type(description="All that can be read.")
 class Query(
+    AuditQueries,
     BillingQueries,
     CatalogQueries,
     CouponQueries,

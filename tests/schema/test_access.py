@@ -260,6 +260,7 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "reconciliationReport.isClean",
         (LOGIN, NO, NO, NO, None),
     ),
+    "auditLog": ("{ auditLog { nodes { id } } }", "auditLog.nodes.*.id", (LOGIN, NO, NO, NO, [])),
     "billingRun": ('{ billingRun(id: "run_none") { id } }', "billingRun.id", (LOGIN, NO, NO, NO, None)),
     "testClock": ('{ testClock(id: "clk_none") { id } }', "testClock.id", (LOGIN, NO, NO, NO, None)),
     "doubleChargeProof": (
@@ -364,6 +365,7 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
     # An API key is nobody's but the administrators': tests/schema/test_api_keys.py.
     assert set(found.values()) | {
         "ApiKey",
+        "AuditEntry",
         "CreditEntry",
         "BillingRun",
         "BillingRunItem",

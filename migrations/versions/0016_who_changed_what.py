@@ -1,0 +1,40 @@
+"""Who changed what
+
+Revision: 0016
+Follows: 0009
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0016"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    document = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+    op.create_table(
+        "audit_entries",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.String(length=300), nullable=False),
+        sa.Column("actor_role", sa.String(length=20), nullable=True),
+        sa.Column("action", sa.String(length=100), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("subject_id", sa.String(length=40), nullable=False),
+        sa.Column("before", document, nullable=True),
+        sa.Column("after", document, nullable=True),
+        sa.Column("request_id", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
+    )
+    with op.batch_alter_table("audit_entries", schema=None) as batch_op:
+        batch_op.create_index("ix_audit_entries_at_id", ["at", "id"], unique=False)
+        batch_op.create_index("ix_audit_entries_subject_id_at_id", ["subject_id", "at", "id"], unique=False)
+        batch_op.create_index("ix_audit_entries_actor_at_id", ["actor", "at", "id"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_table("audit_entries")
