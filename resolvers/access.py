@@ -142,6 +142,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Mutation.deleteTestClock": RUNNERS,
     "Mutation.createApiKey": ADMINS,
     "Mutation.updateDunningPolicy": ADMINS,
+    "Mutation.updateOrganization": ADMINS,
     "Mutation.revokeApiKey": ADMINS,
     "Mutation.reconcilePayments": ADMINS,
     "Mutation.replayGatewayEvent": ADMINS,

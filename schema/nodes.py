@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import strawberry
 
 from models.base import ID_PREFIXES
+from models.organization import ORGANIZATION
 from resolvers import owned
+from resolvers.access import permits
 from resolvers.context import RequestContext
 from schema.api_keys import ApiKey
 from schema.arguments import refuse_arguments
@@ -24,10 +26,12 @@ from schema.interfaces import Node
 from schema.invoices import Invoice
 from schema.payments import ChargeAttempt, Payment
 from schema.plan_terms import Feature
+from schema.policies import Organization
 from schema.returns import Dispute, Refund
 from schema.runs import BillingRun, BillingRunItem, TestClock
 from schema.subscriptions import PlanSubscription, SubscriptionItem
 from schema.upkeep import GatewayEvent, ReconciliationReport
+from services.policies import read_organization
 
 MAX_NODES = 100
 _Finder = Callable[[RequestContext, str], Awaitable[Node | None]]
@@ -68,6 +72,12 @@ async def _intent(context: RequestContext, id: str) -> Node | None:
     return PaymentIntent.of(found, livemode=context.app.gateway.livemode) if found is not None else None
 
 
+async def _organization(context: RequestContext, id: str) -> Node | None:
+    if id != ORGANIZATION or not permits(context.identity, "Query.organization"):
+        return None
+    return Organization.of(await read_organization(context.app), context.app)
+
+
 # Kind of an id → how it is found for this caller, as the type that shows it.
 _FINDERS: dict[str, _Finder] = {
     "product": _shown(_in_catalog("product"), Product.of),
@@ -96,7 +106,7 @@ _FINDERS: dict[str, _Finder] = {
     "audit_entry": _shown(owned.audit_entry, AuditEntry.of),
     "reconciliation_report": _shown(owned.reconciliation_report, ReconciliationReport.of),
 }
-_NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()}
+_NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()} | {ORGANIZATION: _organization}
 
 
 async def find_node(context: RequestContext, id: str) -> Node | None:

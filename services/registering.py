@@ -16,6 +16,7 @@ from models.customers import Customer, customer_of_account, customer_of_external
 from models.database import is_unique_violation
 from services.app import App
 from services.customers import new_invoice_prefix
+from services.policies import zone_in_force
 from services.problems import not_found
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -78,7 +79,7 @@ async def _write(app: App, session: AsyncSession, wish: NewCustomer) -> Customer
         external_id=wish.external_id,
         email=wish.email,
         name=wish.name,
-        timezone=wish.timezone or app.timezone,
+        timezone=wish.timezone or await zone_in_force(session, app),
         test_clock_id=wish.test_clock_id,
         invoice_prefix=new_invoice_prefix(),
         created_at=now,

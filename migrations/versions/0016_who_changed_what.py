@@ -1,4 +1,4 @@
-"""Who changed what
+"""Who changed what, and the organization's own settings
 
 Revision: 0016
 Follows: 0009
@@ -35,6 +35,14 @@ def upgrade() -> None:
         batch_op.create_index("ix_audit_entries_subject_id_at_id", ["subject_id", "at", "id"], unique=False)
         batch_op.create_index("ix_audit_entries_actor_at_id", ["actor", "at", "id"], unique=False)
 
+    with op.batch_alter_table("organizations", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("default_currency", sa.String(length=3), nullable=False, server_default="USD"))
+        batch_op.add_column(sa.Column("timezone", sa.String(length=64), nullable=True))
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("organizations", schema=None) as batch_op:
+        batch_op.drop_column("timezone")
+        batch_op.drop_column("default_currency")
+
     op.drop_table("audit_entries")

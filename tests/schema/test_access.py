@@ -372,6 +372,7 @@ async def test_node_finds_every_kind_of_node_for_its_owner_alone(world: World, g
         "Coupon",
         "Feature",
         "GatewayEvent",
+        "Organization",
         "PromotionCode",
         "ReconciliationReport",
         "TestClock",
@@ -556,6 +557,7 @@ MUTATIONS: dict[str, tuple[str, str, tuple[Any, Any, Any]]] = {
     "advanceTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "deleteTestClock": ("ID!", '"clk_00000000000000000000000000000000"', (LOGIN, NO, NO)),
     "updateDunningPolicy": ("DunningPolicyInput!", '{"gracePeriodDays": 3}', (LOGIN, NO, NO)),
+    "updateOrganization": ("OrganizationInput!", '{"name": "Ours"}', (LOGIN, NO, NO)),
     "recordUsage": (
         "[UsageEventInput!]!",
         '[{"subscriptionId": "%(owner_subscription)s", "featureCode": "calls", "quantity": 1, "idempotencyKey": "k"}]',

@@ -123,6 +123,7 @@ CHANGES: Mapping[str, set[str]] = {
     "createApiKey": {"api_keys"},
     "revokeApiKey": {"api_keys"},
     "updateDunningPolicy": {"organizations"},
+    "updateOrganization": {"organizations"},
     "createSetupIntent": {"customers"},
     "attachPaymentMethod": {"payment_methods", "customers"},
     "setDefaultPaymentMethod": {"customers"},
@@ -206,6 +207,7 @@ async def _stock(watcher: Watcher) -> None:
     watcher.secret = told["secret"]
     told = await send("createApiKey", ADMIN, "apiKey { id }", input={"name": "old", "scopes": ["read"]})
     await send("revokeApiKey", ADMIN, id=told["apiKey"]["id"])
+    await send("updateOrganization", ADMIN, input={"name": "Tea House"})
     await send("updateDunningPolicy", ADMIN, input={"gracePeriodDays": 3})
     wish = {"userId": "kid", "email": f"{CANARY}@example.com", "name": CANARY, "metadata": {"note": CANARY}}
     await send("createCustomer", ADMIN, input=wish)
@@ -358,7 +360,7 @@ async def test_an_entry_holds_what_changed_and_what_was_there(house: House) -> N
         "before": {"gracePeriodDays": 3, "finalAction": "CANCEL"},
         "after": {"gracePeriodDays": 5, "finalAction": "LEAVE"},
         "requestId": request,
-        "subject": None,
+        "subject": {"id": "organization", "__typename": "Organization"},
     }
 
 
