@@ -211,7 +211,7 @@ class Change(SQLModel, table=True):
     to_status: str = Field(max_length=40)
     cause: str = Field(max_length=100)
     actor: str = Field(max_length=300)
-    at: datetime = Field(sa_type=UTCDateTime)
+    at: datetime = Field(sa_type=UTCDateTime, index=True)
 
 
 async def live_subscriptions(

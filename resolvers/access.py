@@ -101,6 +101,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.reconciliationReport": ADMINS,
     "Query.doubleChargeProof": ADMINS,
     "Query.auditLog": ADMINS,
+    "Query.metrics": ADMINS,
     "Query.billingRun": RUNNERS,
     "Query.testClock": RUNNERS,
     "Mutation.subscribe": BUYERS,

@@ -8,6 +8,7 @@ from schema.catalog_queries import CatalogQueries
 from schema.coupon_queries import CouponQueries
 from schema.customer_queries import CustomerQueries
 from schema.fields import Info
+from schema.metrics import MetricQueries
 from schema.nodes import NodeQueries
 from schema.operation_queries import OperationQueries
 from schema.policies import PolicyQueries
@@ -23,6 +24,7 @@ class Query(
     CatalogQueries,
     CouponQueries,
     CustomerQueries,
+    MetricQueries,
     NodeQueries,
     OperationQueries,
     PolicyQueries,

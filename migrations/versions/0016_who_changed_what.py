@@ -39,8 +39,17 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("default_currency", sa.String(length=3), nullable=False, server_default="USD"))
         batch_op.add_column(sa.Column("timezone", sa.String(length=64), nullable=True))
 
+    # Figures ask what happened on which day.
+    for table in ("ledger_entries", "changes"):
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.create_index(batch_op.f(f"ix_{table}_at"), ["at"], unique=False)
+
 
 def downgrade() -> None:
+    for table in ("ledger_entries", "changes"):
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.drop_index(batch_op.f(f"ix_{table}_at"))
+
     with op.batch_alter_table("organizations", schema=None) as batch_op:
         batch_op.drop_column("timezone")
         batch_op.drop_column("default_currency")

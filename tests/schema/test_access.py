@@ -260,6 +260,11 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "reconciliationReport.isClean",
         (LOGIN, NO, NO, NO, None),
     ),
+    "metrics": (
+        '{ metrics(range: {gte: "2026-01-31T00:00:00Z"}) { activeSubscriptions } }',
+        "metrics.activeSubscriptions",
+        (LOGIN, NO, NO, NO, 2),
+    ),
     "auditLog": ("{ auditLog { nodes { id } } }", "auditLog.nodes.*.id", (LOGIN, NO, NO, NO, [])),
     "billingRun": ('{ billingRun(id: "run_none") { id } }', "billingRun.id", (LOGIN, NO, NO, NO, None)),
     "testClock": ('{ testClock(id: "clk_none") { id } }', "testClock.id", (LOGIN, NO, NO, NO, None)),

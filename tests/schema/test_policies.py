@@ -84,7 +84,8 @@ async def test_what_no_policy_can_be_is_refused_and_changes_nothing(
 
 SETTINGS = "name defaultCurrencyCode timezone settings version"
 SET = f"""mutation ($input: OrganizationInput!) {{ updateOrganization(input: $input) {{
-  organization {{ {SETTINGS} }} userErrors {{ code field message ... on VersionConflictError {{ currentVersion }} }} }} }}"""
+  organization {{ {SETTINGS} }}
+  userErrors {{ code field message ... on VersionConflictError {{ currentVersion }} }} }} }}"""
 BORN = {"name": "Perennial", "defaultCurrencyCode": "USD", "timezone": "UTC", "settings": {}, "version": 1}
 
 
@@ -117,7 +118,8 @@ async def test_new_customers_live_in_the_organizations_zone_and_others_keep_thei
     await house.ask(begin, user="demo-new")
     assert await house.ask(zone, user="demo-new") == {"me": {"timezone": "Asia/Tokyo"}}
     assert await house.ask(zone, user="demo-card") == {"me": {"timezone": "UTC"}}
-    create = "mutation($input: CustomerInput!) { createCustomer(input: $input) { customer { timezone } userErrors { code } } }"
+    create = """mutation($input: CustomerInput!) {
+      createCustomer(input: $input) { customer { timezone } userErrors { code } } }"""
     for given, expected in (({}, "Asia/Tokyo"), ({"timezone": "Europe/Berlin"}, "Europe/Berlin")):
         told = await house.ask(create, {"input": {"userId": expected, **given}}, ADMIN)
         assert told["createCustomer"]["customer"] == {"timezone": expected}
