@@ -10,11 +10,13 @@ from models.audit_log import AuditEntry
 from models.batches import Between, Key, Listing
 from models.events import BillingEvent
 from models.inbox import GatewayEvent, GatewayEventStatus
+from models.reconciliations import ReconciliationReport
 from models.runs import BillingRun, BillingRunItem
 
 GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descending=True)
 BILLING_EVENTS = Listing("billingEvent", BillingEvent, (Key("id", str),), descending=False)
 AUDIT_LOG = Listing("auditEntry", AuditEntry, (Key("at", datetime), Key("id", str)), descending=True)
+REPORTS = Listing("reconciliationReport", ReconciliationReport, (Key("id", str),), descending=True)
 RUNS = Listing("billingRun", BillingRun, (Key("id", str),), descending=True)
 RUN_ITEMS = Listing("billingRunItem", BillingRunItem, (Key("id", str),), descending=False)
 

@@ -99,6 +99,7 @@ ACCESS: Mapping[str, Allowed] = {
     "Query.organization": ADMINS,
     "Query.gatewayEvents": ADMINS,
     "Query.reconciliationReport": ADMINS,
+    "Query.reconciliationReports": ADMINS,
     "Query.doubleChargeProof": ADMINS,
     "Query.auditLog": ADMINS,
     "Query.metrics": ADMINS,

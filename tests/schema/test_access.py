@@ -260,6 +260,11 @@ QUERIES: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         "reconciliationReport.isClean",
         (LOGIN, NO, NO, NO, None),
     ),
+    "reconciliationReports": (
+        "{ reconciliationReports { nodes { id } } }",
+        "reconciliationReports.nodes.*.id",
+        (LOGIN, NO, NO, NO, []),
+    ),
     "metrics": (
         '{ metrics(range: {gte: "2026-01-31T00:00:00Z"}) { activeSubscriptions } }',
         "metrics.activeSubscriptions",
