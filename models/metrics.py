@@ -60,12 +60,12 @@ async def discounted_by_day(session: AsyncSession, currency: str, days: Sequence
         .join(InvoiceLine, col(InvoiceLine.item_id) == SubscriptionItem.id)
         .join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id)
         .where(
-            InvoiceLine.kind == LineKind.RECURRING,
-            InvoiceLine.discount_minor > 0,
-            InvoiceLine.amount_minor > 0,
+            col(InvoiceLine.kind) == LineKind.RECURRING,
+            col(InvoiceLine.discount_minor) > 0,
+            col(InvoiceLine.amount_minor) > 0,
             col(InvoiceLine.period_start) < at.c.until,
             col(InvoiceLine.period_end) >= at.c.until,
-            Invoice.status != InvoiceStatus.VOID,
+            col(Invoice.status) != InvoiceStatus.VOID,
         )
         .group_by(*keys, *money)
     )
@@ -80,7 +80,9 @@ async def statuses_at(
     standing = _standing()
     keys = (at.c.day, standing.c.to_status)
     query = (
-        _at_the_time(select(*keys, func.count()), at, standing).where(Subscription.currency == currency).group_by(*keys)
+        _at_the_time(select(*keys, func.count()), at, standing)
+        .where(col(Subscription.currency) == currency)
+        .group_by(*keys)
     )
     return {(day, SubscriptionStatus(status)): count for day, status, count in await _rows(session, query)}
 
@@ -93,10 +95,10 @@ async def lost_of_those_active(session: AsyncSession, currency: str, start: date
         _at_the_time(select(func.count(distinct(standing.c.subject_id))), at, standing)
         .join(Change, col(Change.subject_id) == standing.c.subject_id)
         .where(
-            Subscription.currency == currency,
+            col(Subscription.currency) == currency,
             standing.c.to_status.in_(ACTIVE),
-            Change.machine == SUBSCRIPTION.name,
-            Change.to_status == SubscriptionStatus.CANCELED,
+            col(Change.machine) == SUBSCRIPTION.name,
+            col(Change.to_status) == SubscriptionStatus.CANCELED,
             col(Change.at) >= start,
             col(Change.at) < end,
         )
@@ -134,8 +136,8 @@ async def lost_by_day(session: AsyncSession, currency: str, days: Sequence[Day])
         .join(Subscription, col(Subscription.id) == Change.subject_id)
         .where(
             *_counted(currency),
-            Change.machine == SUBSCRIPTION.name,
-            Change.to_status == SubscriptionStatus.CANCELED,
+            col(Change.machine) == SUBSCRIPTION.name,
+            col(Change.to_status) == SubscriptionStatus.CANCELED,
             col(Change.from_status).in_(LEFT),
         )
         .group_by(at.c.day)
@@ -152,7 +154,7 @@ async def kept_by_day(session: AsyncSession, currency: str, days: Sequence[Day])
         .join(LedgerEntry, and_(col(LedgerEntry.at) >= at.c.since, col(LedgerEntry.at) < at.c.until))
         .join(Customer, col(Customer.id) == LedgerEntry.customer_id)
         .where(
-            LedgerEntry.currency == currency,
+            col(LedgerEntry.currency) == currency,
             col(LedgerEntry.account).in_((Account.GATEWAY, Account.OFFLINE)),
             col(Customer.test_clock_id).is_(None),
         )
@@ -167,9 +169,9 @@ async def recovered(session: AsyncSession, currency: str, start: datetime, end: 
         select(func.coalesce(func.sum(col(Invoice.amount_paid_minor)), 0))
         .join(Customer, col(Customer.id) == Invoice.customer_id)
         .where(
-            Invoice.currency == currency,
-            Invoice.reason == InvoiceReason.SUBSCRIPTION_CYCLE,
-            Invoice.status == InvoiceStatus.PAID,
+            col(Invoice.currency) == currency,
+            col(Invoice.reason) == InvoiceReason.SUBSCRIPTION_CYCLE,
+            col(Invoice.status) == InvoiceStatus.PAID,
             col(Invoice.paid_at) >= start,
             col(Invoice.paid_at) < end,
             col(Invoice.first_failed_at).is_not(None),
@@ -184,7 +186,7 @@ async def other_currencies(session: AsyncSession, currency: str) -> Sequence[str
     query = (
         select(col(Subscription.currency))
         .distinct()
-        .where(Subscription.currency != currency, col(Subscription.test_clock_id).is_(None))
+        .where(col(Subscription.currency) != currency, col(Subscription.test_clock_id).is_(None))
         .order_by(col(Subscription.currency))
     )
     return [code for (code,) in await _rows(session, query)]
@@ -213,7 +215,7 @@ def _standing() -> CTE:
     )
 
 
-def _at_the_time(query: Select[Any], at: CTE, standing: CTE) -> Select[Any]:
+def _at_the_time(query: Select[*tuple[Any, ...]], at: CTE, standing: CTE) -> Select[*tuple[Any, ...]]:
     """The status that each subscription had just before the end of each day."""
     still = or_(standing.c.until.is_(None), standing.c.until >= at.c.until)
     return (
@@ -224,7 +226,7 @@ def _at_the_time(query: Select[Any], at: CTE, standing: CTE) -> Select[Any]:
     )
 
 
-def _items(at: CTE, currency: str) -> Select[Any]:
+def _items(at: CTE, currency: str) -> Select[*tuple[Any, ...]]:
     """Items of active subscriptions just before the end of each day, metered ones left out."""
     standing = _standing()
     still = or_(col(SubscriptionItem.ended_at).is_(None), col(SubscriptionItem.ended_at) >= at.c.until)
@@ -240,9 +242,9 @@ def _items(at: CTE, currency: str) -> Select[Any]:
         )
         .join(Plan, col(Plan.id) == SubscriptionItem.plan_id)
         .where(
-            Subscription.currency == currency,
+            col(Subscription.currency) == currency,
             standing.c.to_status.in_(ACTIVE),
-            Plan.usage_type == UsageType.LICENSED,
+            col(Plan.usage_type) == UsageType.LICENSED,
         )
     )
 
@@ -264,5 +266,5 @@ def _counted(currency: str) -> Sequence[Any]:
     return (col(Subscription.currency) == currency, col(Subscription.test_clock_id).is_(None))
 
 
-async def _rows(session: AsyncSession, query: Select[Any]) -> Sequence[Any]:
+async def _rows(session: AsyncSession, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
     return (await (await session.connection()).execute(query)).all()
