@@ -212,7 +212,8 @@ async def test_the_proof_counts_what_was_paid_and_what_was_paid_twice(house: Hou
 
 
 REPORTS = f"""query($first: Int, $after: String) {{ reconciliationReports(first: $first, after: $after) {{
-  totalCount pageInfo {{ hasNextPage endCursor }} nodes {{ since requestedBy {REPORT[1:-1]} }} }} }}"""
+  totalCount pageInfo {{ hasNextPage endCursor }} nodes {{
+    id since requestedBy checked isClean drift {{ kind repaired }} }} }} }}"""
 
 
 async def test_reports_are_listed_newest_first_with_what_each_found(house: House, waiting: tuple[Shopper, str]) -> None:
@@ -221,12 +222,17 @@ async def test_reports_are_listed_newest_first_with_what_each_found(house: House
     seen, repaired, clean = [
         (await reconcile(house, since=YESTERDAY, repair=repair))["report"] for repair in (False, True, True)
     ]
-    asked = {"since": YESTERDAY, "requestedBy": f"admin:{ADMIN}"}
+
+    def listed(report: dict[str, Any]) -> dict[str, Any]:
+        drift = [{"kind": each["kind"], "repaired": each["repaired"]} for each in report["drift"]]
+        told = {name: report[name] for name in ("id", "checked", "isClean")}
+        return {**told, "since": YESTERDAY, "requestedBy": f"admin:{ADMIN}", "drift": drift}
+
     page = (await house.ask(REPORTS, {"first": 2}, ADMIN))["reconciliationReports"]
-    assert page["nodes"] == [{**asked, **clean}, {**asked, **repaired}]
+    assert page["nodes"] == [listed(clean), listed(repaired)]
     assert ([each["isClean"] for each in page["nodes"]], page["totalCount"]) == ([True, False], 3)
     rest = await house.ask(REPORTS, {"first": 2, "after": page["pageInfo"]["endCursor"]}, ADMIN)
-    assert rest["reconciliationReports"]["nodes"] == [{**asked, **seen}]
+    assert rest["reconciliationReports"]["nodes"] == [listed(seen)]
     assert [each["repaired"] for each in seen["drift"] + repaired["drift"]] == [False, True]
 
 
