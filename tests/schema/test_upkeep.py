@@ -211,9 +211,9 @@ async def test_the_proof_counts_what_was_paid_and_what_was_paid_twice(house: Hou
     ]
 
 
-REPORTS = f"""query($first: Int, $after: String) {{ reconciliationReports(first: $first, after: $after) {{
-  totalCount pageInfo {{ hasNextPage endCursor }} nodes {{
-    id since requestedBy checked isClean drift {{ kind repaired }} }} }} }}"""
+REPORTS = """query($first: Int, $after: String) { reconciliationReports(first: $first, after: $after) {
+  totalCount pageInfo { hasNextPage endCursor } nodes {
+    id since requestedBy checked isClean drift { kind repaired } } } }"""
 
 
 async def test_reports_are_listed_newest_first_with_what_each_found(house: House, waiting: tuple[Shopper, str]) -> None:
