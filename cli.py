@@ -262,13 +262,15 @@ def _migrate(settings: Settings) -> None:
 async def _demo(installation: "Installation") -> None:
     if installation.settings.is_production:
         _fail("PERENNIAL_ENVIRONMENT: production refuses demo data.")
+    from models.audit_log import Author, authored
     from services.demo import load_catalog, load_demo
 
-    if installation.sandbox is None:
-        await load_catalog(installation.app)  # the demo customers' cards exist in the sandbox only
-        return
-    await installation.start()
-    await load_demo(installation.app)
+    with authored(Author("command line", None, "demo", None, installation.app.machine_now())):
+        if installation.sandbox is None:
+            await load_catalog(installation.app)  # the demo customers' cards exist in the sandbox only
+            return
+        await installation.start()
+        await load_demo(installation.app)
 
 
 def _welcome(installation: "Installation") -> None:

@@ -2,14 +2,13 @@
 
 Owns: request ids, body sizes, time limits, methods and content types, origins, failed credentials by address,
 security headers, the access line and the last catch of a fault. Does not own: what credentials prove and GraphQL
-(schema/transport.py), webhook signatures. May import: settings, logs, rates and the shape of an error body.
+(schema/transport.py), webhook signatures. May import: settings, logs, rates, clocks and the shape of an error body.
 
 What holds for a path is a row of `route_rules`; the code below only applies the row.
 """
 
 import asyncio
 import re
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clocks import Clock
 from logs import begin_request
 from rates import Rates
 from schema.errors import RequestErrorCode, refusal
@@ -194,13 +194,20 @@ class Exchange:
 
 
 class Guard:
-    """Wraps the whole application. `origins` are exact, such as https://app.example."""
+    """Wraps the whole application. `origins` are exact, such as https://app.example; `clock` is the security clock."""
 
     def __init__(
-        self, app: ASGIApp, *, settings: Settings, rates: Rates, rules: Sequence[RouteRule] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        rates: Rates,
+        clock: Clock,
+        rules: Sequence[RouteRule] | None = None,
     ) -> None:
         self.app = app
         self.rates = rates
+        self.clock = clock
         self.origins = frozenset(settings.cors_origins)
         listed = route_rules() if rules is None else rules
         self.rules = sorted(listed, key=lambda rule: len(rule.prefix), reverse=True)
@@ -214,12 +221,10 @@ class Guard:
             await self.app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started_at = time.perf_counter()
         headers = Headers(scope=scope)
-        request_id = _request_id(headers)
-        begin_request(request_id)
+        request = begin_request(_request_id(headers), self.clock.now())
         rule = self._rule(scope["path"])
-        exchange = Exchange(rule, send, self._answer_headers(rule, headers, request_id))
+        exchange = Exchange(rule, send, self._answer_headers(rule, headers, request.id))
         try:
             self._check(scope, rule, headers)
             await self._counted(scope, receive, exchange, headers)
@@ -231,7 +236,7 @@ class Guard:
                 method=scope["method"],
                 path=rule.prefix if rule.hides_path else scope["path"][:200],
                 status=exchange.status or 499,
-                ms=round((time.perf_counter() - started_at) * 1000, 1),
+                ms=round(request.elapsed_ms, 1),
             )
 
     async def _counted(self, scope: Scope, receive: Receive, exchange: Exchange, headers: Headers) -> None:
@@ -274,7 +279,7 @@ class Guard:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        begin_request(_request_id(headers))
+        begin_request(_request_id(headers), self.clock.now())
         rule = self._rule(scope["path"])
         if rule.cors is Cors.LISTED and self._foreign(headers):
             await receive()

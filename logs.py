@@ -1,6 +1,6 @@
 """Structured logs that may be read by anyone on the team.
 
-Owns: the one logging pipeline, the current request's id, and what is masked before a line is written.
+Owns: the one logging pipeline, the current request's id and beginning, and what is masked before a line is written.
 Does not own: what is worth logging (each caller) or where the lines go after stderr (the platform).
 May import: structlog, orjson and the standard library.
 
@@ -14,12 +14,29 @@ import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
 from typing import Any, TextIO
 
 import orjson
 import structlog
 
-_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The HTTP request being served: `at` is when it came in; how long it takes is measured, not read off a clock."""
+
+    id: str
+    at: datetime
+    began: float
+
+    @property
+    def elapsed_ms(self) -> float:
+        return (perf_counter() - self.began) * 1000
+
+
+_request: ContextVar[Request | None] = ContextVar("request", default=None)
 
 MASK = "[masked]"
 MAX_VALUE_LENGTH = 2_000
@@ -52,16 +69,18 @@ _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\((?=[^)]*@)[^)]*\)|=\([^)]*\)", re.DOTALL)
 
 
-def current_request_id() -> str | None:
-    """The id of the HTTP request being served, or None outside of one."""
-    return _request_id.get()
+def current_request() -> Request | None:
+    """The HTTP request being served, or None outside of one."""
+    return _request.get()
 
 
-def begin_request(request_id: str) -> None:
+def begin_request(request_id: str, at: datetime) -> Request:
     """Start a request's log context: later lines of this task carry its id, and nothing of the one before."""
-    _request_id.set(request_id)
+    request = Request(request_id, at, perf_counter())
+    _request.set(request)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
+    return request
 
 
 def scrub(text: str) -> str:

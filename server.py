@@ -24,7 +24,7 @@ from bootstrap import Installation, document_links, entitlement_keys
 from documents.serving import Documents
 from gateways.port import WebhookRefused
 from guard import Guard
-from logs import current_request_id
+from logs import current_request
 from marks import mark
 from pages.checkout import ASSETS, CheckoutPages
 from rates import Allowance, Buckets, Peers, Rates
@@ -82,7 +82,8 @@ def create_app(installation: Installation) -> ASGIApp:
             Route("/explorer/config.json", front.explorer_config),
             Mount("/explorer", StaticFiles(directory=EXPLORER, check_dir=False)),
         ]
-    return Guard(Starlette(routes=routes, lifespan=front.lifespan), settings=installation.settings, rates=rates)
+    inner = Starlette(routes=routes, lifespan=front.lifespan)
+    return Guard(inner, settings=installation.settings, rates=rates, clock=installation.app.security_clock)
 
 
 def rates_of(installation: Installation) -> Rates:
@@ -198,6 +199,7 @@ class _Front:
         )
 
     def _context(self, _request: Request, identity: Identity, allowance: Allowance) -> RequestContext:
+        request = current_request()
         return RequestContext(
             app=self._app,
             identity=identity,
@@ -205,7 +207,7 @@ class _Front:
             settings=self._settings,
             entitlement_keys=self._entitlement_keys,
             document_links=self._document_links,
-            request_id=current_request_id() or "",
+            request_id=request.id if request is not None else "",
             allowance=allowance,
         )
 

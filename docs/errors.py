@@ -9,8 +9,8 @@ AS_DATA = """A refusal that the caller can act on is data: it stands in the payl
 step has done. `field` is the path of the input at fault. Show the customer the `message`; decide by the `code`."""
 
 AS_ERRORS = """What was not executed, is not allowed or went wrong stands in the top-level `errors`, its code in
-`extensions.code`, with the `requestId` to quote. An object that does not exist or is not yours is `null`, never an
-error."""
+`extensions.code`, with the `requestId` to quote and the `timestamp` of the request. An object that does not exist
+or is not yours is `null`, never an error."""
 
 DECLINES = """A declined card's reason belongs to one of five classes. The issuer's reason decides, then the code, then
 the advice; a reason that is not listed is of the class `soft`. A card is tried again without the customer only in the

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from docs import dunning, errors, lifecycle, schema, webhooks
+from docs import drift, dunning, errors, lifecycle, schema, webhooks
 
 HERE = Path(__file__).resolve().parent
 PAGES: dict[str, Callable[[], str]] = {
     "lifecycle.md": lifecycle.render,
     "errors.md": errors.render,
+    "drift.md": drift.render,
     "dunning.md": dunning.render,
     "schema.md": schema.render,
     "webhooks.md": webhooks.render,

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
 import models.api_keys
+import models.audit_log
 import models.catalog
 import models.clocks
 import models.coupons

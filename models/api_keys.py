@@ -7,6 +7,7 @@ from sqlalchemy import LargeBinary, or_, update
 from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from models.audit_log import Audited
 from models.base import DOCUMENT, UTCDateTime
 
 
@@ -17,6 +18,7 @@ class ApiKey(SQLModel, table=True):
     """
 
     __tablename__ = "api_keys"
+    __audited__ = Audited(unseen=frozenset(("digest", "last_used_at")))
 
     id: str = Field(primary_key=True, max_length=40)
     name: str = Field(max_length=100)

@@ -59,6 +59,7 @@ ID_PREFIXES = {
     "webhook_delivery": "wdl",
     "billing_run": "run",
     "billing_run_item": "rni",
+    "audit_entry": "adt",
 }
 
 

@@ -14,6 +14,7 @@ from billing.calendar import Interval
 from billing.metering import Aggregation, UsageType
 from billing.money import Money
 from billing.pricing import BillingScheme, Package, PriceTerms, Rounding, Tier, TiersMode
+from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Record, UTCDateTime
 
 
@@ -37,6 +38,7 @@ class Product(Record, table=True):
     """
 
     __tablename__ = "products"
+    __audited__ = Audited()
 
     code: str = Field(unique=True, max_length=100)
     name: str = Field(max_length=250)
@@ -57,6 +59,7 @@ class AppRole(SQLModel, table=True):
     """A role of the merchant's own application, granted while a plan is paid."""
 
     __tablename__ = "app_roles"
+    __audited__ = Audited()
 
     id: int = Field(primary_key=True)
     code: str = Field(unique=True, max_length=100)
@@ -67,6 +70,7 @@ class Feature(SQLModel, table=True):
     """Something that plans allow, limit or measure. `unit` names what is counted."""
 
     __tablename__ = "features"
+    __audited__ = Audited()
 
     id: str = Field(primary_key=True, max_length=40)
     code: str = Field(unique=True, max_length=100)
@@ -78,6 +82,7 @@ class Plan(Record, table=True):
     """A way to buy a product: how often, and with which default behaviour."""
 
     __tablename__ = "plans"
+    __audited__ = Audited()
 
     product_id: str = Field(foreign_key="products.id", index=True)
     code: str = Field(unique=True, max_length=100)
@@ -110,6 +115,7 @@ class PlanEntitlement(SQLModel, table=True):
     """What a plan allows of a feature. `limit` None with `is_enabled`: without limit."""
 
     __tablename__ = "plan_entitlements"
+    __audited__ = Audited(subject="plan_id")
 
     plan_id: str = Field(primary_key=True, foreign_key="plans.id")
     feature_id: str = Field(primary_key=True, foreign_key="features.id")
@@ -124,6 +130,7 @@ class PlanCredit(SQLModel, table=True):
     """
 
     __tablename__ = "plan_credits"
+    __audited__ = Audited(subject="plan_id")
 
     plan_id: str = Field(primary_key=True, foreign_key="plans.id")
     unit: str = Field(primary_key=True, max_length=100)
@@ -140,6 +147,7 @@ class Price(SQLModel, table=True):
     """
 
     __tablename__ = "prices"
+    __audited__ = Audited()
     __table_args__ = (
         Index(
             "uq_prices_active_currency",

@@ -14,6 +14,7 @@ from billing.calendar import Interval
 from billing.couponing import CouponDuration, CouponTerms, Offer
 from billing.dashboard_coupons import CodeTerms, HeldCoupon, TakesOff
 from billing.money import Money
+from models.audit_log import Audited
 from models.base import DOCUMENT, DecimalText, EnumText, Record, UTCDateTime
 from models.payments import MANUAL
 from models.subscriptions import Subscription
@@ -29,6 +30,7 @@ class Coupon(Record, table=True):
     """
 
     __tablename__ = "coupons"
+    __audited__ = Audited(unseen=frozenset(("times_redeemed",)))
 
     code: str = Field(unique=True, max_length=100)
     name: str | None = Field(default=None, max_length=250)
@@ -107,6 +109,7 @@ class PromotionCode(Record, table=True):
     """
 
     __tablename__ = "promotion_codes"
+    __audited__ = Audited(unseen=frozenset(("times_redeemed",)))
     __table_args__ = (
         Index(
             "uq_promotion_codes_active_folded",
@@ -160,6 +163,7 @@ class Discount(SQLModel, table=True):
     """A coupon applied to a subscription. It is on a subscription once at a time."""
 
     __tablename__ = "discounts"
+    __audited__ = Audited()
     __table_args__ = (
         Index(
             "uq_discounts_active_coupon",

@@ -8,6 +8,7 @@ from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from models.audit_log import Audited
 from models.base import BIG, EnumText, UTCDateTime
 from models.catalog import PlanCredit
 from models.subscriptions import SubscriptionItem
@@ -50,6 +51,11 @@ class CreditEntry(SQLModel, table=True):
     """One movement of a balance, never changed. `quantity` is signed; `balance_after` is what was left."""
 
     __tablename__ = "credit_entries"
+    __audited__ = Audited(
+        masked=frozenset(("reason",)),
+        unseen=frozenset(("idempotency_key", "input_hash")),
+        when=lambda row: row.kind is not CreditKind.CONSUME,
+    )
     __table_args__ = (UniqueConstraint("balance_id", "idempotency_key"),)
 
     id: str = Field(primary_key=True, max_length=40)

@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus, SetupFutureUsage
 from billing.money import Money
+from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, EnumText, Leased, Record, UTCDateTime
 
 
@@ -20,6 +21,10 @@ class Customer(Record, table=True):
     """
 
     __tablename__ = "customers"
+    __audited__ = Audited(
+        told=frozenset(("locale", "timezone", "default_payment_method_id", "test_clock_id", "archived_at")),
+        unseen=frozenset(("invoice_prefix", "last_invoice_number", "last_credit_note_number")),
+    )
 
     user_id: str = Field(unique=True, max_length=255)
     email: str | None = Field(default=None, max_length=320)
@@ -96,6 +101,7 @@ class PaymentMethod(Record, table=True):
     """A saved card as last seen at the gateway. Archived when detached. Never a card number."""
 
     __tablename__ = "payment_methods"
+    __audited__ = Audited(told=frozenset(("customer_id", "platform", "type", "livemode", "archived_at")))
     __table_args__ = (UniqueConstraint("platform", "gateway_ref"),)
 
     customer_id: str = Field(foreign_key="customers.id", index=True)

@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from models.audit_log import WatchedSession
+
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _SQLITE_BUSY_SECONDS = 15
 
@@ -41,10 +43,13 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed at the end, rolled back by any exception. No network call belongs inside."""
+        """One transaction: committed at the end, rolled back by any exception. No network call belongs inside.
+
+        What it changes is written down beside it: see `models.audit_log`.
+        """
         async with (
             self._turn(),
-            AsyncSession(self._writing_engine, expire_on_commit=False) as session,
+            AsyncSession(self._writing_engine, expire_on_commit=False, sync_session_class=WatchedSession) as session,
             session.begin(),
         ):
             yield session

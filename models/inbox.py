@@ -7,6 +7,7 @@ from typing import Any
 from sqlmodel import Field, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from models.audit_log import Audited
 from models.base import DOCUMENT, EnumText, Leased, UTCDateTime
 
 
@@ -21,6 +22,7 @@ class GatewayEvent(Leased, table=True):
     """A verified hint that an object changed at the gateway. `due_at` is None when nothing is left to do."""
 
     __tablename__ = "gateway_events"
+    __audited__ = Audited(told=frozenset(("status",)))
 
     id: str = Field(primary_key=True, max_length=40)
     gateway_ref: str = Field(unique=True, max_length=255)

@@ -16,6 +16,7 @@ from billing.lifecycle import InvoiceStatus
 from billing.lines import Line, LineKind
 from billing.money import Money
 from billing.returning import RefundReason
+from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Record, UTCDateTime, new_id
 
 
@@ -27,6 +28,7 @@ class Invoice(Record, table=True):
     """
 
     __tablename__ = "invoices"
+    __audited__ = Audited(masked=frozenset(("meta",)))
     __table_args__ = (UniqueConstraint("subscription_id", "reason", "occasion"), UniqueConstraint("number"))
 
     number: str = Field(max_length=40)

@@ -29,7 +29,7 @@ class LedgerEntry(SQLModel, table=True):
     currency: str = Field(max_length=3)
     amount_minor: int = Field(sa_type=BIG)
     customer_id: str = Field(foreign_key="customers.id", index=True)
-    at: datetime = Field(sa_type=UTCDateTime)
+    at: datetime = Field(sa_type=UTCDateTime, index=True)
 
 
 def book(

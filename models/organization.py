@@ -7,6 +7,7 @@ from sqlmodel import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.dunning import DunningPolicy, FinalAction, TrialEndAction
+from models.audit_log import Audited
 from models.base import DOCUMENT, EnumText, Record
 
 ORGANIZATION = "organization"
@@ -16,12 +17,16 @@ UNNAMED = "Perennial"
 class Organization(Record, table=True):
     """Settings that administrators change while it runs; there is one row, born with the first change.
 
-    `grace_period_days` None: as the environment says.
+    `grace_period_days` and `timezone` None: as the environment says. `default_currency` is that of figures where none
+    is named; `settings` are the merchant's own notes for front ends, open to everybody.
     """
 
     __tablename__ = "organizations"
+    __audited__ = Audited()
 
     name: str = Field(default=UNNAMED, max_length=250)
+    default_currency: str = Field(default="USD", max_length=3)
+    timezone: str | None = Field(default=None, max_length=64)
     retry_after_days: list[int] = Field(sa_type=DOCUMENT)
     stop_on_decline_codes: list[str] = Field(default_factory=list, sa_type=DOCUMENT)
     final_action: FinalAction = Field(sa_type=EnumText(FinalAction))

@@ -11,6 +11,7 @@ from billing.charging import IntentStatus, SetupFutureUsage
 from billing.lifecycle import PAYMENT, AttemptOutcome, PaymentStatus
 from billing.money import Money
 from billing.returning import PaymentStanding, standing
+from models.audit_log import Audited
 from models.base import BIG, SERIAL, EnumText, Leased, UTCDateTime
 
 
@@ -25,6 +26,7 @@ class Payment(Leased, table=True):
     """
 
     __tablename__ = "payments"
+    __audited__ = Audited(masked=frozenset(("reference", "return_url")), when=lambda row: row.platform == MANUAL)
     __table_args__ = (
         Index(
             "uq_payments_collected_invoice",

@@ -1,6 +1,6 @@
 """What each reconcile pass found: a report, and a row for everything that differed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlmodel import Field, SQLModel, col, select
@@ -58,7 +58,10 @@ async def newest_finished_by_timer(session: AsyncSession) -> ReconciliationRepor
     return (await session.exec(query)).first()
 
 
-async def drifts_of(session: AsyncSession, report_id: str) -> Sequence[DriftRow]:
-    """In the order in which they were found."""
-    query = select(DriftRow).where(DriftRow.report_id == report_id).order_by(col(DriftRow.position))
-    return (await session.exec(query)).all()
+async def drifts_of_reports(session: AsyncSession, report_ids: Sequence[str]) -> Mapping[str, Sequence[DriftRow]]:
+    """Each report's, in the order in which they were found."""
+    query = select(DriftRow).where(col(DriftRow.report_id).in_(report_ids)).order_by(col(DriftRow.position))
+    found: dict[str, list[DriftRow]] = {each: [] for each in report_ids}
+    for row in (await session.exec(query)).all():
+        found[row.report_id].append(row)
+    return found

@@ -11,6 +11,7 @@ from billing.charging import IntentStatus
 from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundOrigin, RefundReason
+from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, EnumText, Leased, UTCDateTime
 from models.payments import CollectionIntent
 
@@ -27,6 +28,7 @@ class Refund(Leased, table=True):
     """
 
     __tablename__ = "refunds"
+    __audited__ = Audited(unseen=frozenset(("spoilt_keys",)))
     __table_args__ = (UniqueConstraint("platform", "gateway_ref"),)
 
     id: str = Field(primary_key=True, max_length=40)

@@ -15,6 +15,7 @@ from billing.calendar import Grid, Interval
 from billing.dunning import BEHIND
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from billing.schedule import Schedule, next_happening
+from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime
 from models.catalog import Plan, Price, Product
 from models.invoices import Invoice
@@ -43,6 +44,7 @@ class Subscription(Record, Leased, table=True):
     """
 
     __tablename__ = "subscriptions"
+    __audited__ = Audited(masked=frozenset(("name", "external_id", "cancellation_comment", "meta")))
 
     customer_id: str = Field(foreign_key="customers.id", index=True)
     product_id: str = Field(foreign_key="products.id")
@@ -143,6 +145,7 @@ class SubscriptionItem(SQLModel, table=True):
     """
 
     __tablename__ = "subscription_items"
+    __audited__ = Audited(masked=frozenset(("meta",)))
     __table_args__ = (
         Index(
             "uq_subscription_items_live_price",
@@ -174,6 +177,7 @@ class ScheduledChange(SQLModel, table=True):
     """
 
     __tablename__ = "scheduled_changes"
+    __audited__ = Audited(subject="subscription_id")
 
     subscription_id: str = Field(primary_key=True, foreign_key="subscriptions.id")
     plan_id: str = Field(foreign_key="plans.id")
@@ -210,7 +214,7 @@ class Change(SQLModel, table=True):
     to_status: str = Field(max_length=40)
     cause: str = Field(max_length=100)
     actor: str = Field(max_length=300)
-    at: datetime = Field(sa_type=UTCDateTime)
+    at: datetime = Field(sa_type=UTCDateTime, index=True)
 
 
 async def live_subscriptions(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from models.audit_log import Author
 from models.customers import Customer
 from rates import Allowance
 from resolvers.access import is_staff, reads_all
@@ -72,6 +73,17 @@ class RequestContext:
             name=who.name,
             api_key_id=who.api_key_id,
             scopes=who.scopes,
+        )
+
+    def author(self, action: str) -> Author:
+        """The caller as the audit log names it, carrying out `action` from now on."""
+        who = self.identity
+        return Author(
+            actor=who.user_id or who.api_key_id or "",
+            role=who.role.value,
+            action=action,
+            request_id=self.request_id or None,
+            at=self.app.machine_now(),
         )
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from models.api_keys import ApiKey
+from models.audit_log import AuditEntry
 from models.batches import EVERYTHING, Listing, Page, Span, Where, count_of, page_of
 from models.billing_lists import INVOICES, PAYMENTS, SUBSCRIPTIONS, InvoicesWhere, PaymentsWhere, SubscriptionsWhere
 from models.clocks import TestClock
@@ -234,6 +235,13 @@ async def reconciliation_report(context: RequestContext, report_id: str | None) 
     if not permits(context.identity, "Query.reconciliationReport"):
         return None
     return await report_view(context.app, report_id)
+
+
+async def audit_entry(context: RequestContext, entry_id: str) -> AuditEntry | None:
+    if not permits(context.identity, "Query.auditLog"):
+        return None
+    async with context.app.database.read() as session:
+        return await session.get(AuditEntry, entry_id)
 
 
 async def my_subscription(context: RequestContext, product_code: str | None) -> Subscription | None:

@@ -1,6 +1,7 @@
-"""The schema put together: roots, names, and access enforced on every field of the table."""
+"""The schema put together: roots, names, access enforced, mutations in their caller's name."""
 
 from collections.abc import Callable, Iterator
+from inspect import isawaitable
 from typing import Any
 
 from graphql import GraphQLField, GraphQLSchema, Undefined, is_input_object_type, is_object_type
@@ -8,6 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.base import StrawberryObjectDefinition, StrawberryType
 
+from models.audit_log import authored
 from resolvers.access import ACCESS, require
 from schema.arguments import refuse_arguments
 from schema.documents import GuardedSchema
@@ -45,6 +47,8 @@ def enforce_access(schema: GraphQLSchema) -> None:
     """Put the access table before the resolvers. ValueError for a root field that the table does not name."""
     roots = {root.name for root in (schema.query_type, schema.mutation_type, schema.subscription_type) if root}
     for coordinate, field in _fields(schema):
+        if coordinate.startswith("Mutation."):
+            field.resolve = _signed(field.resolve, coordinate.removeprefix("Mutation."))
         if coordinate in ACCESS:
             field.resolve = _guarded(field.resolve, coordinate)
         elif coordinate.partition(".")[0] in roots:
@@ -82,6 +86,18 @@ def _guarded(resolve: Resolve | None, coordinate: str) -> Resolve:
         return resolve(source, info, **arguments)
 
     return checked
+
+
+def _signed(resolve: Resolve | None, action: str) -> Resolve:
+    """Whatever a mutation writes is its caller's doing: the audit log tells of it, whoever wrote the mutation."""
+    assert resolve is not None  # Strawberry gives every field one
+
+    async def signed(source: Any, info: Any, **arguments: Any) -> Any:
+        with authored(info.context.author(action)):
+            result = resolve(source, info, **arguments)
+            return await result if isawaitable(result) else result
+
+    return signed
 
 
 def _storable(resolve: Resolve | None) -> Resolve:

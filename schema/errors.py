@@ -12,7 +12,7 @@ import orjson
 import structlog
 from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
 
-from logs import current_request_id
+from logs import current_request
 from rates import Taken
 from resolvers.identity import AccessDenied
 
@@ -62,8 +62,20 @@ def rate_limited(taken: Taken) -> DocumentError:
 
 def refusal(code: RequestErrorCode, message: str) -> bytes:
     """The JSON body of a request that never became a GraphQL operation."""
-    extensions = {"code": code.value, "requestId": current_request_id()}
-    return orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
+    error = {"message": message, "extensions": {"code": code.value, **_where_to_look()}}
+    return orjson.dumps({"errors": [error], "extensions": about_request()})
+
+
+def about_request() -> dict[str, Any]:
+    """What every answer tells of its request: the id that the logs carry, and how long it has taken so far."""
+    request = current_request()
+    return {} if request is None else {"requestId": request.id, "elapsedMs": round(request.elapsed_ms)}
+
+
+def _where_to_look() -> dict[str, Any]:
+    """What every error tells, so that its request is found in the logs: the id, and when it came in."""
+    request = current_request()
+    return {} if request is None else {"requestId": request.id, "timestamp": request.at.isoformat()}
 
 
 def code_of(error: GraphQLError) -> RequestErrorCode:
@@ -124,15 +136,15 @@ def _cause(error: GraphQLError) -> BaseException:
 
 def _presented(error: GraphQLError, hide_suggestions: bool) -> dict[str, Any]:
     code = code_of(error)
-    request_id = current_request_id()
+    looked_for = _where_to_look()
     extensions: dict[str, Any] = {"code": code.value}
     if code is RequestErrorCode.INTERNAL:
-        message = f"Internal error; quote request id {request_id} when you report it."
+        message = f"Internal error; quote request id {looked_for.get('requestId')} when you report it."
     else:
         message = error.message
         if error.path is None or isinstance(_cause(error), DocumentError):
             extensions.update(error.extensions or {})
-    extensions["requestId"] = request_id
+    extensions.update(looked_for)
     if hide_suggestions:
         message = _SUGGESTION.sub("", message)
     presented: dict[str, Any] = {"message": _shortened(message)}

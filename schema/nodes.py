@@ -7,10 +7,13 @@ from typing import Annotated, Any
 import strawberry
 
 from models.base import ID_PREFIXES
+from models.organization import ORGANIZATION
 from resolvers import owned
+from resolvers.access import permits
 from resolvers.context import RequestContext
 from schema.api_keys import ApiKey
 from schema.arguments import refuse_arguments
+from schema.audit_log import AuditEntry
 from schema.billing_events import BillingEvent
 from schema.cards import PaymentMethod
 from schema.catalog import Plan, PlanPrice, Product
@@ -24,11 +27,13 @@ from schema.interfaces import Node
 from schema.invoices import Invoice
 from schema.payments import ChargeAttempt, Payment
 from schema.plan_terms import Feature
+from schema.policies import Organization
 from schema.returns import Dispute, Refund
 from schema.runs import BillingRun, BillingRunItem, TestClock
 from schema.subscriptions import PlanSubscription, SubscriptionItem
 from schema.upkeep import GatewayEvent, ReconciliationReport
 from schema.webhook_endpoints import WebhookDelivery, WebhookEndpoint
+from services.policies import read_organization
 
 MAX_NODES = 100
 _Finder = Callable[[RequestContext, str], Awaitable[Node | None]]
@@ -38,7 +43,7 @@ _Finder = Callable[[RequestContext, str], Awaitable[Node | None]]
 class NodeQueries:
     @strawberry.field(description="Any object by its id; null if there is none or it is another's.")
     async def node(self, info: Info, id: Annotated[strawberry.ID, argument("Its id.")]) -> Node | None:
-        return await _node(info.context, id)
+        return await find_node(info.context, id)
 
     @strawberry.field(description="Objects by their ids, in the order asked for, null where `node` would be null.")
     async def nodes(
@@ -46,7 +51,7 @@ class NodeQueries:
     ) -> list[Node | None]:
         if len(ids) > MAX_NODES:
             raise refuse_arguments(info, f"ids: at most {MAX_NODES} are looked up at once.", "ids")
-        return list(await asyncio.gather(*(_node(info.context, id) for id in ids)))
+        return list(await asyncio.gather(*(find_node(info.context, id) for id in ids)))
 
 
 def _shown(find: Callable[[RequestContext, str], Awaitable[Any]], of: Callable[[Any], Node]) -> _Finder:
@@ -67,6 +72,12 @@ def _in_catalog(loader: str) -> Callable[[RequestContext, str], Awaitable[Any]]:
 async def _intent(context: RequestContext, id: str) -> Node | None:
     found = await owned.payment_intent(context, id)
     return PaymentIntent.of(found, livemode=context.app.gateway.livemode) if found is not None else None
+
+
+async def _organization(context: RequestContext, id: str) -> Node | None:
+    if id != ORGANIZATION or not permits(context.identity, "Query.organization"):
+        return None
+    return Organization.of(await read_organization(context.app), context.app)
 
 
 # Kind of an id → how it is found for this caller, as the type that shows it.
@@ -97,11 +108,13 @@ _FINDERS: dict[str, _Finder] = {
     "billing_event": _shown(owned.billing_event, BillingEvent.of),
     "webhook_endpoint": _shown(owned.webhook_endpoint, WebhookEndpoint.of),
     "webhook_delivery": _shown(owned.webhook_delivery, WebhookDelivery.of),
+    "audit_entry": _shown(owned.audit_entry, AuditEntry.of),
     "reconciliation_report": _shown(owned.reconciliation_report, ReconciliationReport.of),
 }
-_NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()}
+_NODES = {ID_PREFIXES[kind]: find for kind, find in _FINDERS.items()} | {ORGANIZATION: _organization}
 
 
-async def _node(context: RequestContext, id: str) -> Node | None:
+async def find_node(context: RequestContext, id: str) -> Node | None:
+    """Any object that this caller may see; None if there is none or it is another's."""
     find = _NODES.get(id.partition("_")[0])
     return await find(context, id) if find is not None else None

@@ -6,12 +6,13 @@ import strawberry
 
 from models.api_keys import api_keys
 from models.inbox import GatewayEventStatus
-from models.operation_lists import GATEWAY_EVENTS, GatewayEventsWhere
+from models.operation_lists import GATEWAY_EVENTS, REPORTS, GatewayEventsWhere
 from resolvers import owned
 from schema.api_keys import ApiKey
-from schema.connections import After, Before, Connection, First, Last, span, whole
+from schema.connections import After, Before, Connection, First, Last, connection, span, whole
 from schema.fields import Info, argument
 from schema.upkeep import DoubleChargeProof, GatewayEvent, ReconciliationReport, prove
+from services.reconciling import with_drift
 
 MAX_KEYS = 200
 
@@ -44,6 +45,17 @@ class OperationQueries:
     ) -> ReconciliationReport | None:
         view = await owned.reconciliation_report(info.context, id)
         return ReconciliationReport.of(view) if view is not None else None
+
+    @strawberry.field(description="What the reconcile passes found, the newest first, the timer's and those asked for.")
+    async def reconciliation_reports(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[ReconciliationReport]:
+        part = span(info, REPORTS, first=first, after=after, last=last, before=before)
+        rows = owned.public(info.context, REPORTS)
+        page = await rows.page(part)
+        async with info.context.app.database.read() as session:
+            views = {view.report.id: view for view in await with_drift(session, page.rows)}
+        return connection(REPORTS, part, page, lambda row: ReconciliationReport.of(views[row.id]), rows.count)
 
     @strawberry.field(
         description="Whether anybody was charged twice, by our books and by the gateway's. It reads all of them: "

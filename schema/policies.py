@@ -1,19 +1,28 @@
-"""The organization's policies, for administrators."""
+"""The organization: its settings and policies for administrators, and what everybody may know of it."""
 
 from typing import Annotated
 
 import strawberry
+from strawberry.scalars import JSON
 
 from billing.dunning import FinalAction, TrialEndAction
-from billing.errors import UserProblem
+from billing.errors import ErrorCode, UserProblem
 from models.organization import Organization as Row
 from schema.enums import publish
 from schema.fields import Info, described, optional
+from schema.interfaces import Node
 from schema.payloads import ERRORS, refusals
+from schema.scalars import CurrencyCode
 from schema.steps import INPUT, done
 from schema.user_errors import UserError
 from services.app import App
-from services.policies import PolicyChange, read_organization, update_dunning_policy
+from services.policies import (
+    PolicyChange,
+    SettingsChange,
+    read_organization,
+    update_dunning_policy,
+    update_organization,
+)
 
 publish(
     FinalAction,
@@ -49,10 +58,11 @@ class DunningPolicy:
 
 
 @strawberry.type(description="The one organization that this deployment serves.")
-class Organization:
-    id: strawberry.ID = described("Always the same.")
-    name: str = described("Its name.")
-    timezone: str = described("The IANA zone of new customers that have none of their own.")
+class Organization(Node):
+    name: str = described("Its name, as customers know it: `serverInfo.merchant` tells it to everybody.")
+    default_currency_code: CurrencyCode = described("The currency of figures, such as `metrics`, where none is named.")
+    timezone: str = described("The IANA zone of new customers that have none of their own, and of days in figures.")
+    settings: JSON = described("The merchant's own notes for front ends, open to everybody at `serverInfo.merchant`.")
     dunning: DunningPolicy = described("What follows a refused renewal.")
     version: int = described("Grows with each change.")
 
@@ -62,7 +72,9 @@ class Organization:
         return cls(
             id=strawberry.ID(row.id),
             name=row.name,
-            timezone=app.timezone,
+            default_currency_code=CurrencyCode(row.default_currency),
+            timezone=row.timezone or app.timezone,
+            settings=JSON(row.settings),
             dunning=DunningPolicy(
                 retry_after_days=list(row.retry_after_days),
                 stop_on_decline_codes=list(row.stop_on_decline_codes),
@@ -72,6 +84,30 @@ class Organization:
             ),
             version=row.version,
         )
+
+
+@strawberry.type(description="Who sells here, for the pages that customers see.")
+class Merchant:
+    name: str = described("The organization's name.")
+    settings: JSON = described("The merchant's own notes for front ends, as `updateOrganization` keeps them.")
+
+
+@strawberry.input(description="What to change of the organization; what is left out stays.")
+class OrganizationInput:
+    name: str | None = optional("Its name, as customers know it: at most 250 characters.")
+    default_currency_code: CurrencyCode | None = optional("The currency of figures where none is named.")
+    timezone: str | None = optional(
+        "The IANA zone of new customers, such as Europe/Berlin, and of the days in figures. Others keep theirs."
+    )
+    settings: JSON | None = optional(
+        "A JSON object of the merchant's own for front ends. Everybody may read it: it must hold no secret."
+    )
+    expected_version: int | None = optional("Change it only if its version is this one.")
+
+    def change(self) -> SettingsChange:
+        if self.settings is not None and not isinstance(self.settings, dict):
+            raise UserProblem(ErrorCode.INVALID, "settings: give a JSON object.", ["settings"])
+        return SettingsChange(self.name, self.default_currency_code, self.timezone, self.settings)
 
 
 @strawberry.input(description="What to change of the dunning policy; what is left out stays.")
@@ -111,6 +147,16 @@ class PolicyQueries:
 
 @strawberry.type(description="Changing what is set for the whole organization.")
 class PolicyMutations:
+    @strawberry.mutation(description="Change the organization's name, zone, currency and notes for front ends.")
+    async def update_organization(self, info: Info, input: Annotated[OrganizationInput, INPUT]) -> OrganizationPayload:
+        app = info.context.app
+        try:
+            step = update_organization(app, input.change(), expected_version=input.expected_version)
+            row = await done(info, step)
+        except UserProblem as problem:
+            return OrganizationPayload(organization=None, user_errors=refusals([problem]))
+        return OrganizationPayload(organization=Organization.of(row, app), user_errors=[])
+
     @strawberry.mutation(
         description="Change when a refused renewal is tried again, and what happens when nothing helps. It decides "
         "from the next refusal on; tries and ends that are planned already stay."

@@ -2,6 +2,7 @@
 
 import strawberry
 
+from schema.audit_log import AuditQueries
 from schema.billing_events import EventQueries
 from schema.billing_queries import BillingQueries
 from schema.catalog_queries import CatalogQueries
@@ -9,6 +10,7 @@ from schema.coupon_queries import CouponQueries
 from schema.customer_queries import CustomerQueries
 from schema.fields import Info
 from schema.method_types import MethodTypeQueries
+from schema.metrics import MetricQueries
 from schema.nodes import NodeQueries
 from schema.operation_queries import OperationQueries
 from schema.policies import PolicyQueries
@@ -20,6 +22,7 @@ from schema.webhook_endpoints import EndpointQueries
 
 @strawberry.type(description="All that can be read.")
 class Query(
+    AuditQueries,
     BillingQueries,
     CatalogQueries,
     CouponQueries,
@@ -27,6 +30,7 @@ class Query(
     EndpointQueries,
     EventQueries,
     MethodTypeQueries,
+    MetricQueries,
     NodeQueries,
     OperationQueries,
     PolicyQueries,

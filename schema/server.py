@@ -6,6 +6,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 import strawberry
+from strawberry.scalars import JSON
 from strawberry.schema.base import BaseSchema
 
 from resolvers.access import permissions
@@ -15,6 +16,8 @@ from schema.api_keys import scope_words
 from schema.customers import Customer, UserRef
 from schema.enums import GatewayPlatform
 from schema.fields import CustomerRef, Info, described
+from schema.policies import Merchant
+from services.policies import read_organization
 from settings import ROOT, Environment
 
 
@@ -37,6 +40,11 @@ class ServerInfo:
     livemode: bool = described("Whether cards are charged real money.")
     now: datetime = described("The billing clock: the instant that billing goes by.")
     schema_hash: str = described("Changes with the schema, for caches of generated code.")
+
+    @strawberry.field(description="Who sells here.")
+    async def merchant(self, info: Info) -> Merchant:
+        row = await read_organization(info.context.app)
+        return Merchant(name=row.name, settings=JSON(row.settings))
 
     @classmethod
     def of(cls, context: RequestContext, schema: BaseSchema) -> "ServerInfo":

@@ -22,7 +22,7 @@ from rates import Allowance, Rates
 from resolvers.callers import Callers, KeyRefused
 from resolvers.identity import Identity, KeysUnavailable, TokenRefused
 from schema.documents import GuardedSchema
-from schema.errors import DocumentError, RequestErrorCode, present, rate_limited, refusal
+from schema.errors import DocumentError, RequestErrorCode, about_request, present, rate_limited, refusal
 from schema.parameters import BadParameters, Parameters, from_body, from_query_string
 
 log = structlog.get_logger("perennial.graphql")
@@ -160,8 +160,7 @@ class GraphQLApp:
             answer["errors"] = present(errors, hide_suggestions=not self._schema.introspection)
         if executed:
             answer["data"] = data
-        if extensions:
-            answer["extensions"] = extensions
+        answer["extensions"] = {**about_request(), **extensions}
         status, headers = 200, {}
         if not executed:
             status = 400 if media_type == GRAPHQL_RESPONSE else 200

@@ -86,6 +86,8 @@ class Drift:
 
 @strawberry.type(description="One comparison of our rows with the gateway's books.")
 class ReconciliationReport(Node):
+    since: datetime = described("From when on what was created was compared, beside all that was open.")
+    requested_by: str | None = described("Who asked for it; null for the worker's timer.")
     started_at: datetime = described("When it began.")
     finished_at: datetime | None = described("When it ended; null while it goes on, and when it broke off.")
     checked: int = described("How many objects were compared.")
@@ -97,6 +99,8 @@ class ReconciliationReport(Node):
         row = view.report
         return cls(
             id=strawberry.ID(row.id),
+            since=row.since,
+            requested_by=row.requested_by,
             started_at=row.started_at,
             finished_at=row.finished_at,
             checked=row.checked,

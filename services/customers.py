@@ -11,6 +11,7 @@ from models.customers import Customer, GatewayAccount, customer_of_user, gateway
 from models.database import is_unique_violation
 from services.app import Actor, ActorKind, App
 from services.customer_facts import told_to_gateways
+from services.policies import zone_in_force
 from services.problems import gateway_unavailable, not_found
 
 _LONGEST_NAME = 250
@@ -24,15 +25,16 @@ async def ensure_customer(app: App, actor: Actor) -> Customer:
         raise UserProblem(ErrorCode.NOT_PERMITTED, "Only a signed-in user is a customer.")
     async with app.database.read() as session:
         known = await customer_of_user(session, user_id)
-    if known is not None:
-        return known
+        if known is not None:
+            return known
+        zone = await zone_in_force(session, app)
     now = app.now()
     customer = Customer(
         id=new_id("customer"),
         user_id=user_id,
         email=actor.email,
         name=actor.name[:_LONGEST_NAME] if actor.name else None,
-        timezone=app.timezone,
+        timezone=zone,
         invoice_prefix=new_invoice_prefix(),
         created_at=now,
         updated_at=now,

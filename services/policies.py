@@ -1,17 +1,20 @@
-"""The organization's policies: what is in force, and changing it."""
+"""The organization's settings and policies: what is in force, and changing it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import available_timezones
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.dunning import MAX_GRACE_DAYS, FinalAction, TrialEndAction, wrong_with_retries
-from billing.errors import ErrorCode, UserProblem
+from billing.errors import ErrorCode, UserProblem, VersionConflict
 from models.organization import Organization, new_organization, organization
 from services.app import App
 
 _LONGEST_CODE = 100
+_LONGEST_NAME = 250
 _MOST_CODES = 100
 
 
@@ -26,10 +29,26 @@ class PolicyChange:
     grace_period_days: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """What to change of the organization's settings; None leaves it as it is. `currency` is a supported code."""
+
+    name: str | None = None
+    currency: str | None = None
+    timezone: str | None = None
+    settings: Mapping[str, Any] | None = None
+
+
 async def grace_in_force(session: AsyncSession, app: App) -> timedelta:
     """How long PAST_DUE keeps access: the organization's own period, else the setting's."""
     row = await organization(session)
     return app.grace if row is None or row.grace_period_days is None else timedelta(days=row.grace_period_days)
+
+
+async def zone_in_force(session: AsyncSession, app: App) -> str:
+    """The IANA zone of new customers and of the days in figures: the organization's own, else the setting's."""
+    row = await organization(session)
+    return app.timezone if row is None or row.timezone is None else row.timezone
 
 
 async def read_organization(app: App) -> Organization:
@@ -38,15 +57,30 @@ async def read_organization(app: App) -> Organization:
         return await organization(session) or new_organization(app.now())
 
 
+async def update_organization(app: App, change: SettingsChange, *, expected_version: int | None) -> Organization:
+    """Changes what counts from now on; customers keep the zone that they have. Raises UserProblem, VersionConflict."""
+    _check_settings(change)
+    now = app.now()
+    async with app.database.write() as session:
+        row = await _kept(session, now)
+        if expected_version is not None and row.version != expected_version:
+            raise VersionConflict(row.version)
+        before = (row.name, row.default_currency, row.timezone, row.settings)
+        row.name = change.name.strip() if change.name is not None else row.name
+        row.default_currency = change.currency or row.default_currency
+        row.timezone = change.timezone or row.timezone
+        row.settings = dict(change.settings) if change.settings is not None else row.settings
+        if (row.name, row.default_currency, row.timezone, row.settings) != before:
+            row.touch(now)
+        return row
+
+
 async def update_dunning_policy(app: App, change: PolicyChange) -> Organization:
     """Changes what is decided from now on; tries that are planned already stay as they are. Raises UserProblem."""
     _check(change)
     now = app.now()
     async with app.database.write() as session:
-        row = await organization(session)
-        if row is None:
-            row = new_organization(now)
-            session.add(row)
+        row = await _kept(session, now)
         before = (row.dunning, row.grace_period_days)
         if change.retry_after_days is not None:
             row.retry_after_days = list(change.retry_after_days)
@@ -59,6 +93,23 @@ async def update_dunning_policy(app: App, change: PolicyChange) -> Organization:
         if (row.dunning, row.grace_period_days) != before:
             row.touch(now)
         return row
+
+
+async def _kept(session: AsyncSession, now: datetime) -> Organization:
+    """The row, born now if nobody has changed anything yet."""
+    row = await organization(session)
+    if row is None:
+        row = new_organization(now)
+        session.add(row)
+    return row
+
+
+def _check_settings(change: SettingsChange) -> None:
+    if change.name is not None and not 1 <= len(change.name.strip()) <= _LONGEST_NAME:
+        raise UserProblem(ErrorCode.INVALID, f"A name has 1 to {_LONGEST_NAME} characters.", ["name"])
+    if change.timezone is not None and change.timezone not in available_timezones():
+        message = "timezone: name a zone of the IANA database, such as Europe/Berlin."
+        raise UserProblem(ErrorCode.INVALID, message, ["timezone"])
 
 
 def _check(change: PolicyChange) -> None:

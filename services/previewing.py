@@ -17,6 +17,7 @@ from services.ordering import SubscribeWish
 from services.pausing import PauseWish, ResumeWish, quote_pausing, quote_resuming
 from services.paying_again import quote_retry
 from services.plan_changes import ChangePlanWish, change_asked
+from services.policies import zone_in_force
 from services.problems import not_found
 from services.quoting import Quoted, Quoting, quoted
 from services.quoting_changes import quote_change
@@ -128,12 +129,10 @@ async def _shopper(app: App, session: AsyncSession, actor: Actor | None, custome
         raise UserProblem(
             ErrorCode.NOT_PERMITTED, "Customers act for themselves: leave customerId out.", ["customerId"]
         )
-    return own or _newcomer(app, user_id)
+    return own or _newcomer(app, user_id, await zone_in_force(session, app))
 
 
-def _newcomer(app: App, user_id: str | None) -> Customer:
+def _newcomer(app: App, user_id: str | None, zone: str) -> Customer:
     """Somebody who has never asked for anything that costs; not to be kept."""
     now = app.now()
-    return Customer(
-        id="", user_id=user_id or "", timezone=app.timezone, invoice_prefix="", created_at=now, updated_at=now
-    )
+    return Customer(id="", user_id=user_id or "", timezone=zone, invoice_prefix="", created_at=now, updated_at=now)

@@ -4,17 +4,24 @@ It moves no money and decides nothing on a guess. The worker does it on a timer,
 with every webhook lost the state is right after one pass.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.base import new_id
 from models.leases import LeaseLost, claim_due, due_keys, extend, release
-from models.reconciliations import DriftRow, ReconciliationReport, drifts_of, newest_finished_by_timer, newest_report
+from models.reconciliations import (
+    DriftRow,
+    ReconciliationReport,
+    drifts_of_reports,
+    newest_finished_by_timer,
+    newest_report,
+)
 from models.timers import Timer, ensure_timer
 from services.app import WORKER, Actor, ActorKind, App
 from services.card_drift import compare_cards
@@ -105,7 +112,13 @@ async def report_view(app: App, report_id: str | None) -> ReportView | None:
         report = await (session.get(ReconciliationReport, report_id) if report_id else newest_report(session))
         if report is None:
             return None
-        return ReportView(report, tuple(await drifts_of(session, report.id)))
+        return (await with_drift(session, [report]))[0]
+
+
+async def with_drift(session: AsyncSession, reports: Sequence[ReconciliationReport]) -> Sequence[ReportView]:
+    """The reports with what they found, in the same order."""
+    found = await drifts_of_reports(session, [report.id for report in reports])
+    return [ReportView(report, tuple(found[report.id])) for report in reports]
 
 
 async def _since(app: App, now: datetime) -> datetime:

@@ -15,6 +15,7 @@ from models.database import is_unique_violation
 from services.app import Actor, App
 from services.customer_facts import Facts, check_facts, write_facts
 from services.customers import new_invoice_prefix, refuse_anonymized
+from services.policies import zone_in_force
 from services.problems import not_found
 
 
@@ -68,7 +69,7 @@ async def _write(app: App, session: AsyncSession, wish: NewCustomer, actor: Acto
     customer = Customer(
         id=new_id("customer"),
         user_id=wish.user_id,
-        timezone=wish.timezone or app.timezone,
+        timezone=wish.timezone or await zone_in_force(session, app),
         test_clock_id=wish.test_clock_id,
         invoice_prefix=new_invoice_prefix(),
         created_at=now,

@@ -6,6 +6,7 @@ from billing.charging import IntentStatus
 from billing.errors import UserProblem
 from billing.lifecycle import PAYMENT, PaymentStatus
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
+from models.audit_log import authored
 from models.customers import PaymentMethod
 from models.leases import LeaseLost, claim_due, due_keys
 from models.payments import MANUAL, UNANSWERED, ChargeAttempt, Payment, attempts_of, newest_intent, payment_by_id
@@ -36,7 +37,8 @@ async def resolve_due_payments(app: App) -> int:
         async with app.database.write() as session:
             fence = await claim_due(session, Payment, key, now=now, machine_now=now)
         if fence is not None:
-            await resolve_quietly(app, key, fence)
+            with authored(None):  # The gateway's answer, whoever had it asked for.
+                await resolve_quietly(app, key, fence)
     return len(keys)
 
 

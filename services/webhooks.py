@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from billing.errors import ErrorCode, UserProblem
 from gateways.port import CustomerSnapshot, GatewayNotFound, GatewayUnavailable
+from models.audit_log import authored
 from models.base import new_id
 from models.customers import (
     customer_of_account,
@@ -95,7 +96,8 @@ async def drain_inbox(app: App) -> int:
         async with app.database.write() as session:
             fence = await claim_due(session, GatewayEvent, key, now=now, machine_now=now)
         if fence is not None:
-            await _work(app, key, fence)
+            with authored(None):  # The gateway told, whoever had it listened to.
+                await _work(app, key, fence)
             worked += 1
     return worked
 

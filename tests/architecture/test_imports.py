@@ -14,7 +14,7 @@ ROOMS = ("billing", "models", "gateways", "services", "resolvers", "schema", "do
 
 # Modules beside the rooms. Leaves know nothing of ours; entries wire the house together and no room knows them.
 LEAVES = {"clocks", "logs", "marks", "rates", "settings"}
-GUARD_MAY_IMPORT = {"logs", "rates", "schema", "settings"}
+GUARD_MAY_IMPORT = {"clocks", "logs", "rates", "schema", "settings"}
 
 # What of the database's libraries may be named outside models and the sandbox's own store: the handle of a
 # transaction, the type of a row and the refusal of a duplicate. Queries are written in models only.

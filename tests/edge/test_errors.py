@@ -11,7 +11,7 @@ from graphql import GraphQLError
 
 from logs import MASK, configure_logging, describe, mask_event, scrub
 from resolvers.identity import NOBODY, AccessDenied, Identity, Role, issue_development_token
-from tests.edge.toy import CANARY, NOW, Toy
+from tests.edge.toy import CANARY, NOW, Toy, looked_for
 
 
 def error_of(response) -> dict:
@@ -27,7 +27,7 @@ async def test_a_fault_in_a_resolver_is_masked_beside_the_data_that_is_there(toy
         "message": f"Internal error; quote request id {request_id} when you report it.",
         "locations": [{"line": 1, "column": 9}],
         "path": ["broken"],
-        "extensions": {"code": "INTERNAL", "requestId": request_id},
+        "extensions": {"code": "INTERNAL", **looked_for(response)},
     }
 
 
@@ -72,7 +72,7 @@ async def test_a_document_error_that_a_resolver_raises_keeps_its_code_and_detail
         "extensions": {
             "code": "BAD_USER_INPUT",
             "tastes": ["sweet"],
-            "requestId": response.headers["x-request-id"],
+            **looked_for(response),
         },
     }
 

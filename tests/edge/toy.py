@@ -210,7 +210,13 @@ class Toy:
             Route("/boom", _boom),
             Route("/", _page),
         ]
-        self.app = Guard(Starlette(routes=routes), settings=self.settings, rates=rates, rules=rules or route_rules())
+        self.app = Guard(
+            Starlette(routes=routes),
+            settings=self.settings,
+            rates=rates,
+            clock=self.clock,
+            rules=rules or route_rules(),
+        )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False), base_url="http://testserver"
         )
@@ -218,6 +224,19 @@ class Toy:
     async def ask(self, query: str, *, headers: dict[str, str] | None = None, **parameters: object) -> httpx.Response:
         """POST one operation."""
         return await self.client.post("/graphql", json={"query": query, **parameters}, headers=headers)
+
+
+def looked_for(response: httpx.Response) -> dict[str, str]:
+    """What each error of this answer tells, so that its request is found in the logs."""
+    return {"requestId": response.headers["x-request-id"], "timestamp": NOW.isoformat()}
+
+
+def told_beside(response: httpx.Response) -> dict[str, object]:
+    """The answer's own extensions but for what tells of its request, which must be right."""
+    told = dict(response.json()["extensions"])
+    assert told.pop("requestId") == response.headers["x-request-id"]
+    assert 0 <= told.pop("elapsedMs") < 10_000
+    return told
 
 
 async def _only_key(secret: str) -> Identity | None:

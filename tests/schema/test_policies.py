@@ -78,3 +78,77 @@ async def test_what_no_policy_can_be_is_refused_and_changes_nothing(
         "userErrors": [{"code": "INVALID", "field": [field], "message": message}],
     }
     assert (await small_house.ask(READ, user=ADMIN))["organization"]["dunning"] == AT_FIRST
+
+
+# ── its settings ──
+
+SETTINGS = "name defaultCurrencyCode timezone settings version"
+SET = f"""mutation ($input: OrganizationInput!) {{ updateOrganization(input: $input) {{
+  organization {{ {SETTINGS} }}
+  userErrors {{ code field message ... on VersionConflictError {{ currentVersion }} }} }} }}"""
+BORN = {"name": "Perennial", "defaultCurrencyCode": "USD", "timezone": "UTC", "settings": {}, "version": 1}
+
+
+async def _set(house: House, **given: Any) -> dict[str, Any]:
+    return (await house.ask(SET, {"input": given}, ADMIN))["updateOrganization"]
+
+
+async def _settings(house: House) -> dict[str, Any]:
+    return (await house.ask(f"{{ organization {{ {SETTINGS} }} }}", user=ADMIN))["organization"]
+
+
+async def test_settings_are_changed_one_by_one_and_everybody_sees_the_merchant(house: House) -> None:
+    assert await _settings(house) == BORN
+    told = await _set(house, name=" Tea House ", settings={"logo": "/tea.svg"})
+    changed = {**BORN, "name": "Tea House", "settings": {"logo": "/tea.svg"}, "version": 2}
+    assert told == {"organization": changed, "userErrors": []}
+    told = await _set(house, defaultCurrencyCode="JPY", timezone="Asia/Tokyo", expectedVersion=2)
+    changed = {**changed, "defaultCurrencyCode": "JPY", "timezone": "Asia/Tokyo", "version": 3}
+    assert told == {"organization": changed, "userErrors": []}
+    assert (await _set(house, name="Tea House"))["organization"]["version"] == 3  # nothing new
+    assert await house.ask("{ serverInfo { merchant { name settings } } }") == {
+        "serverInfo": {"merchant": {"name": "Tea House", "settings": {"logo": "/tea.svg"}}}
+    }
+
+
+async def test_new_customers_live_in_the_organizations_zone_and_others_keep_theirs(house: House) -> None:
+    zone = "{ me { timezone } }"
+    begin = "mutation { createSetupIntent(input: {}) { userErrors { code } } }"
+    await _set(house, timezone="Asia/Tokyo")
+    await house.ask(begin, user="demo-new")
+    assert await house.ask(zone, user="demo-new") == {"me": {"timezone": "Asia/Tokyo"}}
+    assert await house.ask(zone, user="demo-card") == {"me": {"timezone": "UTC"}}
+    create = """mutation($input: CustomerInput!) {
+      createCustomer(input: $input) { customer { timezone } userErrors { code } } }"""
+    for given, expected in (({}, "Asia/Tokyo"), ({"timezone": "Europe/Berlin"}, "Europe/Berlin")):
+        told = await house.ask(create, {"input": {"userId": expected, **given}}, ADMIN)
+        assert told["createCustomer"]["customer"] == {"timezone": expected}
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        ({"name": "  "}, "name", "A name has 1 to 250 characters."),
+        ({"name": "x" * 251}, "name", "A name has 1 to 250 characters."),
+        (
+            {"timezone": "Tokyo"},
+            "timezone",
+            "timezone: name a zone of the IANA database, such as Europe/Berlin.",
+        ),
+        ({"settings": ["a", "list"]}, "settings", "settings: give a JSON object."),
+    ],
+)
+async def test_settings_that_cannot_be_are_refused_and_change_nothing(
+    small_house: House, given: dict[str, Any], field: str, message: str
+) -> None:
+    told = await _set(small_house, **{"defaultCurrencyCode": "EUR", **given})
+    assert told == {"organization": None, "userErrors": [{"code": "INVALID", "field": [field], "message": message}]}
+    assert await _settings(small_house) == BORN
+
+
+async def test_a_stale_version_changes_nothing(small_house: House) -> None:
+    await _set(small_house, name="Tea House")
+    told = await _set(small_house, name="Coffee House", expectedVersion=1)
+    assert told["organization"] is None
+    assert [(each["code"], each["currentVersion"]) for each in told["userErrors"]] == [("VERSION_CONFLICT", 2)]
+    assert (await _settings(small_house))["name"] == "Tea House"

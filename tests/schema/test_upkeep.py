@@ -8,7 +8,7 @@ from gateways.sandbox import Fault
 from tests.scenarios.shopping import CHANNELS, Channel, Shopper
 from tests.support.breaking import alter, only
 from tests.support.deliveries import dump, event, send
-from tests.support.house import House
+from tests.support.house import House, counted
 from tests.support.outside import VISA, sandbox_of
 
 ADMIN = "demo-admin"
@@ -209,3 +209,39 @@ async def test_the_proof_counts_what_was_paid_and_what_was_paid_twice(house: Hou
     assert [(error["extensions"]["code"], error["message"]) for error in answer["errors"]] == [
         ("UNAVAILABLE", "The gateway's books cannot be read at present. Repeat the request later.")
     ]
+
+
+REPORTS = """query($first: Int, $after: String) { reconciliationReports(first: $first, after: $after) {
+  totalCount pageInfo { hasNextPage endCursor } nodes {
+    id since requestedBy checked isClean drift { kind repaired } } } }"""
+
+
+async def test_reports_are_listed_newest_first_with_what_each_found(house: House, waiting: tuple[Shopper, str]) -> None:
+    shopper, secret = waiting
+    await shopper.browser.confirm(secret, VISA)
+    seen, repaired, clean = [
+        (await reconcile(house, since=YESTERDAY, repair=repair))["report"] for repair in (False, True, True)
+    ]
+
+    def listed(report: dict[str, Any]) -> dict[str, Any]:
+        drift = [{"kind": each["kind"], "repaired": each["repaired"]} for each in report["drift"]]
+        told = {name: report[name] for name in ("id", "checked", "isClean")}
+        return {**told, "since": YESTERDAY, "requestedBy": f"admin:{ADMIN}", "drift": drift}
+
+    page = (await house.ask(REPORTS, {"first": 2}, ADMIN))["reconciliationReports"]
+    assert page["nodes"] == [listed(clean), listed(repaired)]
+    assert ([each["isClean"] for each in page["nodes"]], page["totalCount"]) == ([True, False], 3)
+    rest = await house.ask(REPORTS, {"first": 2, "after": page["pageInfo"]["endCursor"]}, ADMIN)
+    assert rest["reconciliationReports"]["nodes"] == [listed(seen)]
+    assert [each["repaired"] for each in seen["drift"] + repaired["drift"]] == [False, True]
+
+
+async def test_the_reports_of_a_page_cost_the_same_however_many(house: House) -> None:
+    found = []
+    for _ in range(2):
+        for _ in range(3):
+            await reconcile(house, since=YESTERDAY)
+        async with counted(house.app) as statements:
+            await house.ask(REPORTS, {"first": 20}, ADMIN)
+        found.append(len(statements))
+    assert found == [3, 3]  # the page, its drift, the count
