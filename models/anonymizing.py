@@ -34,7 +34,7 @@ async def blank_rows_of(session: AsyncSession, customer_id: str, *, actors: Sequ
         (SubscriptionItem, col(SubscriptionItem.subscription_id).in_(own), {"meta": {}}),
         (Invoice, col(Invoice.customer_id) == customer_id, {"meta": {}}),
         (SetupIntentRow, col(SetupIntentRow.customer_id) == customer_id, {"return_url": None}),
-        (Payment, col(Payment.customer_id) == customer_id, {"return_url": None, "reference": None}),
+        (Payment, col(Payment.customer_id) == customer_id, {"return_url": None, "reference": None, "meta": {}}),
         (CollectionIntent, col(CollectionIntent.payment_id).in_(paid), {"next_action_url": None}),
         (CreditEntry, col(CreditEntry.balance_id).in_(balances), {"reason": None}),
         (

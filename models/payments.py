@@ -12,7 +12,7 @@ from billing.lifecycle import PAYMENT, AttemptOutcome, PaymentStatus
 from billing.money import Money
 from billing.returning import PaymentStanding, standing
 from models.audit_log import Audited
-from models.base import BIG, SERIAL, EnumText, Leased, UTCDateTime
+from models.base import BIG, DOCUMENT, SERIAL, EnumText, Leased, Notes, UTCDateTime
 
 
 class Payment(Leased, table=True):
@@ -26,7 +26,9 @@ class Payment(Leased, table=True):
     """
 
     __tablename__ = "payments"
-    __audited__ = Audited(masked=frozenset(("reference", "return_url")), when=lambda row: row.platform == MANUAL)
+    __audited__ = Audited(
+        masked=frozenset(("reference", "return_url", "meta")), when=lambda row: row.platform == MANUAL
+    )
     __table_args__ = (
         Index(
             "uq_payments_collected_invoice",
@@ -69,6 +71,7 @@ class Payment(Leased, table=True):
     test_clock_id: str | None = Field(default=None, foreign_key="test_clocks.id")
     reference: str | None = Field(default=None, max_length=255)
     gateway_status: str | None = Field(default=None, max_length=100)
+    meta: Notes = Field(default_factory=dict, sa_type=DOCUMENT, sa_column_kwargs={"name": "metadata"})
     paid_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     version: int = 1
     created_at: datetime = Field(sa_type=UTCDateTime)

@@ -75,7 +75,9 @@ def about_request() -> dict[str, Any]:
 def _where_to_look() -> dict[str, Any]:
     """What every error tells, so that its request is found in the logs: the id, and when it came in."""
     request = current_request()
-    return {} if request is None else {"requestId": request.id, "timestamp": request.at.isoformat()}
+    return (
+        {} if request is None else {"requestId": request.id, "timestamp": request.at.isoformat().replace("+00:00", "Z")}
+    )
 
 
 def code_of(error: GraphQLError) -> RequestErrorCode:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import strawberry
+from strawberry.scalars import JSON
 
 from billing.confirming import CONFIRMATIONS, PaymentConfirmation
 from billing.lifecycle import AttemptOutcome, PaymentStatus
@@ -82,6 +83,7 @@ class Payment(Node, Record):
     redirect_url: URL | None = described(
         "Where the customer is sent after a challenge, or as it was recorded; null if nobody said."
     )
+    metadata: JSON = described("The merchant's own notes on a payment that was recorded by hand; else empty.")
     row: strawberry.Private[PaymentRow]
 
     @classmethod
@@ -89,6 +91,7 @@ class Payment(Node, Record):
         paid = Amount(row.amount_paid_minor, row.currency)
         return cls(
             **record_fields(row),
+            metadata=JSON(row.meta),
             number=BigInt(row.number or 0),
             order_id=strawberry.ID(row.invoice_id),
             platform=GatewayPlatform(row.platform),

@@ -4,11 +4,13 @@ from collections.abc import Awaitable
 from typing import Annotated
 
 import strawberry
+from strawberry.scalars import JSON
 
 from billing.confirming import PaymentConfirmation
 from billing.errors import ErrorCode, UserProblem
 from models.payments import Payment as PaymentRow
 from schema.fields import Info, argument, described, optional
+from schema.given import METADATA, notes
 from schema.money import MoneyInput
 from schema.payloads import PaymentPayload
 from schema.scalars import URL
@@ -35,6 +37,7 @@ class CreatePaymentRecordInput:
     )
     amount: MoneyInput | None = optional("How much; all that the invoice still asks for unless given.")
     redirect_url: URL | None = optional("Where its customer is sent.")
+    metadata: JSON | None = optional(METADATA)
 
     def record(self) -> NewRecord:
         _check_length(255, gatewayPaymentId=self.gateway_payment_id)
@@ -46,6 +49,7 @@ class CreatePaymentRecordInput:
             status=self.status_literal,
             amount=None if self.amount is None else self.amount.value("amount"),
             redirect_url=self.redirect_url,
+            metadata=notes(self.metadata),
         )
 
 
@@ -58,6 +62,7 @@ class UpdatePaymentRecordInput:
         "PAID: the money has come, and is booked. What is PAID or CANCELED stays so."
     )
     redirect_url: URL | None = optional("Where its customer is sent.")
+    metadata: JSON | None = optional(METADATA)
     expected_version: int | None = optional("Only if it is still at this version.")
 
     def change(self) -> RecordChange:
@@ -69,6 +74,7 @@ class UpdatePaymentRecordInput:
             gateway_status=self.gateway_status,
             status=self.status_literal,
             redirect_url=self.redirect_url,
+            metadata=None if self.metadata is None else notes(self.metadata),
             expected_version=self.expected_version,
         )
 

@@ -4,7 +4,7 @@ What a card could still pay of the invoice is stopped first; if it turns out to 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from billing.ledger import PostingKind
 from billing.lifecycle import PAYMENT, InvoiceEvent, InvoiceStatus, PaymentEvent, PaymentStatus, SubscriptionStatus
 from billing.money import Money
 from billing.offline import allot
-from models.base import ID_PREFIXES
+from models.base import ID_PREFIXES, Notes
 from models.customers import Customer, change_balance
 from models.invoices import Invoice
 from models.ledger import book
@@ -44,7 +44,7 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 class PaymentRecord:
     """What came. `due`: what was asked for, where the merchant names it. `reference` is the merchant's own.
 
-    `gateway_status` and `redirect_url` are what a record of the ledger says besides.
+    `gateway_status`, `redirect_url` and `metadata` are what a record of the ledger says besides.
     """
 
     paid: Money
@@ -53,6 +53,7 @@ class PaymentRecord:
     reference: str | None = None
     gateway_status: str | None = None
     redirect_url: str | None = None
+    metadata: Notes = field(default_factory=dict)
 
 
 async def record_manual_payment(
@@ -219,11 +220,8 @@ async def book_payment(
 
 def write_texts(payment: Payment, record: PaymentRecord) -> None:
     """What the record says besides the money."""
-    payment.reference, payment.gateway_status, payment.return_url = (
-        record.reference,
-        record.gateway_status,
-        record.redirect_url,
-    )
+    payment.reference, payment.gateway_status = record.reference, record.gateway_status
+    payment.return_url, payment.meta = record.redirect_url, record.metadata
 
 
 async def _told(app: App, answer: Mapping[str, Any]) -> Payment:

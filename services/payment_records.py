@@ -5,7 +5,7 @@ announces: no money moves, nobody is charged, no invoice changes. What a gateway
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,7 +14,7 @@ from billing.confirming import CONFIRMATIONS, PaymentConfirmation
 from billing.errors import ErrorCode, UserProblem, VersionConflict
 from billing.lifecycle import PAYMENT, PaymentEvent, PaymentStatus
 from billing.money import Money
-from models.base import new_id
+from models.base import Notes, new_id
 from models.customers import locked_customer
 from models.database import is_unique_violation
 from models.invoices import Invoice, open_invoices_of
@@ -45,6 +45,7 @@ class NewRecord:
     status: PaymentConfirmation
     amount: Money | None = None
     redirect_url: str | None = None
+    metadata: Notes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,16 @@ class RecordChange:
     gateway_status: str | None = None
     status: PaymentConfirmation | None = None
     redirect_url: str | None = None
+    metadata: Notes | None = None
     expected_version: int | None = None
 
-    def texts(self, payment: Payment) -> tuple[str | None, str | None, str | None]:
-        """Reference, status and address as the payment will have them."""
+    def texts(self, payment: Payment) -> tuple[str | None, str | None, str | None, Notes]:
+        """Reference, status, address and notes as the payment will have them."""
         return (
             self.reference if self.reference is not None else payment.reference,
             self.gateway_status if self.gateway_status is not None else payment.gateway_status,
             self.redirect_url if self.redirect_url is not None else payment.return_url,
+            self.metadata if self.metadata is not None else payment.meta,
         )
 
 
@@ -111,7 +114,7 @@ def _same(known: Payment, new: NewRecord) -> Payment:
         new.order_id in (known.invoice_id, known.subscription_id)
         and new.status is CONFIRMATIONS[known.status]
         and new.amount in (None, known.amount)
-        and (new.gateway_status, new.redirect_url) == (known.gateway_status, known.return_url)
+        and (new.gateway_status, new.redirect_url, new.metadata) == (known.gateway_status, known.return_url, known.meta)
     ):
         return known
     raise _taken()
@@ -129,6 +132,7 @@ async def _write(app: App, subscription: Subscription, invoice: Invoice, new: Ne
         reference=new.reference,
         gateway_status=new.gateway_status,
         redirect_url=new.redirect_url,
+        metadata=new.metadata,
     )
     payment_id = new_id("payment")
     if new.status is PaymentConfirmation.PAID:
@@ -191,9 +195,13 @@ async def _pay(app: App, seen: Payment, subscription: Subscription, change: Reco
     """What was announced has come. Whatever became of the record meanwhile, it is paid only as it was seen."""
     async with app.database.read() as session:
         invoice = await session.get_one(Invoice, seen.invoice_id)
-    reference, gateway_status, redirect_url = change.texts(seen)
+    reference, gateway_status, redirect_url, metadata = change.texts(seen)
     record = PaymentRecord(
-        paid=seen.amount, reference=reference, gateway_status=gateway_status, redirect_url=redirect_url
+        paid=seen.amount,
+        reference=reference,
+        gateway_status=gateway_status,
+        redirect_url=redirect_url,
+        metadata=metadata,
     )
     paid = await within_budget(
         app,
@@ -211,8 +219,8 @@ async def _rewrite(app: App, seen: Payment, change: RecordChange, why: Why) -> P
         version, texts = row.version, change.texts(row)
         if change.status not in (None, CONFIRMATIONS[row.status]):
             move_payment(session, row, _EVENTS[change.status], why)
-        if texts != (row.reference, row.gateway_status, row.return_url):
-            row.reference, row.gateway_status, row.return_url = texts
+        if texts != (row.reference, row.gateway_status, row.return_url, row.meta):
+            row.reference, row.gateway_status, row.return_url, row.meta = texts
             if row.version == version:
                 row.touch(why.now)
         return row

@@ -1,7 +1,7 @@
 """What the gateway's dashboard says of coupons and promotion codes
 
 Revision: 0011
-Follows: 0009
+Follows: 0010
 """
 
 import sqlalchemy as sa

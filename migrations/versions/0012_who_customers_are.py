@@ -1,7 +1,7 @@
 """Who customers are, and when a gateway must be told
 
 Revision: 0012
-Follows: 0009
+Follows: 0011
 """
 
 import sqlalchemy as sa

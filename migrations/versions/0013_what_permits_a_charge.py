@@ -1,7 +1,7 @@
 """What permits a charge, and where a failed saving leads
 
 Revision: 0013
-Follows: 0009
+Follows: 0012
 """
 
 import sqlalchemy as sa

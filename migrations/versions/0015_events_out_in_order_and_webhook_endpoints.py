@@ -1,7 +1,7 @@
 """Events out in order, and webhook endpoints
 
 Revision: 0015
-Follows: 0009
+Follows: 0014
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """Who changed what, and the organization's own settings
 
 Revision: 0016
-Follows: 0009
+Follows: 0015
 """
 
 import sqlalchemy as sa
