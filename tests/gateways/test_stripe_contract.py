@@ -34,7 +34,7 @@ class TestInProcess(GatewayContract):
 
         async with quick.raw("pk_test_sandbox") as pages:
             browser = SandboxBrowser(make_client(quick.sandbox, "pk_test_sandbox"), pages)
-            yield StripeOutside(stripe_gateway(quick.client, SECRET), browser, arm, sent)
+            yield StripeOutside(stripe_gateway(quick.client, SECRET), quick.client, browser, arm, sent)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,8 @@ class TestOverHttp(GatewayContract):
 
         async with httpx.AsyncClient() as pages:
             browser = SandboxBrowser(client("pk_test_sandbox"), pages)
-            yield StripeOutside(stripe_gateway(client("sk_test_sandbox"), HOOK_SECRET), browser, arm, sent)
+            owner = client("sk_test_sandbox")
+            yield StripeOutside(stripe_gateway(owner, HOOK_SECRET), owner, browser, arm, sent)
         receiver.close()
         await receiver.wait_closed()
         await http.close_async()
