@@ -37,7 +37,7 @@ def stripe_gateway(client: stripe.StripeClient, secret: str) -> StripeGateway:
 
 @dataclass
 class StripeOutside:
-    """`client` reads what the gateway keeps, `arm` makes a fault strike the next call, `sent` gives the next webhook."""
+    """`client` reads what the gateway keeps, `arm` makes a fault strike the next call, `sent` is the next webhook."""
 
     gateway: StripeGateway
     client: stripe.StripeClient
