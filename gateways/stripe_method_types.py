@@ -55,14 +55,18 @@ def _method_type(
         virtual_type=row.get("virtual"),
         seconds_to_pay=waits,
         amounts={
-            currency: AmountRange(Money(least, currency), Money(most, currency))
-            for currency, (least, most) in row.get("amounts", {}).items()
+            currency: AmountRange(_bound(bounds.get("least"), currency), _bound(bounds.get("most"), currency))
+            for currency, bounds in row.get("amounts", {}).items()
         },
         wallets=row.get("wallets", ()),
         required_fields=[asked[name] for name in row.get("fields", ())],
         method_options=[asked[name] for name in row.get("method_options", ())],
         payment_options=options,
     )
+
+
+def _bound(minor: int | None, currency: str) -> Money | None:
+    return None if minor is None else Money(minor, currency)
 
 
 def _accepts(pairs: Mapping[str, str], groups: Mapping[str, str]) -> Mapping[str, Sequence[str]]:

@@ -51,6 +51,8 @@ async def _list(call: Call, owner: str | None, url: str) -> Body:
 
 async def update(call: Call) -> Body:
     method = await _addressed(call)
+    if method.body["customer"] is None:
+        raise invalid("You must save this PaymentMethod to a customer before you can update it.", None)
     before, body, params = snapshot(method.body), method.body, call.params
     assign(body, params, "allow_redisplay")
     if "metadata" in params:

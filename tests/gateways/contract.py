@@ -15,18 +15,17 @@ import pytest
 
 from billing.charging import DeclineClass, IntentStatus, SetupFutureUsage, classify
 from billing.lifecycle import RefundStatus
-from billing.money import Money
+from billing.money import CURRENCIES, Money
 from billing.returning import RefundReason
+from gateways.cards import PaymentMethodSnapshot, SetupIntentSnapshot
+from gateways.persons import Address, BillingDetails, CustomerFacts
 from gateways.port import (
-    Address,
     GatewayNotFound,
     GatewayPage,
     GatewayRefused,
     GatewayUnavailable,
     PaymentGateway,
     PaymentIntentSnapshot,
-    PaymentMethodSnapshot,
-    SetupIntentSnapshot,
     WebhookRefused,
 )
 
@@ -34,6 +33,11 @@ PRICE = Money(1_000, "USD")
 REST = Money(400, "USD")
 PART = Money(600, "USD")
 TOLERANCE = timedelta(seconds=300)
+ROSA = CustomerFacts(
+    name="Rosa", email="rosa@example.com", phone="+4930123", address=Address(city="Bonn", country="DE")
+)
+MOVED = CustomerFacts(name="Rosa B.", email="rosa.b@example.com", address=Address(city="Graz", country="AT"))
+FLOWS = {"direct", "redirect", "debit", "wallet", "voucher", "transfer"}
 
 
 class Card(StrEnum):
@@ -78,6 +82,10 @@ class Outside(Protocol):
         """The next call never arrives."""
         ...
 
+    async def told_of_customer(self, ref: str) -> CustomerFacts:
+        """What the gateway keeps of a customer, read on its own side; of the address, city and country."""
+        ...
+
     async def delivery(self, pay: Awaitable[PaymentIntentSnapshot]) -> Delivery:
         """The webhook that tells of the intent that `pay` pays."""
         ...
@@ -110,16 +118,11 @@ class Till:
         return self.outside.gateway
 
     async def customer(self) -> str:
-        return await self.gateway.create_customer(
-            customer_id=f"cst_{uuid4().hex}",
-            email="rosa@example.com",
-            name="Rosa",
-            idempotency_key=key(),
-        )
+        return await self.gateway.create_customer(customer_id=f"cst_{uuid4().hex}", facts=ROSA, idempotency_key=key())
 
     async def setup(self, customer: str) -> SetupIntentSnapshot:
         return await self.gateway.create_setup_intent(
-            customer_ref=customer, usage=SetupFutureUsage.OFF_SESSION, idempotency_key=key()
+            customer_ref=customer, usage=SetupFutureUsage.OFF_SESSION, method_types=["card"], idempotency_key=key()
         )
 
     async def kept(self, customer: str, card: Card = Card.GOOD) -> PaymentMethodSnapshot:
@@ -196,16 +199,101 @@ class GatewayContract:
         assert till.gateway.signature_header
         assert till.gateway.livemode is False
 
+    # ── ways to pay ──
+
+    def test_every_way_to_pay_is_told_whole(self, till: Till) -> None:
+        types = till.gateway.method_types
+        assert "card" in types
+        for code, type_ in types.items():
+            assert (type_.code, type_.flow in FLOWS) == (code, True)
+            assert type_.name
+            assert type_.category
+            assert type_.accepts
+            assert all(len(country) == 2 and country.isupper() for country in type_.accepts)
+            assert all(type_.accepts.values()), "a country whose customers pay in no currency"
+            paid_in = {currency for currencies in type_.accepts.values() for currency in currencies}
+            assert paid_in <= CURRENCIES
+            assert set(type_.amounts) <= paid_in
+            for currency, bounds in type_.amounts.items():
+                told = [bound for bound in (bounds.minimum, bounds.maximum) if bound is not None]
+                assert {bound.currency for bound in told} == {currency}
+                assert [bound.minor for bound in told] == sorted(bound.minor for bound in told)
+            shortest, longest = type_.seconds_to_pay
+            assert 0 <= shortest <= longest
+
+    async def test_a_country_where_accounts_are_has_currencies_and_cards(self, till: Till) -> None:
+        told = await till.gateway.country_specification("US")
+        assert (told.country, "USD" in told.currencies, "card" in told.method_types) == ("US", True, True)
+        # It may name more than we can bill in.
+        assert all(len(currency) == 3 and currency.isupper() for currency in told.currencies)
+
+    async def test_a_country_where_no_account_can_be_is_not_found(self, till: Till) -> None:
+        with pytest.raises(GatewayNotFound):
+            await till.gateway.country_specification("ZZ")
+
     # ── customers and cards ──
 
     async def test_a_customer_is_made_once_for_each_key(self, till: Till) -> None:
-        name = {"customer_id": "cst_1", "email": None, "name": "Rosa"}
         again, other = key(), key()
-        first = await till.gateway.create_customer(**name, idempotency_key=again)
-        assert await till.gateway.create_customer(**name, idempotency_key=again) == first
-        assert await till.gateway.create_customer(**name, idempotency_key=other) != first
+
+        async def make(with_key: str) -> str:
+            return await till.gateway.create_customer(customer_id="cst_1", facts=ROSA, idempotency_key=with_key)
+
+        first = await make(again)
+        assert await make(again) == first
+        assert await make(other) != first
         seen = await till.gateway.retrieve_customer(first)
         assert (seen.ref, seen.is_deleted, seen.default_payment_method_ref) == (first, False, None)
+        assert await till.outside.told_of_customer(first) == ROSA
+
+    async def test_what_is_told_of_a_customer_is_told_of_no_other_and_nothing_is_told_as_well(self, till: Till) -> None:
+        customer, other = await till.customer(), await till.customer()
+        card = await till.kept(customer)
+        await till.gateway.set_default_payment_method(
+            customer_ref=customer, payment_method_ref=card.ref, idempotency_key=key()
+        )
+        await till.gateway.update_customer(customer, MOVED, idempotency_key=key())
+        assert await till.outside.told_of_customer(customer) == MOVED
+        assert await till.outside.told_of_customer(other) == ROSA
+        assert (await till.gateway.retrieve_customer(customer)).default_payment_method_ref == card.ref
+        await till.gateway.update_customer(customer, CustomerFacts(), idempotency_key=key())
+        assert await till.outside.told_of_customer(customer) == CustomerFacts()
+
+    async def test_a_deleted_customer_lets_go_of_its_cards_and_keeps_what_was_charged(self, till: Till) -> None:
+        customer, other = await till.customer(), await till.customer()
+        card, others = await till.kept(customer), await till.kept(other)
+        await till.gateway.set_default_payment_method(
+            customer_ref=customer, payment_method_ref=card.ref, idempotency_key=key()
+        )
+        paid = await till.paid(customer, card)
+        await till.gateway.delete_customer(customer)
+        seen = await till.gateway.retrieve_customer(customer)
+        assert (seen.ref, seen.is_deleted, seen.default_payment_method_ref) == (customer, True, None)
+        let_go = await till.gateway.retrieve_payment_method(card.ref)
+        assert (let_go.customer_ref, let_go.billing_details) == (None, BillingDetails())
+        with pytest.raises(GatewayNotFound):
+            await till.gateway.list_payment_methods(customer_ref=customer)
+        assert (await till.gateway.retrieve_payment_intent(paid.ref)).captured == PRICE
+        assert await till.charges(paid) == [None]
+        assert await till.outside.told_of_customer(other) == ROSA
+        assert [each.ref for each in await till.gateway.list_payment_methods(customer_ref=other)] == [others.ref]
+        with pytest.raises(GatewayNotFound):
+            await till.gateway.delete_customer(customer)
+        with pytest.raises(GatewayNotFound):
+            await till.gateway.update_customer(customer, ROSA, idempotency_key=key())
+        with pytest.raises(GatewayRefused):
+            await till.intent(customer)
+
+    async def test_a_card_is_saved_by_a_kind_of_way_to_pay_that_the_gateway_knows(self, till: Till) -> None:
+        customer = await till.customer()
+        assert list((await till.setup(customer)).payment_method_types) == ["card"]
+        with pytest.raises(GatewayRefused):
+            await till.gateway.create_setup_intent(
+                customer_ref=customer,
+                usage=SetupFutureUsage.OFF_SESSION,
+                method_types=["no_such_type"],
+                idempotency_key=key(),
+            )
 
     async def test_a_setup_waits_for_the_customer_and_then_names_the_card(self, till: Till) -> None:
         customer = await till.customer()
@@ -251,6 +339,30 @@ class GatewayContract:
             card.card.last4,
         )
         assert (seen.billing_details.name, seen.billing_details.address.city) == ("Rosa B.", "Berlin")
+
+    async def test_a_blanked_card_pays_on_and_tells_of_nobody(self, till: Till) -> None:
+        customer = await till.customer()
+        card, other = await till.kept(customer), await till.kept(customer)
+        for each in (card, other):
+            await till.gateway.update_payment_method(
+                each.ref,
+                name="Rosa B.",
+                address=Address(city="Berlin", country="DE"),
+                exp_month=None,
+                exp_year=None,
+                idempotency_key=key(),
+            )
+        await till.gateway.blank_payment_method(card.ref, idempotency_key=key())
+        seen = await till.gateway.retrieve_payment_method(card.ref)
+        assert (seen.billing_details, seen.customer_ref, seen.card) == (BillingDetails(), customer, card.card)
+        assert (await till.gateway.retrieve_payment_method(other.ref)).billing_details.name == "Rosa B."
+        await till.paid(customer, seen)
+
+    async def test_a_card_of_nobody_is_not_blanked(self, till: Till) -> None:
+        card = await till.kept(await till.customer())
+        await till.gateway.detach_payment_method(card.ref, idempotency_key=key())
+        with pytest.raises(GatewayRefused):
+            await till.gateway.blank_payment_method(card.ref, idempotency_key=key())
 
     async def test_a_detached_card_is_nobodys_and_is_not_detached_again(self, till: Till) -> None:
         customer = await till.customer()
@@ -517,12 +629,19 @@ class GatewayContract:
         ):
             with pytest.raises(GatewayNotFound):
                 await retrieve("none")
+        for change in (gateway.blank_payment_method, gateway.detach_payment_method, gateway.cancel_payment_intent):
+            with pytest.raises(GatewayNotFound):
+                await change("none", idempotency_key=key())
         with pytest.raises(GatewayNotFound):
             await gateway.list_payment_methods(customer_ref="none")
+        with pytest.raises(GatewayNotFound):
+            await gateway.update_customer("none", ROSA, idempotency_key=key())
+        with pytest.raises(GatewayNotFound):
+            await gateway.delete_customer("none")
+        with pytest.raises(GatewayRefused):
+            await till.setup("none")
         with pytest.raises(GatewayRefused):
             await till.intent("none")
-        with pytest.raises(GatewayRefused):
-            await gateway.cancel_payment_intent("none", idempotency_key=key())
 
     # ── webhooks ──
 

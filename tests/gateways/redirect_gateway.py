@@ -21,27 +21,21 @@ from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import RefundReason
 from clocks import SystemClock
+from gateways.cards import CardFacts, CardNews, NextStep, PaymentMethodSnapshot, SetupIntentSnapshot
+from gateways.method_types import CountrySpecification, MethodType
+from gateways.persons import Address, BillingDetails, CustomerFacts
 from gateways.port import (
-    Address,
-    BillingDetails,
-    CardFacts,
-    CardNews,
     ChargeSnapshot,
     CustomerSnapshot,
-    DisputeSnapshot,
     GatewayEventHint,
     GatewayNotFound,
     GatewayPage,
     GatewayRefused,
     GatewayUnavailable,
-    NextStep,
     PaymentIntentSnapshot,
-    PaymentMethodSnapshot,
-    RefundSnapshot,
-    SetupIntentSnapshot,
     WebhookRefused,
 )
-from gateways.returns import REFUND_KEY
+from gateways.returns import REFUND_KEY, DisputeSnapshot, RefundSnapshot
 from tests.gateways.redirect_provider import sign
 
 PAGES = "https://pages.provider.test"
@@ -57,6 +51,27 @@ _REASONS = {
     "bank_must_ask": CardProblem("authentication_required", "The bank wants to ask.", "authentication_required"),
     "customer_said_no": CardProblem("authentication_not_handled", "The customer did not agree."),
 }
+_LANDS = {"EE": frozenset(("EUR", "USD")), "US": frozenset(("USD",))}
+"""Where its merchants may be, and what they charge in."""
+CARD = MethodType(
+    code="card",
+    name="Card",
+    category="card",
+    flow="redirect",
+    accepts={"EE": ["EUR", "USD"], "US": ["USD"]},
+    is_cancelable=True,
+    is_refundable=True,
+    is_tokenizable=True,
+    is_restricted=False,
+    allows_multiple_overage=False,
+    virtual_type=None,
+    seconds_to_pay=(0, 0),
+    amounts={},
+    wallets=(),
+    required_fields=(),
+    method_options=(),
+    payment_options=(),
+)
 _KINDS = {"payment": "payment_intent", "card": "payment_method", "refund": "refund"}
 Body = dict[str, Any]
 
@@ -68,6 +83,7 @@ class RedirectGateway:
     livemode = False
     publishable_key = ""
     signature_header = "Signature"
+    method_types = {"card": CARD}
 
     def __init__(self, http: httpx.AsyncClient, secret: str) -> None:
         self._http, self._secret = http, secret
@@ -121,19 +137,27 @@ class RedirectGateway:
 
     # ── customers and cards ──
 
-    async def create_customer(
-        self, *, customer_id: str, email: str | None, name: str | None, idempotency_key: str
-    ) -> str:
-        told = {"name": name, "email": email, "reference": customer_id}
+    async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str:
+        told = {**_told(facts), "reference": customer_id}
         return (await self._call("POST", "/v1/customers", told, key=idempotency_key))["id"]
+
+    async def update_customer(self, ref: str, facts: CustomerFacts, *, idempotency_key: str) -> None:
+        await self._call("POST", f"/v1/customers/{ref}", _told(facts), key=idempotency_key)
+
+    async def delete_customer(self, ref: str) -> None:
+        await self._call("DELETE", f"/v1/customers/{ref}")
 
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot:
         row = await self._get("customers", ref)
-        return CustomerSnapshot(row["id"], is_deleted=False, default_payment_method_ref=row["default_card"])
+        return CustomerSnapshot(
+            row["id"], is_deleted=row["state"] == "GONE", default_payment_method_ref=row["default_card"]
+        )
 
     async def create_setup_intent(
-        self, *, customer_ref: str, usage: SetupFutureUsage, idempotency_key: str
+        self, *, customer_ref: str, usage: SetupFutureUsage, method_types: Sequence[str], idempotency_key: str
     ) -> SetupIntentSnapshot:
+        if set(method_types) - set(self.method_types):
+            raise GatewayRefused("This provider keeps cards only.", code="unknown_method_type", param="method_types")
         told = {"customer": customer_ref, "usage": usage.value}
         return _setup(await self._call("POST", "/v1/card_pages", told, key=idempotency_key))
 
@@ -174,6 +198,12 @@ class RedirectGateway:
         }
         told = {name: value for name, value in given.items() if value is not None}
         return _card(await self._call("POST", f"/v1/cards/{ref}", told, key=idempotency_key))
+
+    async def blank_payment_method(self, ref: str, *, idempotency_key: str) -> None:
+        if (await self.retrieve_payment_method(ref)).customer_ref is None:
+            raise GatewayRefused("This card belongs to nobody.", code="card_of_nobody")
+        nothing = {"holder": None, "city": None, "land": None}
+        await self._call("POST", f"/v1/cards/{ref}", nothing, key=idempotency_key)
 
     async def detach_payment_method(self, ref: str, *, idempotency_key: str) -> None:
         await self._call("POST", f"/v1/cards/{ref}/remove", {}, key=idempotency_key)
@@ -302,6 +332,11 @@ class RedirectGateway:
         page = await self._page("events", after, created_since, about="refund")
         return GatewayPage([row["payment"] for row in page.items], page.next_after)
 
+    async def country_specification(self, country: str) -> CountrySpecification:
+        if country not in _LANDS:
+            raise GatewayNotFound("This provider has no merchants there.")
+        return CountrySpecification(country, _LANDS[country], frozenset(self.method_types))
+
     async def list_coupons(self, *, after: str | None) -> GatewayPage[DashboardCoupon]:
         return GatewayPage([], None)
 
@@ -330,7 +365,18 @@ class RedirectGateway:
         await self._http.aclose()
 
 
-# ── from the provider's words to billing's ──
+# ── from billing's words to the provider's, and back ──
+
+
+def _told(facts: CustomerFacts) -> Body:
+    place = facts.address or Address()
+    return {
+        "name": facts.name,
+        "email": facts.email,
+        "phone": facts.phone,
+        "city": place.city,
+        "land": place.country,
+    }
 
 
 def _intent(row: Body) -> PaymentIntentSnapshot:
@@ -354,6 +400,7 @@ def _intent(row: Body) -> PaymentIntentSnapshot:
         created_at=_instant(row["at"]),
         livemode=False,
         metadata={},
+        raw={"id": row["id"], "state": row["state"]},
     )
 
 

@@ -84,12 +84,14 @@ class Provider:
     def _route(self, method: str, path: list[str], told: Body) -> Any:
         match method, path:
             case "POST", ["customers"]:
-                return self._add("customer", default_card=None, **told)
+                return self._add("customer", state="HERE", default_card=None, **told)
+            case "DELETE", ["customers", id]:
+                return self._forget(self._customer(id))
             case "POST", ["card_pages"]:
-                self._get("customer", told["customer"])
+                self._customer(told["customer"])
                 return self._add("card_page", state="OPEN", card=None, **told)
             case "POST", ["payments"]:
-                self._get("customer", told["customer"])
+                self._customer(told["customer"])
                 return self._add("payment", state="OPEN", card=None, error=None, error_card=None, page=None, **told)
             case "POST", ["payments", id, "charge"]:
                 return self._charge(self._get("payment", id), self._get("card", told["card"]), present=told["present"])
@@ -108,6 +110,10 @@ class Provider:
                 self._news("card", card)
                 card["customer"] = None
                 return card
+            case "POST", ["customers", id]:
+                row = self._customer(id)
+                row.update(told)
+                return row
             case "POST", [kind, id]:
                 row = self._get(_singular(kind), id)
                 row.update(told)
@@ -131,10 +137,24 @@ class Provider:
             raise Refusal(404, "NOT_FOUND")
         return row
 
+    def _customer(self, id: str) -> Body:
+        """One who is still here."""
+        row = self._get("customer", id)
+        if row["state"] == "GONE":
+            raise Refusal(404, "GONE")
+        return row
+
+    def _forget(self, customer: Body) -> Body:
+        for row in self.rows.values():
+            if row["kind"] == "card" and row["customer"] == customer["id"]:
+                row.update(customer=None, holder=None, city=None, land=None)
+        customer.update(state="GONE", default_card=None, name=None, email=None, phone=None, city=None, land=None)
+        return customer
+
     def _list(self, kind: str, told: Body) -> Body:
         """Newest first, cut by serial numbers."""
         if "customer" in told:
-            self._get("customer", told["customer"])
+            self._customer(told["customer"])
         before, since = int(told.pop("before", 10**9)), int(told.pop("since", 0))
         found = [
             row

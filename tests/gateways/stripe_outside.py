@@ -10,8 +10,10 @@ import orjson
 import stripe
 
 from gateways.browser import SandboxBrowser
+from gateways.cards import SetupIntentSnapshot
 from gateways.customer_side import CardInput
-from gateways.port import PaymentIntentSnapshot, SetupIntentSnapshot
+from gateways.persons import Address, CustomerFacts
+from gateways.port import PaymentIntentSnapshot
 from gateways.stripe import StripeGateway
 from tests.gateways.contract import Card, Delivery
 
@@ -35,9 +37,10 @@ def stripe_gateway(client: stripe.StripeClient, secret: str) -> StripeGateway:
 
 @dataclass
 class StripeOutside:
-    """`arm` makes a fault strike the next call; `sent` gives the next webhook that was sent."""
+    """`client` reads what the gateway keeps, `arm` makes a fault strike the next call, `sent` is the next webhook."""
 
     gateway: StripeGateway
+    client: stripe.StripeClient
     browser: SandboxBrowser
     arm: Callable[[str], Awaitable[None]]
     sent: Callable[[], Awaitable[httpx.Request]]
@@ -62,6 +65,11 @@ class StripeOutside:
 
     async def lose_next_call(self) -> None:
         await self.arm("timeout_before")
+
+    async def told_of_customer(self, ref: str) -> CustomerFacts:
+        seen = await self.client.v1.customers.retrieve_async(ref)
+        place = seen.address and Address(city=seen.address.city, country=seen.address.country)
+        return CustomerFacts(seen.name, seen.email, seen.phone, place)
 
     async def delivery(self, pay: Awaitable[PaymentIntentSnapshot]) -> Delivery:
         paid = await pay

@@ -55,6 +55,21 @@ def test_the_table_knows_no_type_that_the_sdk_does_not() -> None:
     }
 
 
+def test_what_can_be_kept_is_what_the_sdk_lets_be_charged_off_session() -> None:
+    source = Path(stripe.__file__).with_name("params") / "_payment_intent_create_params.py"
+    options = dict(
+        re.findall(
+            r"\nclass PaymentIntentCreateParamsPaymentMethodOptions(\w+)\(\s*TypedDict,?\s*\):(.*?)(?=\nclass |\Z)",
+            source.read_text(),
+            re.DOTALL,
+        )
+    )
+    for code, type_ in TYPES.items():
+        taken = options[code.title().replace("_", "")]
+        usage = re.search(r'setup_future_usage: (.*?)(?:"""|\Z)', taken, re.DOTALL)
+        assert (code, type_.is_tokenizable) == (code, usage is not None and "'off_session'" in usage.group(1))
+
+
 @pytest.mark.parametrize("code", TYPES)
 def test_a_type_is_whole(code: str) -> None:
     type_ = TYPES[code]
@@ -68,13 +83,26 @@ def test_a_type_is_whole(code: str) -> None:
     shortest, longest = type_.seconds_to_pay
     assert 0 <= shortest <= longest
     for bounds in type_.amounts.values():
-        assert bounds.minimum is not None
-        assert bounds.maximum is not None
-        assert 0 < bounds.minimum.minor < bounds.maximum.minor
+        told = [bound.minor for bound in (bounds.minimum, bounds.maximum) if bound is not None]
+        assert told
+        assert told[0] > 0
+        assert told == sorted(set(told))
     for asked in (*type_.required_fields, *type_.method_options, *type_.payment_options):
         assert asked.description or asked.instructions
         if asked.pattern is not None:
             re.compile(asked.pattern)
+
+
+def test_bounds_and_countries_as_the_documentation_has_them() -> None:
+    pounds = TYPES["afterpay_clearpay"].amounts["GBP"]
+    assert (pounds.minimum, pounds.maximum) == (Money(100, "GBP"), Money(120_000, "GBP"))
+    francs, won = TYPES["twint"].amounts["CHF"], TYPES["kakao_pay"].amounts["KRW"]
+    assert (francs.minimum, francs.maximum) == (None, Money(500_000, "CHF"))
+    assert (won.minimum, won.maximum) == (Money(100, "KRW"), None)
+    assert set(TYPES["alma"].accepts) == {"BE", "ES", "FR", "IT", "LU", "NL"}
+    assert set(TYPES["paypal"].accepts) == COUNTRIES
+    assert TYPES["revolut_pay"].accepts["HU"] == ["DKK", "EUR", "GBP", "HUF", "PLN", "RON"]
+    assert "NO" not in TYPES["revolut_pay"].accepts
 
 
 def test_cards_are_taken_everywhere_and_in_every_currency() -> None:

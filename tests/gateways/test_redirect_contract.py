@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from clocks import SystemClock
-from gateways.port import GatewayUnavailable, PaymentIntentSnapshot, SetupIntentSnapshot
+from gateways.cards import SetupIntentSnapshot
+from gateways.persons import Address, CustomerFacts
+from gateways.port import GatewayUnavailable, PaymentIntentSnapshot
 from tests.gateways.contract import Card, Delivery, GatewayContract, Outside
 from tests.gateways.redirect_gateway import RedirectGateway
 from tests.gateways.redirect_provider import PAGE, Provider
@@ -38,6 +40,11 @@ class RedirectOutside:
 
     async def lose_next_call(self) -> None:
         self.provider.lose = "call"
+
+    async def told_of_customer(self, ref: str) -> CustomerFacts:
+        row = self.provider.rows[ref]
+        place = Address(city=row["city"], country=row["land"])
+        return CustomerFacts(row["name"], row["email"], row["phone"], place if place != Address() else None)
 
     async def delivery(self, pay: Awaitable[PaymentIntentSnapshot]) -> Delivery:
         paid = await pay
@@ -69,6 +76,6 @@ async def test_a_request_with_another_signature_is_not_answered() -> None:
     http = httpx.AsyncClient(transport=httpx.MockTransport(provider.answer), base_url="https://api.provider.test")
     gateway = RedirectGateway(http, "another secret")
     with pytest.raises(GatewayUnavailable):
-        await gateway.create_customer(customer_id="cst_1", email=None, name=None, idempotency_key="k")
+        await gateway.create_customer(customer_id="cst_1", facts=CustomerFacts(), idempotency_key="k")
     assert provider.rows == {}
     await gateway.close()

@@ -5,6 +5,10 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -12,7 +16,7 @@ import stripe
 
 from gateways.browser import SandboxBrowser
 from tests.gateways.contract import GatewayContract, Outside
-from tests.gateways.sandbox_alone import ROOT, answer_hook, free_port
+from tests.gateways.sandbox_alone import ROOT, free_port
 from tests.gateways.sandbox_fixtures import ENDPOINT, SECRET, Bench, make_client
 from tests.gateways.stripe_outside import StripeOutside, stripe_gateway
 
@@ -34,12 +38,32 @@ class TestInProcess(GatewayContract):
 
         async with quick.raw("pk_test_sandbox") as pages:
             browser = SandboxBrowser(make_client(quick.sandbox, "pk_test_sandbox"), pages)
-            yield StripeOutside(stripe_gateway(quick.client, SECRET), browser, arm, sent)
+            yield StripeOutside(stripe_gateway(quick.client, SECRET), quick.client, browser, arm, sent)
+
+
+class Ear(BaseHTTPRequestHandler):
+    """Hears webhooks on a thread of its own: the sandbox outlives each test, and goes on sending between them."""
+
+    heard: ClassVar[SimpleQueue[httpx.Request]] = SimpleQueue()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.heard.put(httpx.Request("POST", "http://ear", headers=dict(self.headers), content=body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is written."""
 
 
 @pytest.fixture(scope="module")
-def hooks_port() -> int:
-    return free_port()
+def hooks_port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +91,7 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory, hooks_port: int) -> It
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 class TestOverHttp(GatewayContract):
     @pytest.fixture
-    async def outside(self, sandbox_url: str, hooks_port: int) -> AsyncIterator[Outside]:
-        hooks: asyncio.Queue[bytes] = asyncio.Queue()
-        receiver = await asyncio.start_server(lambda *ends: answer_hook(hooks, *ends), "127.0.0.1", hooks_port)
+    async def outside(self, sandbox_url: str) -> AsyncIterator[Outside]:
         http = stripe.HTTPXClient(timeout=10)
 
         def client(key: str) -> stripe.StripeClient:
@@ -82,13 +104,10 @@ class TestOverHttp(GatewayContract):
             assert (await pages.post(f"{sandbox_url}/sandbox/faults", json={"kind": kind}, headers=headers)).is_success
 
         async def sent() -> httpx.Request:
-            head, _, body = (await hooks.get()).partition(b"\r\n\r\n")
-            lines = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:]]
-            return httpx.Request("POST", sandbox_url, headers=dict(lines), content=body)
+            return await asyncio.to_thread(Ear.heard.get, timeout=10)
 
         async with httpx.AsyncClient() as pages:
             browser = SandboxBrowser(client("pk_test_sandbox"), pages)
-            yield StripeOutside(stripe_gateway(client("sk_test_sandbox"), HOOK_SECRET), browser, arm, sent)
-        receiver.close()
-        await receiver.wait_closed()
+            owner = client("sk_test_sandbox")
+            yield StripeOutside(stripe_gateway(owner, HOOK_SECRET), owner, browser, arm, sent)
         await http.close_async()
