@@ -26,7 +26,9 @@ class Payment(Leased, table=True):
     """
 
     __tablename__ = "payments"
-    __audited__ = Audited(masked=frozenset(("reference", "return_url")), when=lambda row: row.platform == MANUAL)
+    __audited__ = Audited(
+        masked=frozenset(("reference", "return_url", "error_url")), when=lambda row: row.platform == MANUAL
+    )
     __table_args__ = (
         Index(
             "uq_payments_collected_invoice",
