@@ -19,7 +19,7 @@ from models.events import BillingEvent
 from models.invoices import CreditNote, Invoice
 from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.returns import Refund
-from models.subscriptions import Change, Subscription, SubscriptionItem
+from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem
 from models.usage import UsageRecord
 
 
@@ -49,6 +49,11 @@ async def blank_rows_of(session: AsyncSession, customer_id: str, renaming: Renam
             {"name": None, "cancellation_comment": None, "meta": {}},
         ),
         (SubscriptionItem, col(SubscriptionItem.subscription_id).in_(own), {"meta": {}}),
+        (
+            ScheduledChange,
+            col(ScheduledChange.requested_by).in_(actors) & col(ScheduledChange.subscription_id).in_(own),
+            {"requested_by": nobody},
+        ),
         (Invoice, col(Invoice.customer_id) == customer_id, {"meta": {}}),
         (SetupIntentRow, col(SetupIntentRow.customer_id) == customer_id, {"return_url": None, "error_url": None}),
         (
