@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, or_, update
+from sqlalchemy.orm import Mapped
 from sqlmodel import SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -90,7 +91,7 @@ def _ids_of(row: type[Any], customer_id: str) -> Select[Any]:
     return select(row.id).where(row.customer_id == customer_id)
 
 
-def _is_about(subject: ColumnElement[str], customer_id: str) -> ColumnElement[bool]:
+def _is_about(subject: Mapped[str], customer_id: str) -> ColumnElement[bool]:
     """Whether the subject is the customer or one of its own rows."""
     own, paid = _ids_of(Subscription, customer_id), _ids_of(Payment, customer_id)
     balances = _ids_of(CreditBalance, customer_id)
