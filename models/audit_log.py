@@ -2,7 +2,7 @@
 
 A table whose changes are told declares `__audited__`. While an author is at work (`authored`), each of its rows that
 a transaction writes leaves one entry; without one, as in the worker, nothing is written. Nothing else makes entries,
-and none is ever changed.
+and none is ever changed, but for the name of an actor who is forgotten (`models.anonymizing`).
 """
 
 from collections.abc import Callable, Iterator, Mapping

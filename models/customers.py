@@ -22,7 +22,12 @@ class Customer(Record, table=True):
 
     __tablename__ = "customers"
     __audited__ = Audited(
-        told=frozenset(("locale", "timezone", "default_payment_method_id", "test_clock_id", "archived_at")),
+        told=frozenset(
+            (
+                *("locale", "timezone", "currency", "default_payment_method_id", "test_clock_id", "archived_at"),
+                *("is_onboarded", "is_valued_coupon_sent"),
+            )
+        ),
         unseen=frozenset(("invoice_prefix", "last_invoice_number", "last_credit_note_number")),
     )
 

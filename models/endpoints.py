@@ -8,6 +8,7 @@ from sqlmodel import Field, col, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.delivering import DeliveryStatus
+from models.audit_log import Audited
 from models.base import DOCUMENT, EnumText, Leased, Record, UTCDateTime
 
 
@@ -19,6 +20,8 @@ class WebhookEndpoint(Record, table=True):
     """
 
     __tablename__ = "webhook_endpoints"
+    # That the secret is another one is news of its own.
+    __audited__ = Audited(masked=frozenset(("secret",)), unseen=frozenset(("previous_secret",)))
 
     url: str = Field(max_length=2048)
     event_types: list[str] = Field(sa_type=DOCUMENT)
@@ -38,6 +41,7 @@ class WebhookDelivery(Leased, table=True):
     """One event for one endpoint. `due_at` (machine time) is when it is tried next, None when no more."""
 
     __tablename__ = "webhook_deliveries"
+    __audited__ = Audited()
     __table_args__ = (
         UniqueConstraint("event_id", "endpoint_id"),
         Index("ix_webhook_deliveries_endpoint_id_id", "endpoint_id", "id"),

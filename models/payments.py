@@ -27,7 +27,7 @@ class Payment(Leased, table=True):
 
     __tablename__ = "payments"
     __audited__ = Audited(
-        masked=frozenset(("reference", "return_url", "meta")), when=lambda row: row.platform == MANUAL
+        masked=frozenset(("reference", "return_url", "error_url", "meta")), when=lambda row: row.platform == MANUAL
     )
     __table_args__ = (
         Index(

@@ -28,7 +28,7 @@ class Refund(Leased, table=True):
     """
 
     __tablename__ = "refunds"
-    __audited__ = Audited(unseen=frozenset(("spoilt_keys",)))
+    __audited__ = Audited(masked=frozenset(("requested_by",)), unseen=frozenset(("spoilt_keys",)))
     __table_args__ = (UniqueConstraint("platform", "gateway_ref"),)
 
     id: str = Field(primary_key=True, max_length=40)

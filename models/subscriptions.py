@@ -177,7 +177,7 @@ class ScheduledChange(SQLModel, table=True):
     """
 
     __tablename__ = "scheduled_changes"
-    __audited__ = Audited(subject="subscription_id")
+    __audited__ = Audited(masked=frozenset(("requested_by",)), subject="subscription_id")
 
     subscription_id: str = Field(primary_key=True, foreign_key="subscriptions.id")
     plan_id: str = Field(foreign_key="plans.id")

@@ -5,7 +5,7 @@ import secrets
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
-from models.anonymizing import blank_rows_of
+from models.anonymizing import Renaming, blank_rows_of
 from models.customers import Customer, live_payment_methods, locked_customer
 from models.subscriptions import newest_live_subscription
 from services.app import Actor, ActorKind, App
@@ -40,16 +40,26 @@ async def _forget(app: App, session: AsyncSession, customer: Customer) -> None:
         message = "A subscription goes on. Cancel it at once, then anonymize the customer."
         raise UserProblem(ErrorCode.INVALID_STATE, message, ["id"])
     now = await present_of(app, session, customer)
-    pseudonym = f"anonymous-{secrets.token_hex(16)}"
-    actors = [str(Actor(kind, customer.user_id)) for kind in _USERS]
-    nobody = str(Actor(ActorKind.CUSTOMER, pseudonym))
+    renaming = _renaming(customer.user_id)
     for card in await live_payment_methods(session, customer.id):
         await drop_card(session, customer, card, now)
     await session.flush()
-    await blank_rows_of(session, customer.id, actors=actors, nobody=nobody)
+    await blank_rows_of(session, customer.id, renaming)
     forget_facts(customer)
-    customer.user_id = pseudonym
-    customer.created_by = nobody if customer.created_by in actors else customer.created_by
+    customer.user_id = renaming.pseudonym
+    if customer.created_by in renaming.actors:
+        customer.created_by = renaming.nobody
     customer.archived_at = now
     customer.touch(now)
     await make_due(session, app, customer)
+
+
+def _renaming(user_id: str) -> Renaming:
+    pseudonym = f"anonymous-{secrets.token_hex(16)}"
+    return Renaming(
+        user_id=user_id,
+        pseudonym=pseudonym,
+        role=ActorKind.CUSTOMER,
+        actors=[str(Actor(kind, user_id)) for kind in _USERS],
+        nobody=str(Actor(ActorKind.CUSTOMER, pseudonym)),
+    )

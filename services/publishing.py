@@ -7,8 +7,7 @@ are given in ascending order and become visible in that order, and readers go by
 Any number of workers may do this at once: each position exists once, and whoever comes second begins anew.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -27,22 +26,25 @@ _BATCH = 100
 async def publish_events(app: App) -> int:
     """One pass over events that nobody can read yet: how many can be from now on."""
     async with app.database.read() as session:
-        events = await unpublished_events(session, limit=_BATCH)
-        if not events:
-            return 0
-        snapshots = await snapshots_of(session, events)
+        waiting = [event.id for event in await unpublished_events(session, limit=_BATCH)]
+    if not waiting:
+        return 0
     try:
         async with app.database.write() as session:
-            return await _publish(app, session, snapshots)
+            return await _publish(app, session, waiting)
     except IntegrityError as error:
         if not is_unique_violation(error):
             raise
         return 0  # Another worker was faster; what it has left is there for the next pass.
 
 
-async def _publish(app: App, session: AsyncSession, snapshots: Mapping[str, dict[str, Any]]) -> int:
-    """Under the held rows the last position is read: whoever held them before has committed theirs."""
-    events = await hold_unpublished(session, list(snapshots))
+async def _publish(app: App, session: AsyncSession, ids: Sequence[str]) -> int:
+    """Under the held rows the last position is read: whoever held them before has committed theirs.
+
+    So is what they tell: who is forgotten meanwhile (`models.anonymizing`) must not come back by it.
+    """
+    events = await hold_unpublished(session, ids)
+    snapshots = await snapshots_of(session, events)
     first = await last_position(session) + 1
     for position, event in enumerate(events, first):
         event.position, event.snapshot = position, snapshots[event.id]

@@ -1,5 +1,6 @@
 """Forgetting a person: nothing that tells who it was is left, and the books are what they were, to the cent."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,17 +13,22 @@ from sqlmodel import select
 from billing.errors import ErrorCode, UserProblem
 from gateways.sandbox import Fault
 from models.base import metadata
+from models.events import hold_unpublished, unpublished_events
 from services.anonymizing import anonymize_customer
 from services.app import Actor, ActorKind
 from services.customers import ensure_customer, ensure_gateway_account
+from services.event_bodies import snapshots_of
 from services.ordering import SubscribeWish
+from services.publishing import publish_events
 from services.subscribing import subscribe
 from tests.scenarios.by_hand import write_down
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.breaking import add
+from tests.support.endpoints import create_endpoint
 from tests.support.house import House
 from tests.support.meanwhile import before_writing, just_after, just_before
 from tests.support.outside import dashboard, sandbox_of
+from tests.support.receiver import receiver
 from tests.support.tables import everything
 
 ADMIN = "demo-admin"
@@ -40,9 +46,11 @@ ATTACH = """mutation ($input: AttachPaymentMethodInput!) { attachPaymentMethod(i
 HOLDER = """mutation ($input: UpdatePaymentMethodInput!) { updatePaymentMethod(input: $input) {
   userErrors { code } } }"""
 DETACH = "mutation ($id: ID!) { detachPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"
-SAVE = """mutation { createSetupIntent(input: {returnUrl: "https://canary.example/back"}) { userErrors { code } } }"""
+SAVE = """mutation { createSetupIntent(
+  input: {returnUrl: "https://canary.example/back", errorUrl: "https://canary.example/no"}) { userErrors { code } } }"""
 SUBSCRIBE = """mutation ($input: SubscribeInput!) { subscribe(input: $input) {
   subscription { id } payment { id status } userErrors { code } } }"""
+CHANGE = """mutation ($input: ChangePlanInput!) { changePlan(input: $input) { userErrors { code } } }"""
 CANCEL = """mutation ($input: CancelSubscriptionInput!) { cancelSubscription(input: $input) { userErrors { code } } }"""
 REFUND = """mutation ($input: RefundPaymentInput!) { refundPayment(input: $input) { userErrors { code } } }"""
 USER = "canary-user"
@@ -109,7 +117,7 @@ async def traces(house: House) -> set[str]:
 async def books(house: House) -> dict[str, list[tuple[Any, ...]]]:
     """Numbers, amounts and dates of what was billed, paid and given back, and every other row of the ledger."""
     kept = ("invoices", "invoice_lines", "payments", "charge_attempts", "refunds", "ledger_entries", "credit_notes")
-    blanked = {"metadata", "return_url", "reference", "requested_by"}
+    blanked = {"metadata", "return_url", "error_url", "reference", "requested_by"}
     async with house.app.database.engine.connect() as connection:
         return {
             name: sorted(
@@ -125,6 +133,14 @@ async def books(house: House) -> dict[str, list[tuple[Any, ...]]]:
 
 async def live_through(house: House) -> str:
     """Everything that a person can leave behind: the customer's id. Its subscriptions have ended."""
+    customer = await come_and_go(house)
+    await by_hand(house, customer)
+    await house.deliver()
+    return customer
+
+
+async def come_and_go(house: House) -> str:
+    """What a person leaves behind by its own doing, of which nothing is published yet: the customer's id."""
     customer = (await said(house, PROFILE, {"input": OWN}))["customer"]["id"]
     await said(house, OF_STAFF, {"id": customer, "input": TOLD_BY_STAFF}, ADMIN)
     await said(house, SAVE, {})
@@ -136,10 +152,11 @@ async def live_through(house: House) -> str:
         cards.append(card)
     await said(house, DETACH, {"id": cards[1]})
     wish = {
-        "planCode": "reader-pro",
+        "planCode": "premium-monthly",
         "name": "Canary's own",
         "paymentMethodId": cards[0],
         "returnUrl": "https://canary.example/paid",
+        "errorUrl": "https://canary.example/unpaid",
         "metadata": {"for": "my canary"},
         "idempotencyKey": "canary-key",
     }
@@ -148,10 +165,9 @@ async def live_through(house: House) -> str:
     given_back = {"paymentId": bought["payment"]["id"], "reason": "OTHER", "idempotencyKey": "canary-refund"}
     half = {"amount": {"amount": "3.00", "currencyCode": "USD"}}
     await said(house, REFUND, {"input": {**given_back, **half}}, ADMIN)
-    ended = {"subscriptionId": bought["subscription"]["id"], "effectiveAt": "NOW", "comment": "my canary died"}
-    await said(house, CANCEL, {"input": ended})
-    await by_hand(house, customer)
-    await house.deliver()
+    order = {"subscriptionId": bought["subscription"]["id"]}
+    await said(house, CHANGE, {"input": {**order, "planCode": "premium-yearly", "effectiveAt": "PERIOD_END"}})
+    await said(house, CANCEL, {"input": {**order, "effectiveAt": "NOW", "comment": "my canary died"}})
     return customer
 
 
@@ -191,8 +207,9 @@ async def test_nothing_tells_of_the_person_any_more_and_the_books_stay_to_the_ce
         *("payment_methods.billing_details", "setup_intents.return_url", "subscriptions.metadata"),
         *("subscriptions.name", "subscriptions.cancellation_comment", "credit_entries.reason"),
         *("credit_entries.idempotency_key", "sandbox_objects.body", "sandbox_objects.lookup"),
-        "sandbox_idempotency.body",
+        *("sandbox_idempotency.body", "payments.error_url", "setup_intents.error_url", "billing_events.snapshot"),
     }
+    assert {column for column in left if column.startswith("audit_entries.")} == {"audit_entries.actor"}
     told = await forgotten(house, customer)
     assert told["userErrors"] == []
     await house.deliver()
@@ -203,6 +220,12 @@ async def test_nothing_tells_of_the_person_any_more_and_the_books_stay_to_the_ce
     assert person["isArchived"] is True
     assert person["user"]["id"] == person["user"]["displayName"]
     assert person["user"]["id"].startswith("anonymous-")
+    done = 'query ($who: String) { auditLog(actor: $who, action: "attachPaymentMethod") { nodes { actorRole kind } } }'
+    own = await house.ask(done, {"who": person["user"]["id"]}, ADMIN)
+    assert {(node["actorRole"], node["kind"]) for node in own["auditLog"]["nodes"]} == {
+        ("CUSTOMER", "payment_methods"),
+        ("CUSTOMER", "customers"),
+    }
     cards = """query ($id: ID!) { customer(by: {id: $id}) {
       email addresses { line1 } paymentMethods { totalCount } defaultPaymentMethod { id } invoices { totalCount } } }"""
     assert await house.ask(cards, {"id": customer}, ADMIN) == {
@@ -345,6 +368,67 @@ async def test_news_of_a_card_that_come_late_bring_nothing_back(small_house: Hou
     await anonymize_customer(just_before(small_house.app, "delete_customer", news), customer)
     await small_house.deliver()
     assert await traces(small_house) == set()
+
+
+async def test_endpoints_that_are_told_late_are_told_of_nobody(small_house: House) -> None:
+    async with receiver() as own:
+        own.status = 500
+        await create_endpoint(small_house, own.url)
+        customer = await live_through(small_house)
+        assert any(CANARY in got.body.decode().casefold() for got in own.got)
+        await forgotten(small_house, customer)
+        own.status, before = 200, len(own.got)
+        small_house.pass_time(timedelta(hours=1))
+        await small_house.deliver()
+        late = [got.body.decode().casefold() for got in own.got[before:]]
+    assert len({got.headers["webhook-id"] for got in own.got[before:]}) == len(late) > 0
+    assert [body for body in late if any(word in body for word in (CANARY, *OTHER_TRACES))] == []
+    assert await traces(small_house) == set()
+
+
+async def test_who_is_forgotten_before_events_are_published_is_nobody_in_them(house: House) -> None:
+    customer = await come_and_go(house)
+
+    async def forget() -> None:
+        await anonymize_customer(house.app, customer)
+
+    assert await publish_events(before_writing(house.app, forget)) > 0
+    await house.deliver()
+    assert await traces(house) == set()
+
+
+async def test_who_is_forgotten_while_events_are_published_is_nobody_in_them(house: House) -> None:
+    """Whoever publishes has read who it was, and has not committed yet."""
+    customer = await come_and_go(house)
+    async with house.app.database.write() as session:
+        waiting = [event.id for event in await unpublished_events(session, limit=100)]
+        events = await hold_unpublished(session, waiting)
+        told = await snapshots_of(session, events)
+        forgetting = asyncio.create_task(anonymize_customer(house.app, customer))
+        await asyncio.sleep(0.3)
+        for position, event in enumerate(events, 1):
+            event.position, event.snapshot = position, told[event.id]
+    await forgetting
+    await house.deliver()
+    assert await traces(house) == set()
+
+
+async def test_what_somebody_of_the_staff_did_for_others_keeps_its_name(small_house: House) -> None:
+    """Of an administrator who is a customer too, only what was done as the customer, or to its rows, is nobody's."""
+    other = (await small_house.ask("{ me { id } }", user="demo-card"))["me"]["id"]
+    made = "mutation ($input: CustomerInput!) { createCustomer(input: $input) { customer { id } userErrors { code } } }"
+    own = (await said(small_house, made, {"input": {"userId": ADMIN}}, ADMIN))["customer"]["id"]
+    await said(small_house, OF_STAFF, {"id": own, "input": {"name": "A"}}, ADMIN)
+    await said(small_house, OF_STAFF, {"id": other, "input": {"name": "B"}}, ADMIN)
+    await anonymize_customer(small_house.app, own)
+    log = "query ($id: ID) { auditLog(subjectId: $id) { nodes { actor } } }"
+
+    async def actors(id: str) -> set[str]:
+        nodes = (await small_house.ask(log, {"id": id}, ADMIN))["auditLog"]["nodes"]
+        return {node["actor"] for node in nodes}
+
+    assert await actors(other) == {ADMIN}
+    assert {actor.partition("-")[0] for actor in await actors(own)} == {"anonymous"}
 
 
 async def test_who_is_forgotten_in_the_middle_of_subscribing_does_not_subscribe(small_house: House) -> None:
