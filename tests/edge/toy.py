@@ -228,7 +228,7 @@ class Toy:
 
 def looked_for(response: httpx.Response) -> dict[str, str]:
     """What each error of this answer tells, so that its request is found in the logs."""
-    return {"requestId": response.headers["x-request-id"], "timestamp": NOW.isoformat()}
+    return {"requestId": response.headers["x-request-id"], "timestamp": NOW.isoformat().replace("+00:00", "Z")}
 
 
 def told_beside(response: httpx.Response) -> dict[str, object]:
