@@ -57,7 +57,7 @@ def card(country: str | None, currencies: list[str]) -> dict[str, Any]:
 
 async def test_what_customers_in_singapore_pay_singapore_dollars_with(small_house: House) -> None:
     data = await small_house.ask(f'{{ paymentMethodTypes(countryCode: "SG", currencyCode: "SGD") {{ {WHOLE} }} }}')
-    assert [each["code"] for each in data["paymentMethodTypes"]] == ["card", "paynow", "grabpay", "link"]
+    assert [each["code"] for each in data["paymentMethodTypes"]] == ["card", "paynow", "grabpay", "link", "paypal"]
     assert data["paymentMethodTypes"][0] == card("SG", ["SGD"])
     assert data["paymentMethodTypes"][1] == card("SG", ["SGD"]) | {
         "code": "paynow",
@@ -107,12 +107,16 @@ async def test_bank_transfers_go_to_a_number_of_their_own(small_house: House) ->
 @pytest.mark.parametrize(
     ("country", "currency", "expected"),
     [
-        ("NL", "EUR", "card sepa_debit ideal customer_balance amazon_pay link paypal revolut_pay klarna"),
-        ("US", "USD", "card us_bank_account customer_balance amazon_pay cashapp link affirm afterpay_clearpay klarna"),
-        ("JP", "JPY", "card customer_balance konbini link paypay"),
-        ("JP", "EUR", "card link"),
+        ("NL", "EUR", "card sepa_debit ideal customer_balance amazon_pay link paypal revolut_pay alma billie klarna"),
+        (
+            "US",
+            "USD",
+            "card us_bank_account customer_balance amazon_pay cashapp link paypal affirm afterpay_clearpay klarna",
+        ),
+        ("JP", "JPY", "card customer_balance konbini amazon_pay link paypay"),
+        ("JP", "EUR", "card amazon_pay link paypal"),
         ("BR", "BRL", "card pix boleto link"),
-        ("CN", "USD", "card alipay link wechat_pay"),
+        ("CN", "USD", "card alipay amazon_pay link paypal wechat_pay"),
         ("AE", "AED", "card link"),
         ("ZZ", None, ""),
         ("ZZ", "USD", ""),
