@@ -136,7 +136,7 @@ class WebhookRefused(Exception):
 
 
 class PaymentGateway(Protocol):
-    """Nine groups of calls are all that the product asks of a gateway.
+    """All that the product asks of a gateway. `tests/gateways/contract.py` is this promise as tests.
 
     Every creating or moving call takes an `idempotency_key` made from our own rows. `signature_header` is where its
     webhooks carry their signature.
@@ -151,7 +151,9 @@ class PaymentGateway(Protocol):
 
     async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str: ...
 
-    async def update_customer(self, ref: str, facts: CustomerFacts, *, idempotency_key: str) -> None: ...
+    async def update_customer(self, ref: str, facts: CustomerFacts, *, idempotency_key: str) -> None:
+        """Tell it anew, the whole of it. Raises GatewayNotFound, for a deleted one too."""
+        ...
 
     async def delete_customer(self, ref: str) -> None:
         """Let go of the customer and of its cards for good; what was charged stays. Raises GatewayNotFound."""
@@ -160,13 +162,10 @@ class PaymentGateway(Protocol):
     async def retrieve_customer(self, ref: str) -> CustomerSnapshot: ...
 
     async def create_setup_intent(
-        self,
-        *,
-        customer_ref: str,
-        usage: SetupFutureUsage,
-        method_types: Sequence[str],
-        idempotency_key: str,
-    ) -> SetupIntentSnapshot: ...
+        self, *, customer_ref: str, usage: SetupFutureUsage, method_types: Sequence[str], idempotency_key: str
+    ) -> SetupIntentSnapshot:
+        """Begin to save a way to pay of one of these types. Raises GatewayRefused for a type that it does not know."""
+        ...
 
     async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot: ...
 

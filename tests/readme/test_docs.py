@@ -279,6 +279,13 @@ def test_every_decision_is_numbered_once_and_says_why() -> None:
         assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "What follows"]
 
 
+def test_how_a_second_gateway_is_added_is_told_of_every_call_of_the_port_and_of_no_other() -> None:
+    (decision,) = (ROOT / "docs" / "decisions").glob("0030-*.md")
+    rows = re.findall(r"^\| (`.+?) \|", decision.read_text(encoding="utf-8"), re.MULTILINE)
+    promised = {name for name in (*vars(PaymentGateway), *PaymentGateway.__annotations__) if not name.startswith("_")}
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(promised)
+
+
 def test_the_changelog_has_a_breaking_section_first() -> None:
     unreleased = text_of("CHANGELOG.md").split("## [Unreleased]")[1].split("\n## ")[0]
     assert re.findall(r"^### (.+)$", unreleased, re.MULTILINE)[0] == "Breaking"
