@@ -27,6 +27,7 @@ from guard import Guard
 from logs import current_request
 from marks import mark
 from pages.checkout import ASSETS, CheckoutPages
+from probes import Probes
 from rates import Allowance, Buckets, Peers, Rates
 from resolvers.callers import Callers, key_holder
 from resolvers.context import RequestContext
@@ -41,7 +42,6 @@ from worker import Worker
 log = structlog.get_logger(__name__)
 
 EXPLORER = ROOT / "explorer" / "dist"
-_READY_SECONDS = 1.5
 _STOP_SECONDS = 20.0
 _TOKEN_LIFETIME = timedelta(hours=12)
 _DEMO_IDENTITIES = (
@@ -71,8 +71,7 @@ def create_app(installation: Installation) -> ASGIApp:
         Route("/checkout/{token}/return", front.checkout.returned),
         Route("/checkout/{token}/done", front.checkout.done),
         Route("/documents/{kind}/{name}.pdf", front.document),
-        Route("/health/live", front.live),
-        Route("/health/ready", front.ready),
+        *Probes(installation.app, installation.settings).routes(),
     ]
     if installation.sandbox is not None:
         routes.append(Mount("/sandbox/stripe", installation.sandbox.app))
@@ -164,18 +163,6 @@ class _Front:
     async def key_set(self, _request: Request) -> Response:
         """The public keys that entitlement tokens are checked with."""
         return _json(self._entitlement_keys.key_set)
-
-    async def live(self, _request: Request) -> Response:
-        return _json({"status": "live"})
-
-    async def ready(self, _request: Request) -> Response:
-        """503 while the database does not answer."""
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await self._app.database.ping()
-        except (SQLAlchemyError, OSError, TimeoutError):
-            return _json({"status": "unavailable", "waiting_for": "database"}, 503)
-        return _json({"status": "ready"})
 
     async def explorer(self, _request: Request) -> Response:
         page = EXPLORER / "index.html"
