@@ -94,6 +94,12 @@ def worker(
     from worker import Worker
 
     installation = build(settings)
+    if settings.worker_port is not None and not once:
+        from server import create_worker_app
+        from serving import the_server
+
+        asyncio.run(the_server(create_worker_app(installation), settings, port=settings.worker_port).serve())
+        return
 
     async def run() -> None:
         await installation.start()

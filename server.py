@@ -5,10 +5,11 @@ May import: bootstrap and everything below it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 import orjson
 import structlog
@@ -53,6 +54,8 @@ _DEMO_IDENTITIES = (
 _NOT_BUILT = (EXPLORER.parent / "not-built.html").read_text()
 
 
+Beside = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
 _schema_once = lru_cache(build_schema)
 
 
@@ -83,6 +86,31 @@ def create_app(installation: Installation) -> ASGIApp:
         ]
     inner = Starlette(routes=routes, lifespan=front.lifespan)
     return Guard(inner, settings=installation.settings, rates=rates, clock=installation.app.security_clock)
+
+
+def create_worker_app(installation: Installation) -> ASGIApp:
+    """A worker with a port of its own, which answers only those who watch it."""
+    app, settings = installation.app, installation.settings
+    routes = Probes(app, settings).routes()
+    inner = Starlette(routes=routes, lifespan=lambda _app: _alive(installation, [Worker(app).run]))
+    return Guard(inner, settings=settings, rates=rates_of(installation), clock=app.security_clock)
+
+
+@asynccontextmanager
+async def _alive(installation: Installation, beside: Sequence[Beside]) -> AsyncIterator[None]:
+    """What runs beside the requests is told to stop at the end, and waited for."""
+    await installation.start()
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(run(stop)) for run in beside]
+    try:
+        yield
+    finally:
+        stop.set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+        await installation.close()
 
 
 def rates_of(installation: Installation) -> Rates:
@@ -118,25 +146,14 @@ class _Front:
             get_context=self._context,
         )
 
-    @asynccontextmanager
-    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        """Worker and webhook deliveries run beside the requests; at the end they are told to stop and waited for."""
-        await self._installation.start()
-        stop = asyncio.Event()
-        tasks: list[asyncio.Task[None]] = []
+    def lifespan(self, _app: Starlette) -> AbstractAsyncContextManager[None]:
+        """Worker and the sandbox's webhook deliveries run beside the requests."""
+        beside: list[Beside] = []
         if self._settings.worker is WorkerMode.EMBEDDED:
-            tasks.append(asyncio.create_task(self._worker.run(stop)))
+            beside.append(self._worker.run)
         if self._installation.sandbox is not None:
-            tasks.append(asyncio.create_task(self._installation.sandbox.run_deliveries(stop)))
-        try:
-            yield
-        finally:
-            stop.set()
-            if tasks:
-                _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
-                for task in late:
-                    task.cancel()
-            await self._installation.close()
+            beside.append(self._installation.sandbox.run_deliveries)
+        return _alive(self._installation, beside)
 
     async def webhook(self, request: Request) -> Response:
         """Verify, store, acknowledge. The work is the worker's."""

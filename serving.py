@@ -21,8 +21,9 @@ from server import create_app
 from settings import Settings, load_settings
 
 
-def the_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
-    return uvicorn.Server(uvicorn.Config(app, **_options(settings)))
+def the_server(app: ASGIApp, settings: Settings, *, port: int | None = None) -> uvicorn.Server:
+    """On the settings' port unless another is given."""
+    return uvicorn.Server(uvicorn.Config(app, **{**_options(settings), "port": port or settings.port}))
 
 
 def serve_from_processes(settings: Settings, processes: int) -> None:

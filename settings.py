@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     public_url: str | None = None
     worker: WorkerMode = WorkerMode.EMBEDDED
+    worker_port: int | None = Field(default=None, ge=1, le=65535)
 
     stripe_secret_key: SecretStr | None = None
     stripe_publishable_key: str | None = None

@@ -6,6 +6,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -153,6 +155,32 @@ def test_the_image_has_all_that_its_commands_need(image: Path, tmp_path: Path) -
             told = answer.read().decode()
     counted = read(told).of("perennial_operation_seconds_count", operation="Query.plans", outcome="answered")
     assert counted == 8.0
+
+
+def test_a_worker_of_its_own_is_watched_as_a_server_is(image: Path, tmp_path: Path) -> None:
+    port = str(free_port())
+    settings = {
+        "PERENNIAL_WORKER_PORT": port,
+        "PERENNIAL_DATABASE_URL": f"sqlite:///{tmp_path / 'perennial.db'}",
+        "PERENNIAL_METRICS_TOKEN": METRICS_TOKEN,
+        "PYTHONPATH": "",
+    }
+    run = {"cwd": image, "env": environment(**settings), "capture_output": True, "timeout": 60}
+    services = compose()["services"]
+    assert subprocess.run([sys.executable, *services["migrate"]["command"][1:]], check=False, **run).returncode == 0
+    with running(services["worker"]["command"][1:], f"http://127.0.0.1:{port}/health/ready", image, settings):
+        known = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=known)
+        deadline = time.monotonic() + 30
+        passes = 0.0
+        while not passes and time.monotonic() < deadline:
+            with urllib.request.urlopen(asked) as answer:  # noqa: S310 (our own address)
+                passes = read(answer.read().decode()).of("perennial_worker_pass_seconds_count")
+            time.sleep(0.1)
+        assert passes >= 1.0
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/.well-known/jwks.json")
+        refused.value.close()
 
 
 # compose.yaml
