@@ -78,9 +78,9 @@ class Settings(BaseSettings):
     rate_caller_per_minute: int = Field(default=1_000_000, ge=0)
     rate_address_per_minute: int = Field(default=1_000_000, ge=0)
     rate_failures_per_minute: int = Field(default=600, ge=0)
-    metrics_token: SecretStr | None = Field(default=None, min_length=32)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_private_targets: Annotated[tuple[str, ...], NoDecode] = ()
+    metrics_token: SecretStr | None = Field(default=None, min_length=32)
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     explorer: bool | None = None
