@@ -23,6 +23,7 @@ from clocks import Clock, SystemClock
 from documents.typesetting import is_installed
 from gateways.browser import SandboxBrowser
 from gateways.https import HttpsMessenger, Resolve
+from gateways.measured import measured
 from gateways.port import PaymentGateway
 from gateways.sandbox import InProcessTransport, Sandbox
 from gateways.stripe import CALL_SECONDS, NETWORK_RETRIES, StripeGateway
@@ -100,7 +101,7 @@ def build(
     gateway, close_pages, browser = _gateway(settings, sandbox, retry_sleep)
     app = App(
         database=Database(settings.database_url),
-        gateway=wrap_gateway(gateway),
+        gateway=wrap_gateway(measured(gateway)),
         clock=clock,
         security_clock=security_clock,
         timezone=settings.timezone,

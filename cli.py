@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from settings import ROOT, Settings, SettingsError, load_settings
+from settings import ROOT, Settings, SettingsError, WorkerMode, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,45 +50,38 @@ def begin() -> None:
 @cli.command()
 def serve(
     prepare: Annotated[bool, typer.Option(help="Migrate first and, in development, load the demo data.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="How many server processes share the port.")] = 1,
 ) -> None:
     """Serve the API, the explorer and, in sandbox mode, the sandbox; the worker runs inside unless it is off."""
     settings = _settings()
+    if workers > 1 and settings.worker is not WorkerMode.OFF:
+        _fail("PERENNIAL_WORKER: set it to off for several server processes, and run `python cli.py worker` beside.")
     _refuse_taken_port(settings)
     if prepare:
         _migrate(settings)
-    import uvicorn
-
-    from bootstrap import build
-    from logs import configure_logging
+    from bootstrap import build, entitlement_keys
     from server import create_app
+    from serving import log_as_server, serve_from_processes, the_server
 
-    if sys.stderr.isatty():
-        configure_logging(json=False, level="WARNING")
-    installation = build(settings)
+    log_as_server()
     try:
-        app = create_app(installation)
+        entitlement_keys(settings)
     except SettingsError as problem:
         _fail(str(problem))
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # the guard alone decides whose word on the address counts
-        timeout_graceful_shutdown=20,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = uvicorn.Server(config)
+    installation = build(settings)
 
     async def run() -> None:
         if prepare:
             await _demo(installation)
         _welcome(installation)
-        await server.serve()
+        if workers == 1:
+            await the_server(create_app(installation), settings).serve()
+        else:
+            await installation.close()
 
     asyncio.run(run())
+    if workers > 1:
+        serve_from_processes(settings, workers)
 
 
 @cli.command()
@@ -101,6 +94,12 @@ def worker(
     from worker import Worker
 
     installation = build(settings)
+    if settings.worker_port is not None and not once:
+        from server import create_worker_app
+        from serving import the_server
+
+        asyncio.run(the_server(create_worker_app(installation), settings, port=settings.worker_port).serve())
+        return
 
     async def run() -> None:
         await installation.start()

@@ -100,6 +100,7 @@ def route_rules() -> tuple[RouteRule, ...]:
         RouteRule("/checkout/assets", READ, csp=CSP_PAGE, cache_control="public, max-age=600"),
         RouteRule("/documents", READ, seconds=30.0, csp=CSP_DOCUMENT, cache_control="private, no-store"),
         RouteRule("/health", READ, seconds=5.0),
+        RouteRule("/metrics", READ, seconds=5.0, takes_credentials=True),
         RouteRule("/payment-methods", READ, seconds=5.0, cache_control="public, max-age=86400"),
         # Public keys: anybody may read and keep them for a while, browsers too.
         RouteRule("/.well-known", READ, seconds=5.0, cors=Cors.OPEN, cache_control="public, max-age=600"),

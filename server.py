@@ -5,10 +5,11 @@ May import: bootstrap and everything below it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 import orjson
 import structlog
@@ -27,6 +28,7 @@ from guard import Guard
 from logs import current_request
 from marks import mark
 from pages.checkout import ASSETS, CheckoutPages
+from probes import Probes
 from rates import Allowance, Buckets, Peers, Rates
 from resolvers.callers import Callers, key_holder
 from resolvers.context import RequestContext
@@ -41,7 +43,6 @@ from worker import Worker
 log = structlog.get_logger(__name__)
 
 EXPLORER = ROOT / "explorer" / "dist"
-_READY_SECONDS = 1.5
 _STOP_SECONDS = 20.0
 _TOKEN_LIFETIME = timedelta(hours=12)
 _DEMO_IDENTITIES = (
@@ -52,6 +53,8 @@ _DEMO_IDENTITIES = (
 )
 _NOT_BUILT = (EXPLORER.parent / "not-built.html").read_text()
 
+
+Beside = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 _schema_once = lru_cache(build_schema)
 
@@ -71,8 +74,7 @@ def create_app(installation: Installation) -> ASGIApp:
         Route("/checkout/{token}/return", front.checkout.returned),
         Route("/checkout/{token}/done", front.checkout.done),
         Route("/documents/{kind}/{name}.pdf", front.document),
-        Route("/health/live", front.live),
-        Route("/health/ready", front.ready),
+        *Probes(installation.app, installation.settings).routes(),
     ]
     if installation.sandbox is not None:
         routes.append(Mount("/sandbox/stripe", installation.sandbox.app))
@@ -84,6 +86,31 @@ def create_app(installation: Installation) -> ASGIApp:
         ]
     inner = Starlette(routes=routes, lifespan=front.lifespan)
     return Guard(inner, settings=installation.settings, rates=rates, clock=installation.app.security_clock)
+
+
+def create_worker_app(installation: Installation) -> ASGIApp:
+    """A worker with a port of its own, which answers only those who watch it."""
+    app, settings = installation.app, installation.settings
+    routes = Probes(app, settings).routes()
+    inner = Starlette(routes=routes, lifespan=lambda _app: _alive(installation, [Worker(app).run]))
+    return Guard(inner, settings=settings, rates=rates_of(installation), clock=app.security_clock)
+
+
+@asynccontextmanager
+async def _alive(installation: Installation, beside: Sequence[Beside]) -> AsyncIterator[None]:
+    """What runs beside the requests is told to stop at the end, and waited for."""
+    await installation.start()
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(run(stop)) for run in beside]
+    try:
+        yield
+    finally:
+        stop.set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+        await installation.close()
 
 
 def rates_of(installation: Installation) -> Rates:
@@ -119,25 +146,14 @@ class _Front:
             get_context=self._context,
         )
 
-    @asynccontextmanager
-    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        """Worker and webhook deliveries run beside the requests; at the end they are told to stop and waited for."""
-        await self._installation.start()
-        stop = asyncio.Event()
-        tasks: list[asyncio.Task[None]] = []
+    def lifespan(self, _app: Starlette) -> AbstractAsyncContextManager[None]:
+        """Worker and the sandbox's webhook deliveries run beside the requests."""
+        beside: list[Beside] = []
         if self._settings.worker is WorkerMode.EMBEDDED:
-            tasks.append(asyncio.create_task(self._worker.run(stop)))
+            beside.append(self._worker.run)
         if self._installation.sandbox is not None:
-            tasks.append(asyncio.create_task(self._installation.sandbox.run_deliveries(stop)))
-        try:
-            yield
-        finally:
-            stop.set()
-            if tasks:
-                _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
-                for task in late:
-                    task.cancel()
-            await self._installation.close()
+            beside.append(self._installation.sandbox.run_deliveries)
+        return _alive(self._installation, beside)
 
     async def webhook(self, request: Request) -> Response:
         """Verify, store, acknowledge. The work is the worker's."""
@@ -164,18 +180,6 @@ class _Front:
     async def key_set(self, _request: Request) -> Response:
         """The public keys that entitlement tokens are checked with."""
         return _json(self._entitlement_keys.key_set)
-
-    async def live(self, _request: Request) -> Response:
-        return _json({"status": "live"})
-
-    async def ready(self, _request: Request) -> Response:
-        """503 while the database does not answer."""
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                await self._app.database.ping()
-        except (SQLAlchemyError, OSError, TimeoutError):
-            return _json({"status": "unavailable", "waiting_for": "database"}, 503)
-        return _json({"status": "ready"})
 
     async def explorer(self, _request: Request) -> Response:
         page = EXPLORER / "index.html"

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     public_url: str | None = None
     worker: WorkerMode = WorkerMode.EMBEDDED
+    worker_port: int | None = Field(default=None, ge=1, le=65535)
 
     stripe_secret_key: SecretStr | None = None
     stripe_publishable_key: str | None = None
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     rate_failures_per_minute: int = Field(default=600, ge=0)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_private_targets: Annotated[tuple[str, ...], NoDecode] = ()
+    metrics_token: SecretStr | None = Field(default=None, min_length=32)
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     explorer: bool | None = None

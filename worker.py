@@ -5,9 +5,11 @@ Owns: the order and the pace. Does not own: the steps (services). Any number of 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
 
 import structlog
 
+from gauges import FAILED_PASSES, PASSES, WORKED_ROWS
 from services.app import App
 from services.delivering import Lanes
 from services.due_work import BILLING_STEPS
@@ -62,6 +64,7 @@ class Worker:
             try:
                 await self._passes()
             except Exception:
+                FAILED_PASSES.inc()
                 log.exception("worker_pass_failed")
             await self._wait(stop)
         await self._lanes.close()
@@ -69,10 +72,13 @@ class Worker:
     async def _passes(self) -> Mapping[str, int]:
         worked = dict.fromkeys(PASS, 0)
         for _ in range(_MAX_ROUNDS):
+            began = perf_counter()
             counts = {name: await step(self._app) for name, step in PASS.items()}
             await self._lanes.open()
+            PASSES.observe(perf_counter() - began)
             for name, count in counts.items():
                 worked[name] += count
+                WORKED_ROWS.labels(name).inc(count)
             if not any(counts.values()):
                 break
         return worked

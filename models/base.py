@@ -68,6 +68,11 @@ def new_id(kind: str) -> str:
     return f"{ID_PREFIXES[kind]}_{uuid_utils.uuid7().hex}"
 
 
+def made_at(made: str) -> datetime:
+    """When an id of `new_id` was made, by the machine's clock."""
+    return datetime.fromtimestamp(uuid_utils.UUID(hex=made.rpartition("_")[2]).timestamp / 1000, UTC)
+
+
 def is_id(kind: str, text: str) -> bool:
     """Whether the text is written as an id of that kind."""
     prefix, _, number = text.partition("_")

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from gauges import count_statement
 from models.audit_log import WatchedSession
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -31,6 +32,7 @@ class Database:
         self.url = with_driver(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _postgres_engine(self.url, pool_size)
+        event.listen(self.engine.sync_engine, "before_cursor_execute", _count)
         self._writing_engine = self.engine.execution_options(perennial_writes=True)
         # SQLite's own waiting is neither fair nor fast: writers of this process queue here instead.
         self._writers = asyncio.Lock()
@@ -78,6 +80,12 @@ def is_unique_violation(error: IntegrityError) -> bool:
     if getattr(origin, "sqlstate", None) is not None:
         return getattr(origin, "sqlstate", None) == "23505"
     return "UNIQUE constraint failed" in str(origin)
+
+
+def _count(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    """Transactions' own words aside."""
+    if not statement.startswith(("BEGIN", "PRAGMA")):
+        count_statement()
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> AsyncEngine:

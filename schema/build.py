@@ -9,6 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 from strawberry.types.base import StrawberryObjectDefinition, StrawberryType
 
+from gauges import ask_for, note_user_errors
 from models.audit_log import authored
 from resolvers.access import ACCESS, require
 from schema.arguments import refuse_arguments
@@ -55,6 +56,8 @@ def enforce_access(schema: GraphQLSchema) -> None:
             raise ValueError(f"{coordinate} has no roles in resolvers.access.ACCESS")
         if field.args:
             field.resolve = _storable(field.resolve)
+        if coordinate.partition(".")[0] in roots:
+            field.resolve = _named(field.resolve, coordinate)
 
 
 def leave_null_defaults_out(schema: GraphQLSchema) -> None:
@@ -95,9 +98,23 @@ def _signed(resolve: Resolve | None, action: str) -> Resolve:
     async def signed(source: Any, info: Any, **arguments: Any) -> Any:
         with authored(info.context.author(action)):
             result = resolve(source, info, **arguments)
-            return await result if isawaitable(result) else result
+            payload = await result if isawaitable(result) else result
+        if getattr(payload, "user_errors", None):
+            note_user_errors()
+        return payload
 
     return signed
+
+
+def _named(resolve: Resolve | None, coordinate: str) -> Resolve:
+    """The operation's metrics go by what it asks of us, whatever its document calls it."""
+    assert resolve is not None  # Strawberry gives every field one
+
+    def named(source: Any, info: Any, **arguments: Any) -> Any:
+        ask_for(coordinate)
+        return resolve(source, info, **arguments)
+
+    return named
 
 
 def _storable(resolve: Resolve | None) -> Resolve:

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
+from gauges import Outcome, measured_operation, operation_ended
 from rates import Allowance, Rates
 from resolvers.callers import Callers, KeyRefused
 from resolvers.identity import Identity, KeysUnavailable, TokenRefused
@@ -89,7 +90,8 @@ class GraphQLApp:
             identity = await self._identify(request)
             allowance = self._allowance(request, identity)
             parameters = await _parameters(request)
-            return await self._execute(request, identity, allowance, parameters, media_type)
+            with measured_operation():
+                return await self._execute(request, identity, allowance, parameters, media_type)
         except Refused as refused:
             body = refusal(refused.code, refused.message)
             return _response(body, refused.status, media_type or JSON, dict(refused.headers))
@@ -143,6 +145,7 @@ class GraphQLApp:
             )
         except InvalidOperationTypeError as refused:
             if refused.operation_type is OperationType.MUTATION:
+                operation_ended(Outcome.REJECTED)
                 message, allow = "A mutation needs POST.", (("Allow", "POST"),)
                 raise Refused(405, RequestErrorCode.METHOD_NOT_ALLOWED, message, allow) from None
             message = "A subscription is not served over HTTP."
@@ -160,6 +163,7 @@ class GraphQLApp:
             answer["errors"] = present(errors, hide_suggestions=not self._schema.introspection)
         if executed:
             answer["data"] = data
+        operation_ended(_outcome(answer.get("errors", []), executed=executed))
         answer["extensions"] = {**about_request(), **extensions}
         status, headers = 200, {}
         if not executed:
@@ -170,6 +174,15 @@ class GraphQLApp:
                 if code == RequestErrorCode.RATE_LIMITED:
                     headers = dict(_retry_after(error["extensions"]["retryAfter"]))
         return _response(orjson.dumps(answer), status, media_type, headers)
+
+
+def _outcome(errors: list[dict[str, Any]], *, executed: bool) -> Outcome:
+    """The worst that is true of it."""
+    if any(error["extensions"]["code"] == RequestErrorCode.INTERNAL for error in errors):
+        return Outcome.FAULT
+    if not executed:
+        return Outcome.REJECTED
+    return Outcome.REFUSED if errors else Outcome.ANSWERED
 
 
 def negotiate(accept: list[str]) -> str | None:

@@ -226,6 +226,7 @@ def test_graphql_has_ten_seconds_and_the_figures_of_the_other_routes_hold():
         "/checkout/assets": (0, 10.0),
         "/documents": (0, 30.0),
         "/health": (0, 5.0),
+        "/metrics": (0, 5.0),
         "/payment-methods": (0, 5.0),
         "/.well-known": (0, 5.0),
         "/sandbox/stripe": (1048576, 120.0),

@@ -18,6 +18,7 @@ from gateways.port import PaymentGateway
 from gateways.sandbox.cards import CARDS, Asks, Card
 from gateways.sandbox.deliveries import BACK_OFF_SECONDS
 from gateways.sandbox.faults import Fault
+from gauges import Standing, exposition
 from tests.architecture.repository import committed, text_of
 from tests.architecture.test_imports import imports_of
 from tests.readme.snippets import ROOT, snippets
@@ -25,7 +26,7 @@ from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
 
 PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
-LEAVES = {"settings", "clocks", "logs", "marks", "rates"}
+LEAVES = {"settings", "clocks", "gauges", "logs", "marks", "rates"}
 
 
 # The rooms
@@ -45,6 +46,8 @@ def room_of(module: str) -> str | None:
         return "gateways.port"
     if second in ("https", "targets"):
         return "gateways.https"
+    if second == "measured":
+        return "gateways.measured"
     return "gateways.sandbox" if second == "sandbox" else "gateways.stripe"
 
 
@@ -267,6 +270,12 @@ def test_each_log_event_that_operators_are_told_of_exists() -> None:
     told = set(re.findall(r"`((?:webhook|gateway|payment|worker)_[a-z_]+)`", page("operations")))
     assert len(told) == 6
     assert [name for name in told if f'"{name}"' not in written] == []
+
+
+def test_operators_are_told_of_each_metric_and_of_no_other() -> None:
+    text = exposition(Standing(due={"happened": 0}, late_seconds={"happened": 0.0}, unknown_payments=0)).decode()
+    measured = re.findall(r"^# TYPE (perennial_\w+) ", text, re.MULTILINE)
+    assert sorted(row[0].strip("`") for row in rows_of_table(page("operations"), "metric")) == sorted(measured)
 
 
 def test_every_decision_is_numbered_once_and_says_why() -> None:

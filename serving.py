@@ -1,0 +1,59 @@
+"""Listening on the port: one process, or several that share it.
+
+Owns: the web server's own settings, and what processes behind one port have in common. Does not own: what is answered
+(server), commands (cli).
+May import: server and everything below it.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from bootstrap import build
+from gauges import SHARED_FOLDER
+from logs import configure_logging
+from server import create_app
+from settings import Settings, load_settings
+
+
+def the_server(app: ASGIApp, settings: Settings, *, port: int | None = None) -> uvicorn.Server:
+    """On the settings' port unless another is given."""
+    return uvicorn.Server(uvicorn.Config(app, **{**_options(settings), "port": port or settings.port}))
+
+
+def serve_from_processes(settings: Settings, processes: int) -> None:
+    """Until SIGTERM; one that dies is replaced. What they measure they add up in a folder."""
+    with TemporaryDirectory(prefix="perennial-metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        options = {**_options(settings), "timeout_worker_healthcheck": 30}
+        uvicorn.run("serving:app_of_this_process", factory=True, workers=processes, **options)
+
+
+def app_of_this_process() -> ASGIApp:
+    """Each process builds its own from the environment; the command has checked that it can."""
+    log_as_server()
+    return create_app(build(load_settings()))
+
+
+def log_as_server() -> None:
+    """On a terminal the welcome is to stay in sight."""
+    is_watched = sys.stderr.isatty()
+    configure_logging(json=not is_watched, level="WARNING" if is_watched else "INFO")
+
+
+def _options(settings: Settings) -> Mapping[str, Any]:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,  # the guard alone decides whose word on the address counts
+        "timeout_graceful_shutdown": 20,
+        "h11_max_incomplete_event_size": 64 * 1024,
+    }
