@@ -401,7 +401,7 @@ MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         (LOGIN, NO, None, NO, None),
     ),
     "an intent as the gateway tells it": (
-        'query { payment(id: "%(owner_payment)s") { intent { raw } } }',
+        'query { payment(by: {id: "%(owner_payment)s"}) { intent { raw } } }',
         "payment.intent.raw",
         (LOGIN, NO, None, NO, None),
     ),

@@ -239,7 +239,7 @@ async def test_an_intent_as_the_gateway_tells_it_holds_no_secret_and_nobody(hous
     shopper = Shopper(house, "demo-card")
     begun = await shopper.subscribe(paymentMethodId=await shopper.default_card())
     payment, ref = begun["payment"]["id"], begun["payment"]["intent"]["gatewayId"]
-    query = "query($id: ID!) { payment(id: $id) { intent { raw } } }"
+    query = "query($id: ID!) { payment(by: {id: $id}) { intent { raw } } }"
     raw = (await house.ask(query, {"id": payment}, ADMIN))["payment"]["intent"]["raw"]
     assert (raw["id"], raw["object"], raw["status"], raw["amount"]) == (ref, "payment_intent", "succeeded", 700)
     assert {"client_secret", "receipt_email", "shipping"} & set(raw) == set()
