@@ -60,6 +60,7 @@ def serve(
 
     from bootstrap import build
     from logs import configure_logging
+    from schema.sockets import MAX_FRAME
     from server import create_app
 
     if sys.stderr.isatty():
@@ -79,6 +80,7 @@ def serve(
         proxy_headers=False,  # the guard alone decides whose word on the address counts
         timeout_graceful_shutdown=20,
         h11_max_incomplete_event_size=64 * 1024,
+        ws_max_size=MAX_FRAME,
     )
     server = uvicorn.Server(config)
 
