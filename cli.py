@@ -81,6 +81,7 @@ def serve(
         timeout_graceful_shutdown=20,
         h11_max_incomplete_event_size=64 * 1024,
         ws_max_size=MAX_FRAME,
+        ws_per_message_deflate=False,  # it keeps hundreds of KB for each connection
     )
     server = uvicorn.Server(config)
 

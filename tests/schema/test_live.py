@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+from sqlmodel import select
 
+from guard import Guard
 from models.payments import Payment
+from schema.build import build_schema
 from tests.schema.keys import secret_of_key
 from tests.schema.rows import add_customer
 from tests.support.house import House, open_house
-from tests.support.live import Client, connected, events_of, on_a_port, signed_in
+from tests.support.live import connected, events_of, on_a_port, signed_in
 
 CANCEL = """mutation($input: CancelSubscriptionInput!) {
   cancelSubscription(input: $input) { userErrors { code message } } }"""
@@ -31,7 +34,7 @@ class Served:
     subscription: str
 
     async def cancel(self) -> None:
-        given = {"subscriptionId": self.subscription, "mode": "NOW"}
+        given = {"subscriptionId": self.subscription, "effectiveAt": "NOW"}
         data = await self.house.ask(CANCEL, {"input": given}, user="owner")
         assert data["cancelSubscription"]["userErrors"] == []
 
@@ -42,6 +45,7 @@ class Served:
 async def stocked(house: House) -> str:
     await add_customer(house.app, "owner", 1)
     await add_customer(house.app, "other", 1)
+    await house.work()
     return (await house.ask("{ mySubscription { id } }", user="owner"))["mySubscription"]["id"]
 
 
@@ -87,7 +91,7 @@ async def test_a_payment_is_told_as_it_is_and_when_it_changed(served: Served) ->
         payment = (await client.next())["paymentUpdated"]
         assert payment["version"] == 1
         async with served.house.app.database.write() as session:
-            row = await session.get_one(Payment, payment["id"])
+            row = (await session.exec(select(Payment).where(Payment.id == payment["id"]))).one()
             row.touch(served.house.app.now())
         await served.cancel()  # says that something of this customer changed
         await served.house.work()
@@ -115,13 +119,16 @@ async def test_a_change_in_one_process_is_seen_through_another(house: House, tol
     url = house.installation.settings.database_url
     listen = {"database_listen_url": url} if told == "by NOTIFY" and url.startswith("postgresql") else {}
     subscription = await stocked(house)
-    async with open_house(url, demo=False, **listen) as second, on_a_port(second.asgi) as address:
-        async with signed_in(address, second.token("owner")) as client:
-            await client.subscribe("a", UPDATED, {"id": subscription})
-            assert (await client.next())["subscriptionUpdated"]["status"] == "ACTIVE"
-            await Served(house, address, subscription).cancel()
-            await house.work()
-            assert (await client.next())["subscriptionUpdated"]["status"] == "CANCELED"
+    async with (
+        open_house(url, demo=False, **listen) as second,
+        on_a_port(second.asgi) as address,
+        signed_in(address, second.token("owner")) as client,
+    ):
+        await client.subscribe("a", UPDATED, {"id": subscription})
+        assert (await client.next())["subscriptionUpdated"]["status"] == "ACTIVE"
+        await Served(house, address, subscription).cancel()
+        await house.work()
+        assert (await client.next())["subscriptionUpdated"]["status"] == "CANCELED"
 
 
 # ── who may see what ──
@@ -153,6 +160,40 @@ async def test_what_is_not_for_the_caller_ends_with_an_error(small: Served, user
         if message["type"] == "next":
             assert message["payload"]["data"] is None
             assert await client.hear() == {"type": "complete", "id": "a"}
+
+
+# Root field → operation and the outcome for the owner, another customer, support, admin and a key that only runs the
+# billing: an error's code, or that something is told. Nobody is not connected at all.
+BAD, NO, TOLD = "BAD_USER_INPUT", "FORBIDDEN", "told"
+MATRIX = {
+    "subscriptionUpdated": ('{ subscriptionUpdated(id: "%s") { id } }', (TOLD, BAD, TOLD, TOLD, NO)),
+    "paymentUpdated": ('{ paymentUpdated(subscriptionId: "%s") { id } }', (TOLD, BAD, TOLD, TOLD, NO)),
+    "entitlementsChanged": ("{ entitlementsChanged { role { id } } }", (TOLD, TOLD, NO, NO, NO)),
+    "billingEvents": ('{ billingEvents(after: "%s") { id } }', (NO, NO, NO, TOLD, NO)),
+}
+
+
+async def test_every_live_update_is_for_whom_it_is_for(small: Served) -> None:
+    house = small.house
+    roots = build_schema(sandbox=True)._schema.subscription_type
+    assert roots is not None
+    assert set(MATRIX) == set(roots.fields)
+    before = await house.ask("{ billingEvents { edges { cursor } } }", user="demo-admin")
+    start = before["billingEvents"]["edges"][0]["cursor"]
+    runner = await secret_of_key(house, "run_billing")
+    credentials = [f"Bearer {house.token(user)}" for user in ("owner", "other", "demo-support", "demo-admin")]
+    headers = [*({"Authorization": each} for each in credentials), {"X-API-Key": runner}]
+    for name, (operation, outcomes) in MATRIX.items():
+        given = operation.replace("%s", start if name == "billingEvents" else small.subscription)
+        for credential, outcome in zip(headers, outcomes, strict=True):
+            async with connected(small.address, headers=credential) as client:
+                await client.init()
+                assert await client.hear() == {"type": "connection_ack"}
+                await client.subscribe("a", f"subscription {given}")
+                payload = (await client.hear())["payload"]
+                errors = payload if isinstance(payload, list) else payload.get("errors", [])
+                found = [error["extensions"]["code"] for error in errors] or [TOLD]
+                assert (name, found) == (name, [outcome])
 
 
 async def test_a_foreign_id_is_answered_as_one_that_does_not_exist(small: Served) -> None:
@@ -226,15 +267,11 @@ async def test_a_stream_of_events_begins_with_the_present_and_ends_with_the_toke
     assert end == ("complete", None)
 
 
-async def test_a_stream_outlives_the_time_of_a_request_and_tells_changes(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stream_outlives_the_time_of_a_request_and_tells_changes(served: Served) -> None:
     headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {served.house.token('owner')}"}
-    body = {"query": 'subscription { paymentUpdated(subscriptionId: "%s") { version subscription { status } } }'}
-    body["query"] %= served.subscription
     body = {"query": UPDATED, "variables": {"id": served.subscription}}
-    rule = next(rule for rule in served.house.asgi.rules if rule.prefix == "/graphql")
-    object.__setattr__(rule, "seconds", 0.5)
+    guard = cast(Guard, served.house.asgi)
+    guard.rules = [replace(rule, seconds=0.5) for rule in guard.rules]
     async with (
         httpx.AsyncClient(trust_env=False) as http,
         http.stream("POST", f"http://{served.address}/graphql", json=body, headers=headers) as response,
@@ -278,8 +315,3 @@ async def test_queries_of_usual_clients_are_answered_as_before(small: Served, ac
 async def test_a_subscription_is_refused_where_events_are_not_accepted(small: Served) -> None:
     answer = await small.house.post("subscription { subscriptionUpdated { id } }", user="owner")
     assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["BAD_USER_INPUT"]
-
-
-async def still_serves(client: Client) -> bool:
-    await client.say({"type": "ping"})
-    return await client.hear() == {"type": "pong"}

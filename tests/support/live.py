@@ -22,15 +22,21 @@ _PATIENCE = 10.0
 async def on_a_port(asgi: ASGIApp) -> AsyncIterator[str]:
     """The address (without a scheme) at which the application answers, as the command line serves it."""
     config = uvicorn.Config(
-        asgi, port=0, lifespan="off", log_config=None, access_log=False, ws_max_size=MAX_FRAME,
+        asgi,
+        port=0,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        ws_max_size=MAX_FRAME,
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
-    )  # fmt: skip
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     try:
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 (uvicorn tells nobody)
             await asyncio.sleep(0.01)
-        yield "127.0.0.1:{}".format(server.servers[0].sockets[0].getsockname()[1])
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving
