@@ -158,10 +158,9 @@ async def test_a_connection_carries_so_many_operations(toy: Toy, address: str) -
 
 async def test_a_caller_keeps_so_many_connections_open(toy: Toy, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy.graphql._entrance._open, "_most", 1)
-    async with signed_in(address, token(toy)), signed_in(address, token(toy, "bob")):
-        async with connected(address) as second:
-            await second.init(token(toy))
-            assert await second.closed() == 1013
+    async with signed_in(address, token(toy)), signed_in(address, token(toy, "bob")), connected(address) as second:
+        await second.init(token(toy))
+        assert await second.closed() == 1013
     async with signed_in(address, token(toy)):
         pass
 

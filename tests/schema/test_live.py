@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from sqlmodel import select
+from sqlmodel import select, text
 
 from guard import Guard
 from models.payments import Payment
@@ -114,10 +114,18 @@ async def test_events_are_read_on_from_a_cursor_and_go_on_as_they_happen(served:
 
 
 @pytest.mark.parametrize("told", ["by NOTIFY", "by the timer"])
-async def test_a_change_in_one_process_is_seen_through_another(house: House, told: str) -> None:
+async def test_a_change_in_one_process_is_seen_through_another(
+    house: House, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two houses on one database: what one does, the other's client hears of."""
     url = house.installation.settings.database_url
-    listen = {"database_listen_url": url} if told == "by NOTIFY" and url.startswith("postgresql") else {}
+    listen = {}
+    if told == "by NOTIFY":
+        if url.startswith("sqlite"):
+            pytest.skip("SQLite passes on no words")
+        listen["database_listen_url"] = url
+        for timer in ("POLL_SECONDS", "_POLL_SECONDS_WHEN_TOLD"):
+            monkeypatch.setattr(f"services.hearing.{timer}", 60.0)
     subscription = await stocked(house)
     async with (
         open_house(url, demo=False, **listen) as second,
@@ -129,6 +137,38 @@ async def test_a_change_in_one_process_is_seen_through_another(house: House, tol
         await Served(house, address, subscription).cancel()
         await house.work()
         assert (await client.next())["subscriptionUpdated"]["status"] == "CANCELED"
+
+
+async def test_a_lost_word_is_made_up_for(house: House) -> None:
+    """The connection that listens is cut off while nobody looks, and the change is seen all the same."""
+    url = house.installation.settings.database_url
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite passes on no words")
+    subscription = await stocked(house)
+    async with (
+        open_house(url, demo=False, database_listen_url=url) as second,
+        on_a_port(second.asgi) as address,
+        signed_in(address, second.token("owner")) as client,
+    ):
+        await client.subscribe("a", UPDATED, {"id": subscription})
+        await client.next()
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        async with house.app.database.write() as session:
+            assert (await session.exec(text(cut))).all() == [(True,)]
+        await Served(house, address, subscription).cancel()
+        await house.work()
+        assert (await client.next())["subscriptionUpdated"]["status"] == "CANCELED"
+
+
+async def test_nobody_looks_for_events_while_nobody_follows(small: Served) -> None:
+    hearing = small.house.app.hearing
+    async with small.client() as client:
+        await client.subscribe("a", UPDATED)
+        await client.next()
+        assert len(hearing._tasks) == 1
+    async with asyncio.timeout(5):
+        while hearing._tasks:  # noqa: ASYNC110 (the server ends the connection in its own time)
+            await asyncio.sleep(0.02)
 
 
 # ── who may see what ──
