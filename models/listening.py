@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 CHANNEL = "perennial_events"
-LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What a connection that cannot be made, or is gone, raises."""
+LOST = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What is raised where the database cannot be reached, or is no longer."""
 _CLOSE_SECONDS = 1.0
 _CONNECT_SECONDS = 5
 

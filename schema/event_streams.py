@@ -4,8 +4,8 @@ Owns: the wire and its end. Does not own: who may come in (entrance), what is to
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 import orjson
@@ -34,7 +34,9 @@ class EventStream:
     `room` is held meanwhile; `over` returns when the credential no longer holds.
     """
 
-    def __init__(self, answers: AsyncIterator[Answer], room: ExitStack, over: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, answers: AsyncGenerator[Answer, None], room: ExitStack, over: Callable[[], Awaitable[None]]
+    ) -> None:
         self._answers, self._room, self._over = answers, room, over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,10 +59,11 @@ class EventStream:
                 await wire.write(COMPLETE, last=True)
 
     async def _tell(self, wire: "_Wire") -> None:
-        async for answer in self._answers:
-            await wire.write(told(answer.body))
-            if wire.broken:
-                return
+        async with aclosing(self._answers) as answers:
+            async for answer in answers:
+                await wire.write(told(answer.body))
+                if wire.broken:
+                    return
 
 
 class _Wire:

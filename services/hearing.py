@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from models.database import Database
 from models.events import last_position, readable_after
@@ -101,7 +100,7 @@ class Hearing:
                     ready.set()
                 else:
                     position = await self._wake_after(position)
-            except (SQLAlchemyError, OSError):
+            except LOST:
                 log.warning("looking_for_events_failed", exc_info=True)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS_WHEN_TOLD if self._is_told else POLL_SECONDS):

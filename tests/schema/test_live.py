@@ -1,7 +1,8 @@
 """Live updates over a real port: the present state first, then each change, for those who may see it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast
@@ -9,10 +10,13 @@ from typing import Any, cast
 import httpx
 import pytest
 from sqlmodel import select, text
+from starlette.types import Message
 
 from guard import Guard
 from models.payments import Payment
 from schema.build import build_schema
+from schema.event_streams import EventStream
+from schema.results import Answer
 from tests.schema.keys import secret_of_key
 from tests.schema.rows import add_customer
 from tests.support.house import House, open_house
@@ -355,3 +359,34 @@ async def test_queries_of_usual_clients_are_answered_as_before(small: Served, ac
 async def test_a_subscription_is_refused_where_events_are_not_accepted(small: Served) -> None:
     answer = await small.house.post("subscription { subscriptionUpdated { id } }", user="owner")
     assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["BAD_USER_INPUT"]
+
+
+async def test_a_caller_keeps_so_many_streams_open(small: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rates.Seats.seat", lambda _self, _name: nullcontext(False))
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {small.house.token('owner')}"}
+    answer = await small.house.http.post("/graphql", json={"query": UPDATED}, headers=headers)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "10")
+    assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["RATE_LIMITED"]
+
+
+async def test_a_stream_that_nobody_reads_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schema.event_streams.SEND_SECONDS", 0.05)
+    ended: list[str] = []
+
+    async def answers() -> AsyncGenerator[Answer, None]:
+        try:
+            while True:
+                yield Answer({"data": None}, executed=True)
+        finally:
+            ended.append("ended")
+
+    async def stuck(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        await EventStream(answers(), ExitStack(), never)({"type": "http"}, never, stuck)
+    assert ended == ["ended"]
