@@ -32,6 +32,7 @@ from models.database import Database
 from resolvers.document_links import DocumentLinks
 from resolvers.entitlement_tokens import EntitlementKeys, UnusableEntitlementKey, new_key
 from services.app import App
+from services.hearing import Hearing
 from services.shielding import drain
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Settings, SettingsError
 
@@ -59,6 +60,7 @@ class Installation:
 
     async def close(self) -> None:
         """End in the reverse order; steps that reach the gateway finish first."""
+        await self.app.hearing.close()
         await drain(_DRAIN_SECONDS)
         await self.app.gateway.close()
         await self.app.messenger.close()
@@ -99,8 +101,9 @@ def build(
             webhook_transport=webhook_transport,
         )
     gateway, close_pages, browser = _gateway(settings, sandbox, retry_sleep)
+    database = Database(settings.database_url)
     app = App(
-        database=Database(settings.database_url),
+        database=database,
         gateway=wrap_gateway(measured(gateway)),
         clock=clock,
         security_clock=security_clock,
@@ -112,6 +115,7 @@ def build(
         account_country=settings.account_country,
         endpoint_key=settings.key_for("webhook endpoints"),
         messenger=HttpsMessenger(_rules(settings), resolve=resolve),
+        hearing=Hearing(database, settings.database_listen_url),
         checkout_key=settings.key_for("checkout links"),
         support_refund_cap=settings.support_refund_cap,
         browser=browser,

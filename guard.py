@@ -41,6 +41,7 @@ CSP_PAGE = (
 CSP_DOCUMENT = "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; frame-ancestors 'none'"
 # The challenge page answers its form with a redirect to the merchant's own origin, so form-action stays open.
 CSP_CHALLENGE = "default-src 'none'; style-src 'self' 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+EVENT_STREAM = "text/event-stream"
 CREDENTIALS = ("authorization", "x-api-key")
 PREFLIGHT_HEADERS = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
 CORS_REQUEST_HEADERS = (
@@ -144,6 +145,7 @@ class Exchange:
     started: bool = False
     finished: bool = False
     refused: bool = False
+    limit: asyncio.Timeout | None = None
     _held: list[Message] = field(default_factory=list)
 
     async def forward(self, message: Message) -> None:
@@ -184,6 +186,8 @@ class Exchange:
             self.started = True
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            if self.limit is not None and headers.get("content-type", "").startswith(EVENT_STREAM):
+                self.limit.reschedule(None)  # an open end is what it is for; its own rules end it
             for name, value in self.extra_headers.items():
                 if name == "Vary":
                     headers.add_vary_header(value)
@@ -257,7 +261,7 @@ class Guard:
 
     async def _run(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
         """The application under the time limit, its faults masked."""
-        limit = asyncio.timeout(exchange.rule.seconds)
+        limit = exchange.limit = asyncio.timeout(exchange.rule.seconds)
         try:
             async with limit:
                 await self.app(scope, _bounded(receive, exchange), exchange.forward)

@@ -6,8 +6,9 @@ May import: the standard library.
 """
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -106,6 +107,28 @@ class Allowance:
     def spend(self, cost: int) -> Taken:
         """Take what an operation costs; what was taken at the entrance counts."""
         return self.buckets.take(self.name, max(cost, ENTRANCE), paid=ENTRANCE)
+
+
+class Seats:
+    """How many of something each name has at once, `most` at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def seat(self, name: str) -> Iterator[bool]:
+        """One of the name's seats while open; False when all are taken."""
+        if self._taken[name] >= self._most:
+            yield False
+            return
+        self._taken[name] += 1
+        try:
+            yield True
+        finally:
+            self._taken[name] -= 1
+            if not self._taken[name]:
+                del self._taken[name]
 
 
 class Peers:

@@ -15,7 +15,7 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -202,7 +202,7 @@ class _Front:
             headers={"Cache-Control": "no-store"},
         )
 
-    def _context(self, _request: Request, identity: Identity, allowance: Allowance) -> RequestContext:
+    def _context(self, _connection: HTTPConnection, identity: Identity, allowance: Allowance) -> RequestContext:
         request = current_request()
         return RequestContext(
             app=self._app,

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from bootstrap import build
 from gauges import SHARED_FOLDER
 from logs import configure_logging
+from schema.sockets import MAX_FRAME
 from server import create_app
 from settings import Settings, load_settings
 
@@ -56,4 +57,6 @@ def _options(settings: Settings) -> Mapping[str, Any]:
         "proxy_headers": False,  # the guard alone decides whose word on the address counts
         "timeout_graceful_shutdown": 20,
         "h11_max_incomplete_event_size": 64 * 1024,
+        "ws_max_size": MAX_FRAME,
+        "ws_per_message_deflate": False,  # it keeps hundreds of KB for each connection
     }

@@ -72,3 +72,14 @@ async def hold_unpublished(session: AsyncSession, ids: Sequence[str]) -> Sequenc
 async def last_position(session: AsyncSession) -> int:
     """0 while no event has one."""
     return (await session.exec(select(func.max(BillingEvent.position)))).one() or 0
+
+
+async def readable_after(session: AsyncSession, position: int, *, limit: int) -> Sequence[tuple[int, str | None]]:
+    """Position and customer of events that can be read, in order, from after that position on."""
+    query = (
+        select(BillingEvent.position, BillingEvent.customer_id)
+        .where(col(BillingEvent.position) > position)
+        .order_by(col(BillingEvent.position))
+        .limit(limit)
+    )
+    return [(place, customer_id) for place, customer_id in (await session.exec(query)).all() if place is not None]

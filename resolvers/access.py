@@ -187,6 +187,10 @@ ACCESS: Mapping[str, Allowed] = {
     "Mutation.sandboxConfirmPaymentIntent": BUYERS,
     "Mutation.sandboxConfirmSetupIntent": BUYERS,
     "Mutation.sandboxAnswerChallenge": BUYERS,
+    "Subscription.subscriptionUpdated": READERS,
+    "Subscription.paymentUpdated": READERS,
+    "Subscription.entitlementsChanged": CUSTOMERS,
+    "Subscription.billingEvents": _to(Role.ADMIN, key=Scope.READ),
     # Secrets are moreover for few, whatever the role: see `require_secret_holder`.
     "PaymentIntent.clientSecret": ACTORS,
     "SetupIntent.clientSecret": ACTORS,
@@ -250,7 +254,7 @@ def permissions(identity: Identity, *, sandbox: bool) -> list[str]:
         coordinate
         for coordinate, allowed in ACCESS.items()
         if allowed.admits(identity)
-        and coordinate.startswith(("Query.", "Mutation."))
+        and coordinate.startswith(("Query.", "Mutation.", "Subscription."))
         and (sandbox or coordinate not in SANDBOX_ONLY)
     )
 

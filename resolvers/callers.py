@@ -39,6 +39,10 @@ class Callers:
             raise KeyRefused("The API key is unknown, revoked or expired.")
         return found
 
+    def hold(self, identity: Identity) -> bool:
+        """Whether the token that proved this identity has not ended since."""
+        return identity.expires_at is None or self._clock.now() < identity.expires_at
+
 
 def key_holder(app: App) -> KeyHolder:
     """Keys as the database has them at the moment of each request."""

@@ -77,11 +77,17 @@ class EventQueries:
         types: Annotated[list[str] | None, argument(f"{NAMES}; everything unless given.")] = None,
         first: Annotated[int, argument("How many: 1 to 100.")] = 100,
     ) -> Connection[BillingEvent]:
-        if types is not None:
-            try:
-                refuse_unknown_types(types, "types")
-            except UserProblem as problem:
-                raise refuse_arguments(info, f"types: {problem.message}", "types") from None
-        where = EventsWhere(types_named(types) if types is not None else None)
+        where = events_of(info, types)
         part = span(info, EVENT_STREAM, first=first, after=after)
         return await whole(owned.public(info.context, EVENT_STREAM, where), part, BillingEvent.of)
+
+
+def events_of(info: Info, types: list[str] | None) -> EventsWhere:
+    """Events of the types that were given, of all with None. BAD_USER_INPUT for one that there is not."""
+    if types is None:
+        return EventsWhere()
+    try:
+        refuse_unknown_types(types, "types")
+    except UserProblem as problem:
+        raise refuse_arguments(info, f"types: {problem.message}", "types") from None
+    return EventsWhere(types_named(types))

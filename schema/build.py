@@ -14,6 +14,7 @@ from models.audit_log import authored
 from resolvers.access import ACCESS, require
 from schema.arguments import refuse_arguments
 from schema.documents import GuardedSchema
+from schema.live import LiveUpdates
 from schema.mutations import Mutation, SandboxMutation
 from schema.queries import Query, SandboxQuery
 from schema.scalars import SCALARS
@@ -34,6 +35,7 @@ def build_schema(*, sandbox: bool, introspection: bool = True, require_user_erro
     schema = GuardedSchema(
         query=SandboxQuery if sandbox else Query,
         mutation=SandboxMutation if sandbox else Mutation,
+        subscription=LiveUpdates,
         types=USER_ERRORS,
         config=StrawberryConfig(auto_camel_case=True, name_converter=Names(), scalar_map=SCALARS),
         introspection=introspection,
@@ -50,14 +52,16 @@ def enforce_access(schema: GraphQLSchema) -> None:
     for coordinate, field in _fields(schema):
         if coordinate.startswith("Mutation."):
             field.resolve = _signed(field.resolve, coordinate.removeprefix("Mutation."))
+        # What a live update begins with is `subscribe`; its `resolve` only hands on what was told.
+        begins = "subscribe" if field.subscribe is not None else "resolve"
         if coordinate in ACCESS:
-            field.resolve = _guarded(field.resolve, coordinate)
+            setattr(field, begins, _guarded(getattr(field, begins), coordinate))
         elif coordinate.partition(".")[0] in roots:
             raise ValueError(f"{coordinate} has no roles in resolvers.access.ACCESS")
         if field.args:
-            field.resolve = _storable(field.resolve)
+            setattr(field, begins, _storable(getattr(field, begins)))
         if coordinate.partition(".")[0] in roots:
-            field.resolve = _named(field.resolve, coordinate)
+            setattr(field, begins, _named(getattr(field, begins), coordinate))
 
 
 def leave_null_defaults_out(schema: GraphQLSchema) -> None:

@@ -62,8 +62,12 @@ def rate_limited(taken: Taken) -> DocumentError:
 
 def refusal(code: RequestErrorCode, message: str) -> bytes:
     """The JSON body of a request that never became a GraphQL operation."""
-    error = {"message": message, "extensions": {"code": code.value, **_where_to_look()}}
-    return orjson.dumps({"errors": [error], "extensions": about_request()})
+    return orjson.dumps({"errors": [problem(code, message)], "extensions": about_request()})
+
+
+def problem(code: RequestErrorCode, message: str) -> dict[str, Any]:
+    """An entry of `errors` that is about no place in a document."""
+    return {"message": message, "extensions": {"code": code.value, **_where_to_look()}}
 
 
 def about_request() -> dict[str, Any]:

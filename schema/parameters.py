@@ -38,11 +38,16 @@ def from_body(body: bytes) -> Parameters:
     """The parameters of a POST. BadParameters for anything but one JSON object with a query."""
     if not body:
         raise BadParameters("The body is empty; send a JSON object with 'query'.")
-    document = _json(body, "The body")
+    document = read_json(body, "The body")
     if isinstance(document, list):
         raise BadParameters("Batching is not served; send one operation per request.")
+    return from_object(document, "The body")
+
+
+def from_object(document: object, what: str) -> Parameters:
+    """The parameters in what `read_json` found."""
     if not isinstance(document, dict):
-        raise BadParameters("The body is not a JSON object with 'query'.")
+        raise BadParameters(f"{what} is not a JSON object with 'query'.")
     return _checked(document)
 
 
@@ -60,7 +65,7 @@ def from_query_string(query_string: bytes) -> Parameters:
         given[name] = value
     for name in ("variables", "extensions"):
         if given.get(name):
-            given[name] = _json(given[name].encode(), f"'{name}'")
+            given[name] = read_json(given[name].encode(), f"'{name}'")
         else:
             given.pop(name, None)
     return _checked(given)
@@ -81,7 +86,8 @@ def _checked(given: Mapping[str, Any]) -> Parameters:
     return Parameters(query, name or None, given.get("variables"), given.get("extensions"))
 
 
-def _json(text: bytes, what: str) -> Any:
+def read_json(text: bytes, what: str) -> Any:
+    """What `text`, called `what`, holds. BadParameters for what is no JSON, too deep or cannot be carried."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:

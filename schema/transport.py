@@ -8,29 +8,32 @@ Mount it with Route("/graphql", app) and WebSocketRoute("/graphql", app).
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import orjson
-import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
 from gauges import Outcome, measured_operation, operation_ended
 from rates import Allowance, Rates
-from resolvers.callers import Callers, KeyRefused
-from resolvers.identity import Identity, KeysUnavailable, TokenRefused
+from resolvers.callers import Callers
+from resolvers.identity import Identity
 from schema.documents import GuardedSchema
-from schema.errors import DocumentError, RequestErrorCode, about_request, present, rate_limited, refusal
+from schema.entrance import Entrance, Refused, credentials_of, retry_after
+from schema.errors import DocumentError, RequestErrorCode, refusal
+from schema.event_streams import COMPLETE, EVENT_STREAM, EventStream, told
+from schema.live_results import live_results
 from schema.parameters import BadParameters, Parameters, from_body, from_query_string
-
-log = structlog.get_logger("perennial.graphql")
+from schema.results import Answer
+from schema.sockets import Sockets
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
-WEBSOCKET_BAD_REQUEST = 4400
 _QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
@@ -38,17 +41,8 @@ _QUALITY = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 _UNEXECUTED = {RequestErrorCode.INTERNAL: 500, RequestErrorCode.RATE_LIMITED: 429}
 
 
-class Refused(Exception):
-    """The request is answered without becoming an operation."""
-
-    def __init__(
-        self, status: int, code: RequestErrorCode, message: str, headers: tuple[tuple[str, str], ...] = ()
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.headers = headers
+class _IsSubscription(Exception):
+    """The operation is one to stream."""
 
 
 class GraphQLApp:
@@ -64,16 +58,16 @@ class GraphQLApp:
         *,
         callers: Callers,
         rates: Rates,
-        get_context: Callable[[Request, Identity, Allowance], object],
+        get_context: Callable[[HTTPConnection, Identity, Allowance], object],
     ) -> None:
         self._schema = schema
-        self._callers = callers
-        self._rates = rates
+        self._entrance = Entrance(callers, rates)
         self._get_context = get_context
+        self._sockets = Sockets(schema, self._entrance, get_context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await _close_websocket(receive, send)
+            await self._sockets.serve(WebSocket(scope, receive, send))
             return
         request = Request(scope, receive)
         try:
@@ -82,51 +76,38 @@ class GraphQLApp:
             return
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
-        media_type = negotiate(request.headers.getlist("accept"))
+    async def _respond(self, request: Request) -> ASGIApp:
+        accept = request.headers.getlist("accept")
+        takes_events = accepts_events(accept)
+        media_type = negotiate(accept) or (EVENT_STREAM if takes_events else None)
         try:
             if media_type is None:
                 raise Refused(406, RequestErrorCode.NOT_ACCEPTABLE, f"Accept {GRAPHQL_RESPONSE} or {JSON}.")
-            identity = await self._identify(request)
-            allowance = self._allowance(request, identity)
+            identity = await self._entrance.identify(*credentials_of(request.headers))
+            allowance = self._entrance.allowance(request, identity)
             parameters = await _parameters(request)
-            with measured_operation():
-                return await self._execute(request, identity, allowance, parameters, media_type)
+            try:
+                with measured_operation():
+                    return await self._execute(request, identity, allowance, parameters, media_type)
+            except _IsSubscription:
+                if not takes_events:
+                    message = f"A subscription is streamed: accept {EVENT_STREAM} too, or use a WebSocket."
+                    return self._answer(None, [DocumentError(message, RequestErrorCode.BAD_USER_INPUT)], {}, media_type)
+            return self._stream(request, identity, allowance, parameters)
         except Refused as refused:
             body = refusal(refused.code, refused.message)
-            return _response(body, refused.status, media_type or JSON, dict(refused.headers))
+            kind = media_type if media_type in (JSON, GRAPHQL_RESPONSE) else JSON
+            return _response(body, refused.status, kind, dict(refused.headers))
 
-    async def _identify(self, request: Request) -> Identity:
-        try:
-            headers = request.headers
-            return await self._callers.identify(headers.getlist("authorization"), headers.getlist("x-api-key"))
-        except TokenRefused as refused:
-            log.info("token refused", reason=refused.reason)
-            message = "The access token is not valid or has expired; sign in again."
-            challenge = (("WWW-Authenticate", 'Bearer error="invalid_token"'),)
-            raise Refused(401, RequestErrorCode.UNAUTHENTICATED, message, challenge) from None
-        except KeyRefused as refused:
-            log.info("api key refused", reason=str(refused))
-            challenge = (("WWW-Authenticate", "ApiKey"),)
-            raise Refused(401, RequestErrorCode.UNAUTHENTICATED, str(refused), challenge) from None
-        except KeysUnavailable:
-            message = "Access tokens cannot be checked right now; try again shortly."
-            raise Refused(503, RequestErrorCode.UNAVAILABLE, message, (("Retry-After", "5"),)) from None
-
-    def _allowance(self, request: Request, identity: Identity) -> Allowance:
-        """The caller's bucket, or of nobody the address'. What cannot be read costs a value, too: hence this."""
-        name = identity.user_id or identity.api_key_id
-        if name is not None:
-            allowance = Allowance(self._rates.callers, f"{identity.role.value}:{name}")
-        else:
-            peer = request.client.host if request.client is not None else ""
-            address = self._rates.peers.name(peer, request.headers.getlist("x-forwarded-for"))
-            allowance = Allowance(self._rates.addresses, address)
-        taken = allowance.enter()
-        if not taken.granted:
-            error = rate_limited(taken)
-            raise Refused(429, error.code, error.message, _retry_after(taken.retry_after))
-        return allowance
+    def _stream(
+        self, request: Request, identity: Identity, allowance: Allowance, parameters: Parameters
+    ) -> EventStream:
+        """The operation as server-sent events, for as long as its caller may stay."""
+        held = ExitStack()
+        held.enter_context(self._entrance.room(allowance))
+        context = self._get_context(request, identity, allowance)
+        answers = live_results(self._schema, parameters, context, lambda: self._entrance.holds(identity))
+        return EventStream(answers, held, lambda: self._entrance.over(identity, *credentials_of(request.headers)))
 
     async def _execute(
         self, request: Request, identity: Identity, allowance: Allowance, parameters: Parameters, media_type: str
@@ -148,32 +129,31 @@ class GraphQLApp:
                 operation_ended(Outcome.REJECTED)
                 message, allow = "A mutation needs POST.", (("Allow", "POST"),)
                 raise Refused(405, RequestErrorCode.METHOD_NOT_ALLOWED, message, allow) from None
-            message = "A subscription is not served over HTTP."
-            return self._answer(None, [DocumentError(message, RequestErrorCode.BAD_USER_INPUT)], {}, media_type)
+            if request.method != "POST":
+                message, allow = "A subscription needs POST.", (("Allow", "POST"),)
+                raise Refused(405, RequestErrorCode.METHOD_NOT_ALLOWED, message, allow) from None
+            operation_ended(Outcome.ANSWERED)
+            raise _IsSubscription from None
         except CannotGetOperationTypeError:
             message = "The document holds no operation of the name that operationName asks for."
             return self._answer(None, [DocumentError(message, RequestErrorCode.BAD_USER_INPUT)], {}, media_type)
         return self._answer(result.data, result.errors or [], result.extensions or {}, media_type)
 
     def _answer(self, data: Any, errors: list[Any], extensions: dict[str, Any], media_type: str) -> Response:
-        """A result as the draft wants it: what was never executed has no `data` and, in its own media type, is 400."""
-        executed = data is not None or any(error.path is not None for error in errors)
-        answer: dict[str, Any] = {}
-        if errors:
-            answer["errors"] = present(errors, hide_suggestions=not self._schema.introspection)
-        if executed:
-            answer["data"] = data
-        operation_ended(_outcome(answer.get("errors", []), executed=executed))
-        answer["extensions"] = {**about_request(), **extensions}
+        """What was never executed is 400 in the draft's own media type. Who takes nothing but events gets just one."""
+        answer = Answer.of(data, errors, extensions, hide_suggestions=not self._schema.introspection)
+        operation_ended(_outcome(answer.body.get("errors", []), executed=answer.executed))
+        if media_type == EVENT_STREAM:
+            return _response(told(answer.body) + COMPLETE, 200, media_type)
         status, headers = 200, {}
-        if not executed:
+        if not answer.executed:
             status = 400 if media_type == GRAPHQL_RESPONSE else 200
-            for error in answer["errors"]:
+            for error in answer.body["errors"]:
                 code = error["extensions"]["code"]
                 status = _UNEXECUTED.get(code, status)
                 if code == RequestErrorCode.RATE_LIMITED:
-                    headers = dict(_retry_after(error["extensions"]["retryAfter"]))
-        return _response(orjson.dumps(answer), status, media_type, headers)
+                    headers = dict(retry_after(error["extensions"]["retryAfter"]))
+        return _response(orjson.dumps(answer.body), status, media_type, headers)
 
 
 def _outcome(errors: list[dict[str, Any]], *, executed: bool) -> Outcome:
@@ -206,6 +186,13 @@ def negotiate(accept: list[str]) -> str | None:
     return chosen
 
 
+def accepts_events(accept: list[str]) -> bool:
+    """Whether the client names the media type of server-sent events; a wildcard means none."""
+    ranges = [part.strip().lower() for part in ",".join(accept).split(",")]
+    quality, specificity = _quality(EVENT_STREAM, ranges)
+    return quality > 0 and specificity == 3
+
+
 def _quality(media_type: str, ranges: list[str]) -> tuple[float, int]:
     """(quality, specificity 1-3) by the most specific range that covers `media_type`; (0, 0) if none does."""
     found = (0.0, 0)
@@ -234,22 +221,8 @@ async def _parameters(request: Request) -> Parameters:
     raise Refused(405, RequestErrorCode.METHOD_NOT_ALLOWED, "Use POST, or GET for queries.", allow)
 
 
-def _retry_after(seconds: int) -> tuple[tuple[str, str], ...]:
-    return (("Retry-After", str(seconds)),)
-
-
 def _response(body: bytes, status: int, media_type: str, headers: dict[str, str] | None = None) -> Response:
     return Response(body, status, headers, media_type=f"{media_type}; charset=utf-8")
-
-
-async def _close_websocket(receive: Receive, send: Send) -> None:
-    """Live updates are not served yet: the client is told so by a close code that it does not retry."""
-    message = await receive()
-    if message["type"] != "websocket.connect":
-        return
-    await send({"type": "websocket.accept"})
-    reason = "Subscriptions are not served yet."
-    await send({"type": "websocket.close", "code": WEBSOCKET_BAD_REQUEST, "reason": reason})
 
 
 __all__ = ["GRAPHQL_RESPONSE", "JSON", "GraphQLApp", "negotiate"]

@@ -13,6 +13,7 @@ from gateways.method_types import CountrySpecification
 from gateways.outward import Messenger
 from gateways.port import PaymentGateway
 from models.database import Database
+from services.hearing import Hearing
 from services.scopes import Scope
 
 Witness = Callable[[Deed], Awaitable[None]]
@@ -34,9 +35,9 @@ class App:
     `timezone` is the IANA zone of new customers, `grace` how long PAST_DUE keeps access, `gateway_budget` the time
     that a request spends on gateway calls before it answers PAYMENT_OUTCOME_UNKNOWN. `api_key_key` is what digests of
     API keys are made with, `quote_key` what quotes, `checkout_key` what checkout links are sealed with, `endpoint_key`
-    what endpoints' secrets are kept under. `messenger` reaches merchants' endpoints. `account_country` is where the
-    gateway's account is, `account` what was last heard of what it may charge. `browser` plays the customer's browser
-    and exists with the sandbox only.
+    what endpoints' secrets are kept under. `messenger` reaches merchants' endpoints, `hearing` wakes those who follow
+    changes. `account_country` is where the gateway's account is, `account` what was last heard of what it may charge.
+    `browser` plays the customer's browser and exists with the sandbox only.
     `support_refund_cap`: what SUPPORT may give back of one payment, in minor units.
     `reconcile_every`: how often the worker reconciles, None: never. `timeline` is the test clock whose customers it
     serves, None: those who live by `clock`; what is due is always looked for on one timeline. `witness` is told what
@@ -55,6 +56,7 @@ class App:
     checkout_key: bytes = field(repr=False)
     endpoint_key: bytes = field(repr=False)
     messenger: Messenger
+    hearing: Hearing
     account_country: str = "US"
     account: AccountMemory = field(default_factory=AccountMemory)
     support_refund_cap: int = 0

@@ -17,6 +17,7 @@ from models.base import new_id
 from models.database import is_unique_violation
 from models.endpoints import WebhookDelivery, webhook_endpoints
 from models.events import BillingEvent, hold_unpublished, last_position, unpublished_events
+from models.listening import tell_others
 from services.app import App
 from services.event_bodies import snapshots_of
 
@@ -31,11 +32,14 @@ async def publish_events(app: App) -> int:
         return 0
     try:
         async with app.database.write() as session:
-            return await _publish(app, session, waiting)
+            published = await _publish(app, session, waiting)
+            await tell_others(session)
     except IntegrityError as error:
         if not is_unique_violation(error):
             raise
         return 0  # Another worker was faster; what it has left is there for the next pass.
+    app.hearing.hint()
+    return published
 
 
 async def _publish(app: App, session: AsyncSession, ids: Sequence[str]) -> int:

@@ -233,21 +233,3 @@ async def test_a_string_operation_name_chooses_among_several(toy):
 async def test_other_methods_are_405(toy, method):
     response = await toy.client.request(method, "/graphql")
     assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
-
-
-async def test_a_websocket_is_accepted_and_closed_with_a_code_that_clients_do_not_retry(toy):
-    sent: list[dict] = []
-
-    async def receive():
-        return {"type": "websocket.connect"}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {
-        "type": "websocket", "path": "/graphql", "headers": [(b"host", b"testserver")], "query_string": b"",
-        "scheme": "ws", "root_path": "", "subprotocols": ["graphql-transport-ws"],
-    }  # fmt: skip
-    await toy.app(scope, receive, send)
-    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
-    assert sent[1]["code"] == 4400

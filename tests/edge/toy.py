@@ -166,6 +166,28 @@ class Subscription:
     async def ticks(self) -> AsyncIterator[int]:
         yield 1
 
+    @strawberry.subscription
+    async def forever(self, info: ToyInfo) -> AsyncIterator[int]:
+        try:
+            yield 0
+            await asyncio.sleep(3600)
+        finally:
+            info.context.database.append("ended")
+
+    @strawberry.subscription
+    async def flood(self, info: ToyInfo) -> AsyncIterator[str]:
+        try:
+            while True:
+                info.context.database.append("told")
+                yield "x" * 100_000
+        finally:
+            info.context.database.append("ended")
+
+    @strawberry.subscription
+    async def broken(self) -> AsyncIterator[int]:
+        raise RuntimeError(f"cannot write '{CANARY}'")
+        yield 0
+
 
 def settings_for(**overrides: object) -> Settings:
     """Settings of the toy server, untouched by the environment's .env."""
@@ -193,7 +215,7 @@ class Toy:
             failures=Buckets(self.settings.rate_failures_per_minute, self.clock.now),
             peers=Peers(self.settings.trusted_proxies),
         )
-        graphql = GraphQLApp(
+        graphql = self.graphql = GraphQLApp(
             self.schema,
             callers=Callers(TokenVerifier(self.settings), self.clock, _only_key),
             rates=rates,

@@ -18,6 +18,7 @@ from tests.support.house import House
 
 OWNER, OTHER, SUPPORT, ADMIN = "owner", "other", "demo-support", "demo-admin"
 CALLERS = (None, OWNER, OTHER, SUPPORT, ADMIN)
+ROOTS = ("Query.", "Mutation.", "Subscription.")
 LOGIN, NO = "UNAUTHENTICATED", "FORBIDDEN"
 
 
@@ -32,11 +33,11 @@ def graphql_schema() -> GraphQLSchema:
 def test_every_root_field_declares_its_roles(graphql_schema: GraphQLSchema) -> None:
     roots = {
         f"{root.name}.{field}"
-        for root in (graphql_schema.query_type, graphql_schema.mutation_type)
+        for root in (graphql_schema.query_type, graphql_schema.mutation_type, graphql_schema.subscription_type)
         if root is not None
         for field in root.fields
     }
-    assert {name for name in ACCESS if name.startswith(("Query.", "Mutation."))} == roots
+    assert {name for name in ACCESS if name.startswith(ROOTS)} == roots
 
 
 def test_no_row_of_the_table_names_a_field_that_does_not_exist(graphql_schema: GraphQLSchema) -> None:
@@ -106,7 +107,7 @@ def test_the_public_may_only_what_is_named_here() -> None:
 def test_guarded_fields_of_objects_are_nullable(graphql_schema: GraphQLSchema) -> None:
     for name in ACCESS:
         kind, _, field = name.partition(".")
-        if kind not in ("Query", "Mutation"):
+        if f"{kind}." not in ROOTS:
             definition: Any = graphql_schema.type_map[kind]
             assert not str(definition.fields[field].type).endswith("!"), name
 
