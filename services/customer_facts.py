@@ -48,8 +48,9 @@ def _wrong_phone(value: str, today: date) -> str | None:
 
 
 def _wrong_locale(value: str, today: date) -> str | None:
+    """Any region of a language that is known: not every pair of them is on a list."""
     try:
-        known = _LOCALE.fullmatch(value) and Locale.parse(value, sep="-")
+        known = _LOCALE.fullmatch(value) and Locale.parse(value.partition("-")[0])
     except (ValueError, UnknownLocaleError):
         known = None
     return None if known else "give a BCP 47 tag, such as pt-BR."

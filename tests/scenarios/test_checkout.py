@@ -331,7 +331,13 @@ def with_stripe(house: House, key: str) -> httpx.AsyncClient:
         Route("/checkout/{token}/return", pages.returned),
         Route("/checkout/{token}/done", pages.done),
     ]
-    app = Guard(Starlette(routes=routes), settings=house.installation.settings, rates=rates_of(house.installation))
+    installation = house.installation
+    app = Guard(
+        Starlette(routes=routes),
+        settings=installation.settings,
+        rates=rates_of(installation),
+        clock=house.app.security_clock,
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=address, follow_redirects=True)
 
 
