@@ -59,7 +59,7 @@ async def test_twelve_months_are_charged_once_each_from_the_anchor(house: House)
     assert (life["status"], life["nextBillingAt"][:10]) == ("ACTIVE", "2027-02-28")
     assert await _charges(house) == [(700, "succeeded")] * 13
     assert await house.audit() == []
-    assert await house.work() == dict.fromkeys(await house.work(), 0)
+    assert await house.due() == {}
 
 
 async def test_a_yearly_plan_renews_after_a_year(house: House) -> None:

@@ -88,6 +88,10 @@ class House:
     async def work(self) -> Mapping[str, int]:
         return await Worker(self.app).once()
 
+    async def due(self) -> Mapping[str, int]:
+        """What there was to do and has been done now, the telling of what happened aside."""
+        return {step: count for step, count in (await self.work()).items() if count and step != "published"}
+
     def pass_time(self, by: timedelta) -> None:
         """Both clocks move together, as they do in life."""
         self.clock.advance(by)
