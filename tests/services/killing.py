@@ -8,7 +8,7 @@ from typing import Any
 from services.app import App
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
 
 Step = Callable[[App, House], Awaitable[Any]]
 """What is killed; it acts through the app that it is given."""
@@ -29,7 +29,7 @@ def killed_everywhere(
     points = in_child(_dying(fresh(prepared), step, at), EVER)
     assert points is not None
     assert points >= least, "the step has lost its points"
-    for deadly in range(points):
+    for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
         assert in_child(_dying(url, step, at), deadly) is None, f"point {deadly} was not reached"
         asyncio.run(_in_house(url, at + timedelta(seconds=60), recover))

@@ -15,7 +15,7 @@ from services.registering import NewCustomer, create_customer
 from services.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
 from tests.support.outside import charges_by_invoice
 
 ADMIN = "demo-admin"
@@ -30,7 +30,7 @@ def test_a_clock_killed_at_every_point_is_taken_up_and_charges_each_period_once(
     points = in_child(lambda points: _advancing(fresh(prepared), points), EVER)
     assert points is not None
     assert points >= 20, "the way has lost its points"
-    for deadly in range(points):
+    for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
         assert in_child(lambda points, url=url: _advancing(url, points), deadly) is None, f"{deadly} was not reached"
         asyncio.run(_recovered(url))

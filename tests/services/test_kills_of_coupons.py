@@ -19,7 +19,7 @@ from services.ordering import SubscribeWish
 from services.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
 from worker import Worker
 
 USER, OTHER = "demo-card", "demo-decline"
@@ -127,7 +127,7 @@ def test_a_purchase_killed_at_every_point_redeems_once_or_not_at_all(
     points = in_child(_buying(fresh(prepared), USER), EVER)
     assert points is not None
     assert points >= 12, "subscribe has lost its points"
-    for deadly in range(points):
+    for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
         assert in_child(_buying(url, USER), deadly) is None, f"point {deadly} was not reached"
         asyncio.run(recover(url))  # pyright: ignore[reportArgumentType] (coroutine functions)
@@ -150,7 +150,7 @@ def test_giving_an_unpaid_purchase_up_killed_at_every_point_gives_its_redemption
     points = in_child(_giving_up(fresh(prepared)), EVER)
     assert points is not None
     assert points >= 4, "giving up has lost its points"
-    for deadly in range(points):
+    for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
         assert in_child(_giving_up(url), deadly) is None, f"point {deadly} was not reached"
         asyncio.run(end(url))

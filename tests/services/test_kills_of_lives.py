@@ -31,7 +31,7 @@ from services.voiding import void_invoice
 from tests.services.conftest import Fresh
 from tests.support.bank import bank
 from tests.support.house import START, House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
 from tests.support.outside import VISA, charges_by_invoice
 from worker import Worker
 
@@ -50,7 +50,7 @@ def _killed_everywhere(fresh: Fresh, prepare: Check, step: Step, recover: Check,
     points = in_child(_dying(fresh(prepared), step, at), EVER)
     assert points is not None
     assert points >= 2, "the step has lost its points"
-    for deadly in range(points):
+    for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
         assert in_child(_dying(url, step, at), deadly) is None, f"point {deadly} was not reached"
         asyncio.run(_in_house(url, at + timedelta(seconds=60), recover))

@@ -20,6 +20,16 @@ from services.app import App
 EVER = 10_000
 
 
+def deadly_points(points: int, url: str) -> range:
+    """At which of its points to kill a step on the database at `url`: at every one.
+
+    On PostgreSQL, where a copy of a database takes long, at every third one up to the last, unless the environment has
+    PERENNIAL_TEST_EVERY_KILL. The points are the step's own, the same on both.
+    """
+    is_whole = url.startswith("sqlite") or "PERENNIAL_TEST_EVERY_KILL" in os.environ
+    return range(points) if is_whole else range((points - 1) % 3, points, 3)
+
+
 @dataclass
 class Points:
     """Counts moments; at number `deadly` (from 0) the process dies."""
