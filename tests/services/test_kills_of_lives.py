@@ -1,7 +1,5 @@
 """Killed at every commit and gateway call of a trial, a pause, a withdrawal and the end of a last invoice."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,46 +27,16 @@ from services.recording import NewUsage, record_usage
 from services.subscribing import subscribe
 from services.voiding import void_invoice
 from tests.services.conftest import Fresh
+from tests.services.killing import killed_everywhere
 from tests.support.bank import bank
-from tests.support.house import START, House, open_house
-from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
+from tests.support.house import START, House
 from tests.support.outside import VISA, charges_by_invoice
 from worker import Worker
 
 USER, ADMIN = "demo-card", "demo-admin"
 DAY, A_MONTH = timedelta(days=1), timedelta(days=28)
-Step = Callable[[App, House], Awaitable[Any]]
-Check = Callable[[House], Awaitable[None]]
 ACTIVE, PAUSED, CANCELED = SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED, SubscriptionStatus.CANCELED
 PAID, VOID = InvoiceStatus.PAID, InvoiceStatus.VOID
-
-
-def _killed_everywhere(fresh: Fresh, prepare: Check, step: Step, recover: Check, *, at: timedelta) -> None:
-    """Kill the step at each of its points, `at` after the start of the prepared state, and recover a minute later."""
-    prepared = fresh()
-    asyncio.run(_in_house(prepared, timedelta(0), prepare))
-    points = in_child(_dying(fresh(prepared), step, at), EVER)
-    assert points is not None
-    assert points >= 2, "the step has lost its points"
-    for deadly in deadly_points(points, prepared):
-        url = fresh(prepared)
-        assert in_child(_dying(url, step, at), deadly) is None, f"point {deadly} was not reached"
-        asyncio.run(_in_house(url, at + timedelta(seconds=60), recover))
-
-
-def _dying(url: str, step: Step, at: timedelta) -> Callable[[Points], Awaitable[None]]:
-    async def work(points: Points) -> None:
-        async with open_house(url, demo=False) as house:
-            house.pass_time(at)
-            await step(mortal(house.app, url, points), house)
-
-    return work
-
-
-async def _in_house(url: str, at: timedelta, act: Check) -> None:
-    async with open_house(url, demo=False) as house:
-        house.pass_time(at)
-        await act(house)
 
 
 async def _work(app: App, house: House) -> None:
@@ -127,7 +95,7 @@ def test_a_trial_that_starts_killed_at_every_point_is_spent_once(fresh: Fresh) -
         assert (await _subscription(house)).trial_end == START + 17 * DAY
         assert trial.started_at in (START + 10 * DAY, START + 10 * DAY + timedelta(seconds=60))
 
-    _killed_everywhere(fresh, prepare, _work, recover, at=10 * DAY)
+    killed_everywhere(fresh, prepare, _work, recover, at=10 * DAY, least=2)
 
 
 def test_a_trial_that_ends_killed_at_every_point_is_told_of_and_charged_once(fresh: Fresh) -> None:
@@ -139,7 +107,7 @@ def test_a_trial_that_ends_killed_at_every_point_is_told_of_and_charged_once(fre
         assert await _told(house, "subscription.trial_will_end") == 1
         assert (await _subscription(house)).period_start == START + 7 * DAY
 
-    _killed_everywhere(fresh, prepare, _work, recover, at=7 * DAY)
+    killed_everywhere(fresh, prepare, _work, recover, at=7 * DAY, least=2)
 
 
 def test_a_planned_pause_and_its_end_killed_at_every_point_move_the_period_once(fresh: Fresh) -> None:
@@ -152,7 +120,7 @@ def test_a_planned_pause_and_its_end_killed_at_every_point_move_the_period_once(
         await _stands(house, ACTIVE, PAID, PAID)
         assert (await _subscription(house)).period_start == START + A_MONTH + 10 * DAY
 
-    _killed_everywhere(fresh, prepare, _work, recover, at=A_MONTH + 10 * DAY)
+    killed_everywhere(fresh, prepare, _work, recover, at=A_MONTH + 10 * DAY, least=2)
 
 
 def test_pausing_killed_at_every_point_pauses_once_when_it_is_repeated(fresh: Fresh) -> None:
@@ -165,7 +133,7 @@ def test_pausing_killed_at_every_point_pauses_once_when_it_is_repeated(fresh: Fr
         await _stands(house, PAUSED, PAID)
         assert await _told(house, "subscription.paused") == 1
 
-    _killed_everywhere(fresh, _order, pause, recover, at=5 * DAY)
+    killed_everywhere(fresh, _order, pause, recover, at=5 * DAY, least=2)
 
 
 def test_resuming_killed_at_every_point_moves_the_period_once_when_it_is_repeated(fresh: Fresh) -> None:
@@ -183,7 +151,7 @@ def test_resuming_killed_at_every_point_moves_the_period_once_when_it_is_repeate
         late = timedelta(0), timedelta(seconds=60)
         assert (await _subscription(house)).period_end in [START + A_MONTH + 5 * DAY + each for each in late]
 
-    _killed_everywhere(fresh, prepare, resume, recover, at=5 * DAY)
+    killed_everywhere(fresh, prepare, resume, recover, at=5 * DAY, least=2)
 
 
 def test_withdrawing_killed_at_every_point_is_done_when_it_is_repeated(fresh: Fresh) -> None:
@@ -205,7 +173,7 @@ def test_withdrawing_killed_at_every_point_is_done_when_it_is_repeated(fresh: Fr
             await withdraw(house.app, house)
         await _stands(house, ACTIVE, PAID, VOID)
 
-    _killed_everywhere(fresh, prepare, withdraw, recover, at=A_MONTH + DAY)
+    killed_everywhere(fresh, prepare, withdraw, recover, at=A_MONTH + DAY, least=2)
 
 
 def test_a_last_invoice_written_off_killed_at_every_point_is_lost_once(fresh: Fresh) -> None:
@@ -235,4 +203,4 @@ def test_a_last_invoice_written_off_killed_at_every_point_is_lost_once(fresh: Fr
         assert list((await charges_by_invoice(house)).values()) == [0]
         assert await house.audit() == []
 
-    _killed_everywhere(fresh, prepare, _refused, recover, at=21 * DAY)
+    killed_everywhere(fresh, prepare, _refused, recover, at=21 * DAY, least=2)
