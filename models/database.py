@@ -19,6 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from gauges import count_statement
 from models.audit_log import WatchedSession
+from sqlite_trips import OneTripDriver
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _SQLITE_BUSY_SECONDS = 15
@@ -91,7 +92,9 @@ def _count(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
 def _sqlite_engine(url: URL, pool_size: int) -> AsyncEngine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, pool_size=pool_size, connect_args={"timeout": _SQLITE_BUSY_SECONDS})
+    engine = create_async_engine(
+        url, module=OneTripDriver(), pool_size=pool_size, connect_args={"timeout": _SQLITE_BUSY_SECONDS}
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction] (a listener)

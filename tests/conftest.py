@@ -1,6 +1,9 @@
 """Fixtures for every room: a database of its own on either engine, and the whole product on it."""
 
 import asyncio
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,6 +21,15 @@ from tests.support.databases import (
     stock_template,
 )
 from tests.support.house import House, open_house
+
+MEMORY = Path("/dev/shm")  # noqa: S108 (names below it are made by tempfile)
+_ENOUGH_BYTES = 2 * 1024**3
+
+
+def pytest_configure() -> None:
+    """Databases live in memory where there is enough: copying one and waiting for the disk is most of a short test."""
+    if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > _ENOUGH_BYTES:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 def load_demo_into(url: str) -> None:
