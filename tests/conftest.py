@@ -1,10 +1,13 @@
 """Fixtures for every room: a database of its own on either engine, and the whole product on it."""
 
 import asyncio
+import gc
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,15 @@ def pytest_configure() -> None:
     """Databases live in memory where there is enough: copying one and waiting for the disk is most of a short test."""
     if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > _ENOUGH_BYTES:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    if find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment] (httpx searches the disk for it at every request)
+
+
+def pytest_collection_finish() -> None:
+    """What all modules hold is not looked through for garbage again and again, nor touched by forked processes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def load_demo_into(url: str) -> None:
