@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.compiling import compile_once
 from tests.support.databases import (
     STOCKED,
     TEMPLATE,
@@ -35,6 +36,7 @@ def pytest_configure() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
     if find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment] (httpx searches the disk for it at every request)
+    compile_once()
 
 
 def pytest_collection_finish() -> None:
