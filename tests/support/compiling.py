@@ -1,6 +1,6 @@
 """A statement is compiled once in a process, not once in each test's house: that was a third of a short test.
 
-SQLAlchemy keeps what it compiled by engine, and each house has an engine of its own. Engines of one kind are alike here.
+SQLAlchemy keeps what it compiled by engine, and each house has an engine of its own. Engines of one kind are alike.
 """
 
 from collections import defaultdict
