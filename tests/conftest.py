@@ -28,6 +28,7 @@ from tests.support.house import House, open_house
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (names below it are made by tempfile)
 _ENOUGH_BYTES = 2 * 1024**3
+_LONG = ("test_odd_values", "test_beyond_measure", "test_kills", "test_year", "test_lives", "test_interleavings")
 
 
 def pytest_configure() -> None:
@@ -37,6 +38,11 @@ def pytest_configure() -> None:
     if find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment] (httpx searches the disk for it at every request)
     compile_once()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: whoever of two workers is done earlier takes short ones from the other, never half of one."""
+    items.sort(key=lambda item: not item.path.stem.startswith(_LONG))
 
 
 def pytest_collection_finish() -> None:
