@@ -6,7 +6,7 @@ May import: nothing of ours.
 
 import hmac
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in _zones():
             raise ValueError(f"PERENNIAL_TIMEZONE: {value!r} is no IANA time zone, such as Europe/Berlin")
         return value
 
@@ -219,6 +219,12 @@ def load_settings(**overrides: object) -> Settings:
             for problem in error.errors()
         ]
         raise SettingsError("\n".join(lines)) from None
+
+
+@cache
+def _zones() -> set[str]:
+    """Finding them walks through the whole database of zones."""
+    return available_timezones()
 
 
 def _is_live(key: str) -> bool:
