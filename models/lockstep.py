@@ -13,7 +13,8 @@ from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import inspect, select, tuple_
+from sqlalchemy import inspect, tuple_
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 K = TypeVar("K", bound=Hashable)
@@ -102,8 +103,8 @@ class _Rows:
         held = [known.get(place) for place in places]
         missing = dict.fromkeys(ident for ident, row in zip(idents, held, strict=True) if row is None)
         if missing:
-            rows = await session.execute(select(self.entity).where(_is_among(self.entity, list(missing))))
-            kept = rows.scalars().all()  # the session itself holds them only as long as somebody else does
+            # The session itself holds rows only as long as somebody else does.
+            kept = (await session.exec(select(self.entity).where(_is_among(self.entity, list(missing))))).all()
             held = [known.get(place) for place in places]
             del kept
         return held
@@ -122,7 +123,7 @@ class _Refreshed:
         (key,) = state.primary_key
         query = select(self.entity).where(key.in_(list(wanted))).order_by(key)
         query = query.with_for_update() if self.locked else query
-        found = (await session.execute(query.execution_options(populate_existing=True))).scalars().all()
+        found = (await session.exec(query.execution_options(populate_existing=True))).all()
         if len(found) < len(wanted):
             raise LookupError(f"a row of {state.local_table} is gone")
         return [None] * len(rows)

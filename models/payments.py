@@ -48,7 +48,8 @@ class Payment(Leased, table=True):
     )
 
     number: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
-    id: str = Field(unique=True, max_length=40)
+    # The sentinel tells which number was given to which of many rows that one statement has inserted.
+    id: str = Field(unique=True, max_length=40, sa_column_kwargs={"insert_sentinel": True})
     invoice_id: str = Field(foreign_key="invoices.id", index=True)
     customer_id: str = Field(foreign_key="customers.id", index=True)
     subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
