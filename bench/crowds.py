@@ -36,15 +36,15 @@ _LIVES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """`size` subscribers, each of them the life of one, `due` of them spread among them due for renewal."""
+    """`size` subscribers, each of them the life of one. Every `step`th is due for renewal, all others `later`."""
 
     size: int
-    due: int
+    step: int
     later: datetime
 
     @property
-    def step(self) -> int:
-        return self.size // self.due
+    def due(self) -> int:
+        return len(range(0, self.size, self.step))
 
 
 async def gather(database: Database, crowd: Crowd) -> None:

@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stack.callback(logging.getLogger().handlers.clear)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-bench-")))
         url = stack.enter_context(database(asked.engine, folder))
-        crowd = Crowd(asked.subscriptions, asked.due, START + _LATER)
+        crowd = Crowd(asked.subscriptions, max(asked.subscriptions // asked.due, 1), START + _LATER)
         began = perf_counter()
         asyncio.run(_prepare(url, crowd))
         print(f"{asked.engine}: {crowd.size} subscriptions, {crowd.due} due; made in {perf_counter() - began:.0f} s")

@@ -1,13 +1,15 @@
 """Many renewals at once: what they share, and that none sees another's trouble."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from structlog.testing import capture_logs
 
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import InvoiceStatus, PaymentStatus
@@ -16,12 +18,14 @@ from gateways.sandbox import Fault
 from models import convoys
 from models.convoys import side_by_side
 from models.customers import Customer, balance_of, change_balance, locked_customer
+from models.database import Database
 from models.invoices import Invoice
 from models.leases import LEASE, LeaseLost, claim_all_due
 from models.payments import Payment
 from models.subscriptions import Subscription
 from services.app import Actor, ActorKind
 from services.cards import attach_payment_method
+from services.customers import ensure_customer
 from services.happening import work_on_due_subscriptions
 from services.ordering import SubscribeWish
 from services.subscribing import subscribe
@@ -74,11 +78,14 @@ async def test_a_pass_sends_as_many_statements_for_twelve_renewals_as_for_one(ho
     assert await house.audit() == []
 
 
-async def test_one_that_cannot_be_billed_keeps_nobody_waiting(house: House) -> None:
+async def test_one_that_cannot_be_billed_keeps_nobody_waiting(small_house: House) -> None:
+    house = small_house
     *good, bad = await _readers(house, 5)
     await alter(house, "subscriptions", {"id": bad.id}, timezone="Nowhere/At-all")
     house.pass_time(A_MONTH)
-    assert await work_on_due_subscriptions(house.app) == 4
+    with capture_logs() as lines:
+        assert await work_on_due_subscriptions(house.app) == 4
+    assert [line["subscription"] for line in lines if line["log_level"] == "error"] == [bad.id]
     assert await _renewals(house) == {row.id: PAID for row in good}
     async with house.app.database.read() as session:
         left = await session.get_one(Subscription, bad.id)
@@ -100,7 +107,9 @@ async def test_one_whose_rows_the_database_refuses_keeps_nobody_waiting(house: H
     # Its next invoice would get a number that there is already.
     await alter(house, "customers", {"id": customer.id}, last_invoice_number=0)
     house.pass_time(A_MONTH)
-    assert await work_on_due_subscriptions(house.app) == 4
+    with capture_logs() as lines:
+        assert await work_on_due_subscriptions(house.app) == 4
+    assert [line["subscription"] for line in lines if line["log_level"] == "error"] == [rows[2].id]
     assert await _renewals(house) == {row.id: PAID for row in rows if row.id != rows[2].id}
     await alter(house, "customers", {"id": customer.id}, last_invoice_number=1)
     house.pass_time(LEASE)
@@ -169,8 +178,6 @@ async def test_many_are_claimed_by_one_statement_each_by_one_worker_the_longest_
 
 
 async def test_a_step_that_waits_keeps_the_others_for_a_moment_only(small_house: House) -> None:
-    import asyncio
-
     done: list[str] = []
     slow = asyncio.Event()
 
@@ -178,7 +185,7 @@ async def test_a_step_that_waits_keeps_the_others_for_a_moment_only(small_house:
         await session.get(Customer, name)
         done.append(name)
 
-    def steps(database):  # noqa: ANN001, ANN202
+    def steps(database: Database) -> Sequence[Coroutine[Any, Any, Any]]:
         async def quick() -> None:
             await database.consult(read, "quick")
             slow.set()
@@ -208,7 +215,7 @@ async def test_a_shared_transaction_that_fails_is_made_anew_for_each(small_house
             raise LeaseLost("mine alone")
         return row.id
 
-    def steps(database):  # noqa: ANN001, ANN202
+    def steps(database: Database) -> Sequence[Coroutine[Any, Any, Any]]:
         async def step(number: int) -> str | LeaseLost:
             try:
                 return await database.transact(rename, number)
@@ -227,6 +234,4 @@ async def test_a_shared_transaction_that_fails_is_made_anew_for_each(small_house
 
 
 async def _customer(house: House, user: str) -> str:
-    from services.customers import ensure_customer
-
     return (await ensure_customer(house.app, Actor(ActorKind.CUSTOMER, user))).id
