@@ -105,7 +105,7 @@ def worker(
         await installation.start()
         try:
             if once:
-                out.print_json(data=await _worked_once(installation.app))
+                await _work_once(installation.app)
             else:
                 await _until_signalled(Worker(installation.app).run)
         finally:
@@ -200,20 +200,23 @@ def check() -> None:
     out.print("The ledger balances and agrees with every payment, here and at the gateway.", soft_wrap=True)
 
 
-async def _worked_once(app: "App") -> dict[str, int]:
-    """What each step of the passes counted, and what came of it as a run of the billing tells it."""
-    from dataclasses import asdict, replace
+async def _work_once(app: "App") -> None:
+    """Passes until nothing is due. People see a bar and a report; programs get what each step counted, and the same
+    counts as a run of the billing has."""
+    from dataclasses import replace
 
-    from billing.running import Deed, RunOutcome, counts_of
+    from progress import Progress
+    from services.backlog import read_standing
     from worker import Worker
 
-    outcomes: list[RunOutcome] = []
-
-    async def note(deed: Deed) -> None:
-        outcomes.append(deed.outcome)
-
-    worked = await Worker(replace(app, witness=note)).once()
-    return {**worked, **asdict(counts_of(outcomes))}
+    progress = Progress(out, (await read_standing(app)).due["happened"])
+    with progress.shown():
+        worked = await Worker(replace(app, witness=progress.note)).once()
+    left = (await read_standing(app)).due["happened"]
+    if out.is_terminal:
+        progress.report(left)
+    else:
+        out.print_json(data={**worked, **progress.counts(), "left": left})
 
 
 def _settings() -> Settings:

@@ -35,7 +35,7 @@ PASS: Mapping[str, Callable[[App], Awaitable[int]]] = {
     "published": publish_events,
 }
 _IDLE_SECONDS = 1.0
-_MAX_ROUNDS = 1000
+_MAX_ROUNDS = 20_000
 
 
 class Worker:

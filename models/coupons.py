@@ -16,6 +16,7 @@ from billing.dashboard_coupons import CodeTerms, HeldCoupon, TakesOff
 from billing.money import Money
 from models.audit_log import Audited
 from models.base import DOCUMENT, DecimalText, EnumText, Record, UTCDateTime
+from models.lockstep import for_each, grouped
 from models.payments import MANUAL
 from models.subscriptions import Subscription
 
@@ -274,6 +275,20 @@ async def discounts_of(session: AsyncSession, subscription_ids: Sequence[str]) -
         .order_by(col(Discount.id))
     )
     return [Applied(*found) for found in (await session.exec(query)).all()]
+
+
+@for_each
+async def discounts_on(session: AsyncSession, subscription_ids: Sequence[str]) -> Mapping[str, Sequence[Applied]]:
+    """The same of one subscription."""
+    rows = await discounts_of(session, subscription_ids)
+    return grouped(subscription_ids, rows, lambda applied: applied.discount.subscription_id)
+
+
+@for_each
+async def periods_used(session: AsyncSession, discount_ids: Sequence[str]) -> Mapping[str, Sequence[int]]:
+    """The numbers of the periods that a discount was used for."""
+    uses = await uses_of(session, discount_ids)
+    return {each: uses.get(each, ()) for each in discount_ids}
 
 
 async def uses_of(session: AsyncSession, discount_ids: Sequence[str]) -> Mapping[str, Sequence[int]]:

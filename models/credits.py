@@ -1,6 +1,6 @@
 """Credits that paid periods grant and the application consumes, unit by unit, with every entry kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from models.audit_log import Audited
 from models.base import BIG, EnumText, UTCDateTime
 from models.catalog import PlanCredit
+from models.lockstep import for_each, grouped
 from models.subscriptions import SubscriptionItem
 
 
@@ -70,12 +71,13 @@ class CreditEntry(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UTCDateTime)
 
 
-async def balances_of_subscription(session: AsyncSession, subscription_id: str) -> Sequence[CreditBalance]:
-    """By unit."""
-    query = (
-        select(CreditBalance).where(CreditBalance.subscription_id == subscription_id).order_by(col(CreditBalance.unit))
-    )
-    return (await session.exec(query)).all()
+@for_each
+async def balances_of_subscription(
+    session: AsyncSession, subscription_ids: Sequence[str]
+) -> Mapping[str, Sequence[CreditBalance]]:
+    """A subscription's, by unit."""
+    rows = await credit_balances_of(session, subscription_ids, parent="subscription_id")
+    return grouped(subscription_ids, rows, lambda row: row.subscription_id)
 
 
 async def balance_of_unit(session: AsyncSession, subscription_id: str, unit: str) -> CreditBalance | None:
@@ -96,15 +98,19 @@ async def credit_balances_of(session: AsyncSession, ids: Sequence[str], *, paren
     return (await session.exec(query)).all()
 
 
-async def credit_terms_of(session: AsyncSession, subscription_id: str) -> Sequence[tuple[PlanCredit, int]]:
-    """What the plans of the subscription's present items grant, and how many times."""
+@for_each
+async def credit_terms_of(
+    session: AsyncSession, subscription_ids: Sequence[str]
+) -> Mapping[str, Sequence[tuple[PlanCredit, int]]]:
+    """What the plans of a subscription's present items grant, and how many times."""
     query = (
-        select(PlanCredit, SubscriptionItem.quantity)
+        select(PlanCredit, SubscriptionItem)
         .join(SubscriptionItem, col(SubscriptionItem.plan_id) == PlanCredit.plan_id)
-        .where(SubscriptionItem.subscription_id == subscription_id, col(SubscriptionItem.ended_at).is_(None))
+        .where(col(SubscriptionItem.subscription_id).in_(subscription_ids), col(SubscriptionItem.ended_at).is_(None))
         .order_by(PlanCredit.unit, col(SubscriptionItem.id))
     )
-    return (await session.exec(query)).all()
+    found = grouped(subscription_ids, (await session.exec(query)).all(), lambda each: each[1].subscription_id)
+    return {key: [(credit, item.quantity) for credit, item in each] for key, each in found.items()}
 
 
 async def balances_granted_by(session: AsyncSession, subscription_id: str, plan_id: str) -> Sequence[CreditBalance]:

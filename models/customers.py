@@ -1,10 +1,10 @@
 """Who pays: customers, their accounts at gateways, their saved cards, and the saving of cards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, UniqueConstraint
+from sqlalchemy import ColumnElement, UniqueConstraint, tuple_
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,6 +12,7 @@ from billing.charging import IntentStatus, SetupFutureUsage
 from billing.money import Money
 from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, EnumText, Leased, Record, UTCDateTime
+from models.lockstep import claim_subject, first_of, for_each, grouped
 
 
 class Customer(Record, table=True):
@@ -168,8 +169,16 @@ async def customer_of_external_id(session: AsyncSession, external_id: str) -> Cu
 
 async def locked_customer(session: AsyncSession, customer_id: str) -> Customer | None:
     """The customer, held until the transaction ends: the one lock of every step that decides about its money."""
-    query = select(Customer).where(Customer.id == customer_id).with_for_update(key_share=True)
-    return (await session.exec(query.execution_options(populate_existing=True))).first()
+    claim_subject(session, customer_id)
+    return await _locked(session, customer_id)
+
+
+@for_each
+async def _locked(session: AsyncSession, customer_ids: Sequence[str]) -> Mapping[str, Customer | None]:
+    """In the order of their ids, so that whoever locks several never waits for one who waits for them."""
+    query = select(Customer).where(col(Customer.id).in_(customer_ids)).order_by(Customer.id)
+    query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return first_of(customer_ids, (await session.exec(query)).all(), lambda row: row.id)
 
 
 async def trials_of(session: AsyncSession, customer_ids: Sequence[str]) -> Sequence[UsedTrial]:
@@ -178,8 +187,9 @@ async def trials_of(session: AsyncSession, customer_ids: Sequence[str]) -> Seque
 
 
 async def gateway_account(session: AsyncSession, customer_id: str, platform: str) -> GatewayAccount | None:
-    query = select(GatewayAccount).where(GatewayAccount.customer_id == customer_id, GatewayAccount.platform == platform)
-    return (await session.exec(query)).first()
+    """Who the customer is at that gateway; None: nobody yet."""
+    accounts = await accounts_of(session, customer_id)
+    return next((account for account in accounts if account.platform == platform), None)
 
 
 def accounts_at(platform: str) -> Sequence[ColumnElement[bool]]:
@@ -187,8 +197,11 @@ def accounts_at(platform: str) -> Sequence[ColumnElement[bool]]:
     return [col(GatewayAccount.platform) == platform]
 
 
-async def accounts_of(session: AsyncSession, customer_id: str) -> Sequence[GatewayAccount]:
-    return (await session.exec(select(GatewayAccount).where(GatewayAccount.customer_id == customer_id))).all()
+@for_each
+async def accounts_of(session: AsyncSession, customer_ids: Sequence[str]) -> Mapping[str, Sequence[GatewayAccount]]:
+    """The customer at each gateway that knows it."""
+    query = select(GatewayAccount).where(col(GatewayAccount.customer_id).in_(customer_ids))
+    return grouped(customer_ids, (await session.exec(query)).all(), lambda row: row.customer_id)
 
 
 async def cards_ever_of(session: AsyncSession, customer_id: str, platform: str) -> Sequence[PaymentMethod]:
@@ -231,8 +244,17 @@ async def payment_methods_of(session: AsyncSession, platform: str, refs: Sequenc
 
 
 async def payment_method_of(session: AsyncSession, platform: str, gateway_ref: str) -> PaymentMethod | None:
-    query = select(PaymentMethod).where(PaymentMethod.platform == platform, PaymentMethod.gateway_ref == gateway_ref)
-    return (await session.exec(query)).first()
+    """The card of that reference, detached or not."""
+    return await _method(session, (platform, gateway_ref))
+
+
+@for_each
+async def _method(
+    session: AsyncSession, places: Sequence[tuple[str, str]]
+) -> Mapping[tuple[str, str], PaymentMethod | None]:
+    place = tuple_(col(PaymentMethod.platform), col(PaymentMethod.gateway_ref))
+    rows = (await session.exec(select(PaymentMethod).where(place.in_(places)))).all()
+    return first_of(places, rows, lambda row: (row.platform, row.gateway_ref))
 
 
 async def live_payment_method(session: AsyncSession, customer_id: str, *, id_or_ref: str) -> PaymentMethod | None:

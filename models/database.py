@@ -5,10 +5,10 @@ transaction sees no other writer's half work, and what must be unique is held by
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import event, make_url
 from sqlalchemy.engine import URL, Connection
@@ -23,6 +23,9 @@ from sqlite_trips import OneTripDriver
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _SQLITE_BUSY_SECONDS = 15
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Database:
@@ -56,6 +59,23 @@ class Database:
             session.begin(),
         ):
             yield session
+
+    async def transact(
+        self, work: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Carry the work out in one transaction; of steps side by side, one that others may share (`models.convoys`).
+
+        The work may be carried out again after it was undone: it changes nothing but the session's rows.
+        """
+        async with self.write() as session:
+            return await work(session, *args, **kwargs)
+
+    async def consult(
+        self, work: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for a work that only reads."""
+        async with self.read() as session:
+            return await work(session, *args, **kwargs)
 
     async def ping(self) -> None:
         """One round trip; raises what the driver raises when the database is away."""

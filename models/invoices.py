@@ -1,6 +1,6 @@
 """What was billed and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,7 @@ from billing.money import Money
 from billing.returning import RefundReason
 from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Record, UTCDateTime, new_id
+from models.lockstep import for_each, grouped
 
 
 class Invoice(Record, table=True):
@@ -224,14 +225,17 @@ async def lines_of(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequenc
     return (await session.exec(query)).all()
 
 
-async def waiting_lines_of(session: AsyncSession, subscription_id: str) -> Sequence[PendingLine]:
+@for_each
+async def waiting_lines_of(
+    session: AsyncSession, subscription_ids: Sequence[str]
+) -> Mapping[str, Sequence[PendingLine]]:
     """What waits for the subscription's next invoice, in the order in which it came."""
     query = (
         select(PendingLine)
-        .where(PendingLine.subscription_id == subscription_id, col(PendingLine.invoice_id).is_(None))
+        .where(col(PendingLine.subscription_id).in_(subscription_ids), col(PendingLine.invoice_id).is_(None))
         .order_by(col(PendingLine.id))
     )
-    return (await session.exec(query)).all()
+    return grouped(subscription_ids, (await session.exec(query)).all(), lambda row: row.subscription_id)
 
 
 async def pending_lines_on(session: AsyncSession, invoice_id: str) -> Sequence[PendingLine]:
@@ -239,14 +243,15 @@ async def pending_lines_on(session: AsyncSession, invoice_id: str) -> Sequence[P
     return (await session.exec(select(PendingLine).where(PendingLine.invoice_id == invoice_id))).all()
 
 
-async def open_invoices_of(session: AsyncSession, subscription_id: str) -> Sequence[Invoice]:
-    """Oldest first."""
+@for_each
+async def open_invoices_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Mapping[str, Sequence[Invoice]]:
+    """Of a subscription, oldest first."""
     query = (
         select(Invoice)
-        .where(Invoice.subscription_id == subscription_id, Invoice.status == InvoiceStatus.OPEN)
+        .where(col(Invoice.subscription_id).in_(subscription_ids), Invoice.status == InvoiceStatus.OPEN)
         .order_by(col(Invoice.period_start), col(Invoice.id))
     )
-    return (await session.exec(query)).all()
+    return grouped(subscription_ids, (await session.exec(query)).all(), lambda row: row.subscription_id)
 
 
 async def invoice_of(

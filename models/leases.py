@@ -5,7 +5,7 @@ each claim, and whoever writes an outcome repeats it, so a slow holder cannot ov
 billing are compared with the billing clock, leases always with the machine's: they are about processes, not money.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar, cast
 
@@ -28,6 +28,40 @@ L = TypeVar("L", bound=Leased)
 
 def _table(row: type[SQLModel]) -> Table:
     return cast(Table, row.__table__)  # pyright: ignore[reportAttributeAccessIssue] (every table row has one)
+
+
+async def claim_all_due(
+    session: AsyncSession,
+    row: type[Leased],
+    *,
+    now: datetime,
+    machine_now: datetime,
+    limit: int,
+    due: str = "due_at",
+    only: Sequence[ColumnElement[bool]] = (),
+) -> Mapping[str, int]:
+    """Take the leases of rows that are due by `now` (by the column `due`) and free, in one statement: id → new fence.
+
+    Of those that `only` admits, the longest due first. What somebody is changing at this moment is left for later.
+    """
+    table = _table(row)
+    at = table.c[due]
+    found = (
+        select(table.c.id)
+        .where(at <= now, _free(table, machine_now), *only)
+        .order_by(at)  # and by nothing else: of a million due at one instant only these are read
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True)
+        .cte("found")
+    )
+    statement = (
+        update(table)
+        .where(table.c.id.in_(select(found.c.id)))
+        .values(leased_until=machine_now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
+        .returning(at, table.c.id, table.c.fence)
+    )
+    claimed = (await (await session.connection()).execute(statement)).all()
+    return {key: fence for _, key, fence in sorted(claimed, key=lambda each: (each[0], each[1]))}
 
 
 async def due_keys(
@@ -81,6 +115,11 @@ async def extend(session: AsyncSession, row: type[Leased], key: str, fence: int,
     )
     if (await (await session.connection()).execute(statement)).scalar_one_or_none() is None:
         raise LeaseLost(f"claimed again: no longer fence {fence}")
+
+
+def hold_on(row: Leased, machine_now: datetime) -> None:
+    """Take the lease anew, under a fence just checked: the next thing to wait for may take as long as the last."""
+    row.leased_until = machine_now + LEASE
 
 
 def release(row: Leased, *, due_at: datetime | None) -> None:

@@ -1,9 +1,9 @@
 """Collecting invoices: payments, the intents that stand for them at the gateway, and each try."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Index, String, UniqueConstraint, or_, text
+from sqlalchemy import Column, ColumnElement, ForeignKey, Index, String, UniqueConstraint, or_, text, tuple_
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -13,6 +13,7 @@ from billing.money import Money
 from billing.returning import PaymentStanding, standing
 from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, SERIAL, EnumText, Leased, Notes, UTCDateTime
+from models.lockstep import first_of, for_each, grouped
 
 
 class Payment(Leased, table=True):
@@ -47,7 +48,8 @@ class Payment(Leased, table=True):
     )
 
     number: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
-    id: str = Field(unique=True, max_length=40)
+    # The sentinel tells which number was given to which of many rows that one statement has inserted.
+    id: str = Field(unique=True, max_length=40, sa_column_kwargs={"insert_sentinel": True})
     invoice_id: str = Field(foreign_key="invoices.id", index=True)
     customer_id: str = Field(foreign_key="customers.id", index=True)
     subscription_id: str = Field(foreign_key="subscriptions.id", index=True)
@@ -167,10 +169,11 @@ _UNDER_WAY = (PaymentStatus.REQUIRES_CONFIRMATION, PaymentStatus.PROCESSING, Pay
 UNANSWERED = frozenset((AttemptOutcome.PENDING, AttemptOutcome.UNKNOWN))
 
 
-async def payment_of_invoice(session: AsyncSession, invoice_id: str) -> Payment | None:
+@for_each
+async def payment_of_invoice(session: AsyncSession, invoice_ids: Sequence[str]) -> Mapping[str, Payment | None]:
     """The one that a gateway collects; what was recorded by hand stands beside it."""
-    query = select(Payment).where(Payment.invoice_id == invoice_id, Payment.platform != MANUAL)
-    return (await session.exec(query)).first()
+    query = select(Payment).where(col(Payment.invoice_id).in_(invoice_ids), Payment.platform != MANUAL)
+    return first_of(invoice_ids, (await session.exec(query)).all(), lambda row: row.invoice_id)
 
 
 async def payments_of_invoices(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequence[Payment]:
@@ -183,21 +186,15 @@ async def payments_of_invoices(session: AsyncSession, invoice_ids: Sequence[str]
     return (await session.exec(query)).all()
 
 
-async def payment_by_id(session: AsyncSession, payment_id: str) -> Payment | None:
-    return (await session.exec(select(Payment).where(Payment.id == payment_id))).first()
+@for_each
+async def payment_by_id(session: AsyncSession, payment_ids: Sequence[str]) -> Mapping[str, Payment | None]:
+    rows = (await session.exec(select(Payment).where(col(Payment.id).in_(payment_ids)))).all()
+    return first_of(payment_ids, rows, lambda row: row.id)
 
 
-async def payments_to_collect(
-    session: AsyncSession, now: datetime, *, timeline: str | None, limit: int
-) -> Sequence[str]:
-    """Ids of the timeline's payments whose card is to be tried by `now`, the longest due first."""
-    query = (
-        select(Payment.id)
-        .where(col(Payment.collect_at) <= now, col(Payment.test_clock_id) == timeline)
-        .order_by(col(Payment.collect_at), col(Payment.number))
-        .limit(limit)
-    )
-    return (await session.exec(query)).all()
+def collected_on(timeline: str | None) -> Sequence[ColumnElement[bool]]:
+    """Which payments are a timeline's: a test clock's, or with None those of the billing clock."""
+    return [col(Payment.test_clock_id) == timeline]
 
 
 async def payments_to_give_up(
@@ -233,21 +230,34 @@ async def unanswered_on_timeline(session: AsyncSession, timeline: str, *, limit:
     return (await session.exec(query)).all()
 
 
-async def newest_intent(session: AsyncSession, payment_id: str) -> CollectionIntent | None:
+@for_each
+async def newest_intent(session: AsyncSession, payment_ids: Sequence[str]) -> Mapping[str, CollectionIntent | None]:
     query = (
         select(CollectionIntent)
-        .where(CollectionIntent.payment_id == payment_id)
+        .where(col(CollectionIntent.payment_id).in_(payment_ids))
         .order_by(col(CollectionIntent.n).desc())
-        .limit(1)
     )
-    return (await session.exec(query)).first()
+    return first_of(payment_ids, (await session.exec(query)).all(), lambda row: row.payment_id)
 
 
 async def intent_of(session: AsyncSession, platform: str, gateway_ref: str) -> CollectionIntent | None:
-    query = select(CollectionIntent).where(
-        CollectionIntent.platform == platform, CollectionIntent.gateway_ref == gateway_ref
-    )
-    return (await session.exec(query)).first()
+    """The intent of that reference, if it is one of ours."""
+    return await _intent(session, (platform, gateway_ref))
+
+
+@for_each
+async def _intent(
+    session: AsyncSession, places: Sequence[tuple[str, str]]
+) -> Mapping[tuple[str, str], CollectionIntent | None]:
+    place = tuple_(col(CollectionIntent.platform), col(CollectionIntent.gateway_ref))
+    rows = (await session.exec(select(CollectionIntent).where(place.in_(places)))).all()
+    return first_of(places, rows, lambda row: (row.platform, row.gateway_ref or ""))
+
+
+@for_each
+async def attempts_at(session: AsyncSession, payment_ids: Sequence[str]) -> Mapping[str, Sequence[ChargeAttempt]]:
+    """A payment's, in the order of their sequence."""
+    return grouped(payment_ids, await attempts_of(session, payment_ids), lambda row: row.payment_id)
 
 
 async def attempts_of(session: AsyncSession, payment_ids: Sequence[str]) -> Sequence[ChargeAttempt]:

@@ -10,6 +10,7 @@ from billing.money import Money
 from billing.running import RunOutcome
 from models.base import BIG, UTCDateTime
 from models.invoices import Invoice
+from models.lockstep import for_each
 from models.payments import MANUAL, ChargeAttempt, Payment
 from models.subscriptions import Subscription, on_timeline
 
@@ -86,33 +87,56 @@ async def items_of_runs(session: AsyncSession, run_ids: Sequence[str]) -> Sequen
     return (await session.exec(query)).all()
 
 
+Since = tuple[str, datetime]
+"""A subscription, and an instant."""
+
+
+@for_each
 async def invoices_since(
-    session: AsyncSession, subscription_id: str, since: datetime
-) -> Sequence[tuple[Invoice, Payment | None]]:
-    """The subscription's invoices written since an instant, each with the payment that a gateway collects."""
+    session: AsyncSession, wanted: Sequence[Since]
+) -> Mapping[Since, Sequence[tuple[Invoice, Payment | None]]]:
+    """A subscription's invoices written since an instant, each with the payment that a gateway collects."""
     query = (
         select(Invoice, Payment)
         .join(Payment, and_(col(Payment.invoice_id) == Invoice.id, Payment.platform != MANUAL), isouter=True)
-        .where(Invoice.subscription_id == subscription_id, col(Invoice.created_at) >= since)
+        .where(
+            col(Invoice.subscription_id).in_([id for id, _ in wanted]),
+            col(Invoice.created_at) >= min(since for _, since in wanted),
+        )
         .order_by(col(Invoice.created_at), col(Invoice.number))
     )
-    return (await session.exec(query)).all()
+    rows = (await session.exec(query)).all()
+    return {
+        (id, since): [(row, paid) for row, paid in rows if row.subscription_id == id and row.created_at >= since]
+        for id, since in wanted
+    }
 
 
+@for_each
 async def attempts_since(
-    session: AsyncSession, subscription_id: str, since: datetime
-) -> Sequence[tuple[ChargeAttempt, Payment]]:
-    """The subscription's tries begun or answered since an instant, each with its payment, in their order."""
+    session: AsyncSession, wanted: Sequence[Since]
+) -> Mapping[Since, Sequence[tuple[ChargeAttempt, Payment]]]:
+    """A subscription's tries begun or answered since an instant, each with its payment, in their order."""
+    first = min(since for _, since in wanted)
     query = (
         select(ChargeAttempt, Payment)
         .join(Payment, col(Payment.id) == ChargeAttempt.payment_id)
         .where(
-            Payment.subscription_id == subscription_id,
-            or_(col(ChargeAttempt.started_at) >= since, col(ChargeAttempt.finished_at) >= since),
+            col(Payment.subscription_id).in_([id for id, _ in wanted]),
+            or_(col(ChargeAttempt.started_at) >= first, col(ChargeAttempt.finished_at) >= first),
         )
         .order_by(col(ChargeAttempt.started_at), col(ChargeAttempt.id))
     )
-    return (await session.exec(query)).all()
+    rows = (await session.exec(query)).all()
+    return {
+        (id, since): [
+            (row, payment)
+            for row, payment in rows
+            if payment.subscription_id == id
+            and (row.started_at >= since or (row.finished_at is not None and row.finished_at >= since))
+        ]
+        for id, since in wanted
+    }
 
 
 async def subscriptions_with_work(

@@ -1,6 +1,6 @@
 """Subscriptions, what they contain, and the one live place per customer and product."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -19,6 +19,7 @@ from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime
 from models.catalog import Plan, Price, Product
 from models.invoices import Invoice
+from models.lockstep import for_each, grouped
 
 
 class CollectionMethod(StrEnum):
@@ -281,16 +282,19 @@ async def live_subscriptions_of(session: AsyncSession, customer_id: str) -> Sequ
     return (await session.exec(query)).all()
 
 
-async def priced_items(session: AsyncSession, subscription_id: str) -> Sequence[tuple[SubscriptionItem, Plan, Price]]:
-    """All that it ever contained, ended items too, in the order in which it was added."""
+@for_each
+async def priced_items(
+    session: AsyncSession, subscription_ids: Sequence[str]
+) -> Mapping[str, Sequence[tuple[SubscriptionItem, Plan, Price]]]:
+    """All that a subscription ever contained, ended items too, in the order in which it was added."""
     query = (
         select(SubscriptionItem, Plan, Price)
         .join(Plan, col(Plan.id) == SubscriptionItem.plan_id)
         .join(Price, col(Price.id) == SubscriptionItem.price_id)
-        .where(SubscriptionItem.subscription_id == subscription_id)
+        .where(col(SubscriptionItem.subscription_id).in_(subscription_ids))
         .order_by(col(SubscriptionItem.id))
     )
-    return (await session.exec(query)).all()
+    return grouped(subscription_ids, (await session.exec(query)).all(), lambda each: each[0].subscription_id)
 
 
 async def live_places(session: AsyncSession, subscription_id: str) -> Sequence[LivePlace]:

@@ -13,7 +13,7 @@ from billing.lifecycle import PAYMENT, SUBSCRIPTION, PaymentStatus, Subscription
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, open_invoices_of
 from models.organization import dunning_policy
-from models.payments import ChargeAttempt, Payment, attempts_of, payment_of_invoice
+from models.payments import ChargeAttempt, Payment, attempts_at, payment_of_invoice
 from models.subscriptions import Subscription, unpaid_subscriptions
 from services.changes import Why, announce, move_subscription
 
@@ -41,7 +41,7 @@ async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is
     step = next_step(
         await dunning_policy(session),
         invoice.first_failed_at,
-        tries_of(await attempts_of(session, [payment.id])),
+        tries_of(await attempts_at(session, payment.id)),
         card_of(method) if method is not None else None,
     )
     payment.give_up_at = step.give_up_at
@@ -150,7 +150,7 @@ async def collect_with_mended_card(
         payment = await _oldest_to_collect(session, subscription)
         if payment is None or paying is None or paying.id != method.id:
             continue
-        tries = tries_of(await attempts_of(session, [payment.id]))
+        tries = tries_of(await attempts_at(session, payment.id))
         if is_mended(await dunning_policy(session), tries, card_of(method)):
             payment.collect_at = now
 

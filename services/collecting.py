@@ -7,7 +7,7 @@ gateway call carries a key made from those rows.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -16,14 +16,14 @@ from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import ATTEMPT, PAYMENT, AttemptEvent, AttemptOutcome, PaymentEvent
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
 from models.base import new_id
-from models.customers import PaymentMethod, gateway_account, locked_customer
+from models.customers import GatewayAccount, PaymentMethod, gateway_account, locked_customer
 from models.invoices import Invoice
-from models.leases import LeaseLost, check_fence, claim, release
+from models.leases import LeaseLost, check_fence, claim, hold_on, release
 from models.payments import (
     ChargeAttempt,
     CollectionIntent,
     Payment,
-    attempts_of,
+    attempts_at,
     newest_intent,
     payment_by_id,
 )
@@ -48,12 +48,15 @@ async def hold(app: App, payment_id: str) -> int | None:
 
 async def let_go(app: App, payment_id: str, fence: int) -> None:
     """Give the lease back after a step that ended without settling."""
-    async with app.database.write() as session:
-        try:
-            payment, _ = await _held_payment(session, payment_id, fence)
-        except LeaseLost:
-            return
-        release(payment, due_at=next_question(app, payment))
+    await app.database.transact(_let_go, app, payment_id, fence)
+
+
+async def _let_go(session: AsyncSession, app: App, payment_id: str, fence: int) -> None:
+    try:
+        payment, _ = await _held_payment(session, payment_id, fence)
+    except LeaseLost:
+        return
+    release(payment, due_at=next_question(app, payment))
 
 
 async def wait_until_free(app: App, payment_id: str) -> bool:
@@ -80,17 +83,12 @@ async def open_intent(
     Raises GatewayUnavailable, GatewayRefused and LeaseLost, also when the payment has ended: what is paid or void gets
     no intent that somebody could pay.
     """
-    async with app.database.read() as session:
-        payment = await payment_by_id(session, payment_id)
-        intent = await newest_intent(session, payment_id)
-        if payment is None or intent is None:
-            raise LookupError(f"payment {payment_id} has no intent")
-        if payment.status in PAYMENT.final:
-            raise LeaseLost(f"payment {payment_id} is {payment.status}")
-        account = await gateway_account(session, payment.customer_id, app.gateway.platform)
-        invoice = await session.get(Invoice, payment.invoice_id)
-        if account is None or invoice is None:
-            raise LookupError(f"payment {payment_id} has no account or invoice")
+    seen = await app.database.consult(_collected, payment_id, app.gateway.platform)
+    if seen is None:
+        raise LookupError(f"payment {payment_id} has no intent, account or invoice")
+    payment, intent, account, invoice = seen
+    if payment.status in PAYMENT.final:
+        raise LeaseLost(f"payment {payment_id} is {payment.status}")
     if intent.gateway_ref is not None:
         snapshot = await app.gateway.retrieve_payment_intent(intent.gateway_ref)
         # What happened there is recorded before a new try replaces it; what a canceled intent left open ends with it.
@@ -99,7 +97,7 @@ async def open_intent(
             return await _with_usage(app, payment, intent, snapshot, fence)
         # A database restored from a backup may know the canceled intent and not the one that followed it.
         intent = await _next_intent(app, payment, intent, fence)
-    snapshot = None if is_new else await _made_before(app, account.gateway_ref, intent, invoice)
+    snapshot = None if is_new else await _made_before(app, account.gateway_ref, payment, intent, invoice)
     if snapshot is None:
         snapshot = await app.gateway.create_payment_intent(
             customer_ref=account.gateway_ref,
@@ -110,7 +108,7 @@ async def open_intent(
             # One holder at a time makes it, after having looked for it: a key that a fault was stored under is left.
             idempotency_key=f"{intent.id}:{fence}",
         )
-    await _save_reference(app, payment_id, intent.id, snapshot, fence)
+    await app.database.transact(_save_reference, app, payment_id, intent.id, snapshot, fence)
     return snapshot
 
 
@@ -119,17 +117,17 @@ async def known_intent_ref(app: App, payment_id: str, fence: int) -> str | None:
 
     Raises GatewayUnavailable, GatewayRefused and LeaseLost.
     """
-    async with app.database.read() as session:
-        payment = await payment_by_id(session, payment_id)
-        intent = await newest_intent(session, payment_id)
-        account = payment and await gateway_account(session, payment.customer_id, app.gateway.platform)
-        invoice = payment and await session.get(Invoice, payment.invoice_id)
-    if intent is None or account is None or invoice is None or intent.gateway_ref is not None:
+    seen = await app.database.consult(_collected, payment_id, app.gateway.platform)
+    if seen is None:
+        intent = await app.database.consult(newest_intent, payment_id)
         return intent.gateway_ref if intent else None
-    snapshot = await _made_before(app, account.gateway_ref, intent, invoice)
+    payment, intent, account, invoice = seen
+    if intent.gateway_ref is not None:
+        return intent.gateway_ref
+    snapshot = await _made_before(app, account.gateway_ref, payment, intent, invoice)
     if snapshot is None:
         return None
-    await _save_reference(app, payment_id, intent.id, snapshot, fence)
+    await app.database.transact(_save_reference, app, payment_id, intent.id, snapshot, fence)
     return snapshot.ref
 
 
@@ -149,39 +147,43 @@ async def adopt_intent(app: App, payment_id: str, fence: int, snapshot: PaymentI
         intent = await _next_intent(app, payment, intent, fence)
     if snapshot.customer_ref is not None:
         await remember_account(app, payment.customer_id, snapshot.customer_ref)
-    await _save_reference(app, payment_id, intent.id, snapshot, fence)
+    await app.database.transact(_save_reference, app, payment_id, intent.id, snapshot, fence)
     return True
 
 
+async def _collected(
+    session: AsyncSession, payment_id: str, platform: str
+) -> tuple[Payment, CollectionIntent, GatewayAccount, Invoice] | None:
+    """All that collecting a payment is about; None when something of it is missing."""
+    payment = await payment_by_id(session, payment_id)
+    intent = await newest_intent(session, payment_id)
+    if payment is None or intent is None:
+        return None
+    account = await gateway_account(session, payment.customer_id, platform)
+    invoice = await session.get(Invoice, payment.invoice_id)
+    return (payment, intent, account, invoice) if account is not None and invoice is not None else None
+
+
 async def _made_before(
-    app: App, customer_ref: str, intent: CollectionIntent, invoice: Invoice
+    app: App, customer_ref: str, payment: Payment, intent: CollectionIntent, invoice: Invoice
 ) -> PaymentIntentSnapshot | None:
     """An intent that an earlier process made and could not save; keys may be forgotten, the gateway's list is not.
 
-    Looked for as `_look_back` says, and told apart by our invoice's id.
+    Looked for since the period's start, not the row's making, for after a restore the invoice is written anew. The
+    gateway's dates are not those of a test clock: of its customers all intents are looked through. Told apart by our
+    invoice's id.
     """
+    since = invoice.period_start - _LOOK_BACK if payment.test_clock_id is None else None
     found = await app.gateway.find_payment_intents(
-        customer_ref=customer_ref, invoice_id=invoice.id, created_since=await _look_back(app, intent, invoice)
+        customer_ref=customer_ref, invoice_id=invoice.id, created_since=since
     )
-    async with app.database.read() as session:
-        for snapshot in found:
-            if snapshot.status is IntentStatus.CANCELED:
-                continue
-            newest = await newest_intent(session, intent.payment_id)
-            if newest is None or newest.gateway_ref in (None, snapshot.ref):
-                return snapshot
+    for snapshot in found:
+        if snapshot.status is IntentStatus.CANCELED:
+            continue
+        newest = await app.database.consult(newest_intent, intent.payment_id)
+        if newest is None or newest.gateway_ref in (None, snapshot.ref):
+            return snapshot
     return None
-
-
-async def _look_back(app: App, intent: CollectionIntent, invoice: Invoice) -> datetime | None:
-    """From when on: since the period's start, not the row's making, for after a restore the invoice is written anew.
-
-    The gateway's dates are not those of a test clock: of its customers all intents are looked through.
-    """
-    async with app.database.read() as session:
-        payment = await payment_by_id(session, intent.payment_id)
-    lives_by_clock = payment is not None and payment.test_clock_id is not None
-    return None if lives_by_clock else invoice.period_start - _LOOK_BACK
 
 
 async def _with_usage(
@@ -223,17 +225,17 @@ async def _next_intent(app: App, payment: Payment, canceled: CollectionIntent, f
 
 
 async def _save_reference(
-    app: App, payment_id: str, intent_id: str, snapshot: PaymentIntentSnapshot, fence: int
+    session: AsyncSession, app: App, payment_id: str, intent_id: str, snapshot: PaymentIntentSnapshot, fence: int
 ) -> None:
-    async with app.database.write() as session:
-        payment = await payment_by_id(session, payment_id)
-        row = await session.get(CollectionIntent, intent_id)
-        if payment is None or row is None:
-            raise LookupError(f"intent {intent_id} is gone")
-        check_fence(payment, fence)
-        row.gateway_ref = snapshot.ref
-        row.status = snapshot.status
-        row.updated_at = app.now()
+    payment = await payment_by_id(session, payment_id)
+    row = await session.get(CollectionIntent, intent_id)
+    if payment is None or row is None:
+        raise LookupError(f"intent {intent_id} is gone")
+    check_fence(payment, fence)
+    hold_on(payment, app.machine_now())
+    row.gateway_ref = snapshot.ref
+    row.status = snapshot.status
+    row.updated_at = app.now()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +257,7 @@ async def charge(
     Gives the lease back. Raises LeaseLost, also when a webhook has settled the payment meanwhile, and UserProblem
     when the gateway will not take the request at all.
     """
-    attempt = await _start_attempt(app, payment_id, fence, wish, why)
+    attempt = await app.database.transact(_start_attempt, app, payment_id, fence, wish, why)
     return await answer_attempt(
         app, payment_id, fence, intent_ref, attempt, wish.method.gateway_ref, wish.return_url, why
     )
@@ -281,7 +283,7 @@ async def answer_attempt(
             idempotency_key=attempt.idempotency_key,
         )
     except GatewayUnavailable:
-        await _lose_answer(app, payment_id, fence, attempt.id, why)
+        await app.database.transact(_lose_answer, app, payment_id, fence, attempt.id, why)
         return None
     except GatewayRefused as refusal:
         snapshot = await _abandon(app, payment_id, fence, attempt.id, intent_ref, why)
@@ -294,69 +296,73 @@ async def answer_attempt(
     return snapshot
 
 
-async def _start_attempt(app: App, payment_id: str, fence: int, wish: Try, why: Why) -> ChargeAttempt:
-    async with app.database.write() as session:
-        payment, attempts = await _held_payment(session, payment_id, fence)
-        if not PAYMENT.allows(payment.status, PaymentEvent.START_ATTEMPT):
-            raise LeaseLost(f"{payment_id} is {payment.status} since it was looked at")
-        intent = await newest_intent(session, payment_id)
-        if intent is None:
-            raise LookupError(f"payment {payment_id} has no intent")
-        again_at = next_try_on_session((a.started_at for a in attempts if not a.off_session), why.now)
-        if again_at is not None and not wish.off_session:
-            raise TooManyAttempts(again_at)
-        for earlier in attempts:
-            # A challenge that the customer walked away from ends with the next try.
-            if earlier.outcome is AttemptOutcome.REQUIRES_ACTION:
-                move_attempt(session, earlier, AttemptEvent.ABANDON, why)
-        attempt_id = new_id("charge_attempt")
-        attempt = ChargeAttempt(
-            id=attempt_id,
-            payment_id=payment_id,
-            intent_id=intent.id,
-            sequence=len(attempts) + 1,
-            trigger=wish.trigger,
-            idempotency_key=attempt_id,
-            off_session=wish.off_session,
-            outcome=AttemptOutcome.PENDING,
-            payment_method_id=wish.method.id,
-            started_at=why.now,
-        )
-        session.add(attempt)
-        remember(session, ATTEMPT.name, attempt_id, None, attempt.outcome, why)
-        payment.payment_method_id = wish.method.id
-        payment.return_url, payment.error_url = wish.return_url, wish.error_url
-        payment.collect_at = None
-        move_payment(session, payment, PaymentEvent.START_ATTEMPT, why)
-        payment.due_at = next_question(app, payment)
-        return attempt
+async def _start_attempt(
+    session: AsyncSession, app: App, payment_id: str, fence: int, wish: Try, why: Why
+) -> ChargeAttempt:
+    payment, attempts = await _held_payment(session, payment_id, fence)
+    if not PAYMENT.allows(payment.status, PaymentEvent.START_ATTEMPT):
+        raise LeaseLost(f"{payment_id} is {payment.status} since it was looked at")
+    intent = await newest_intent(session, payment_id)
+    if intent is None:
+        raise LookupError(f"payment {payment_id} has no intent")
+    again_at = next_try_on_session((a.started_at for a in attempts if not a.off_session), why.now)
+    if again_at is not None and not wish.off_session:
+        raise TooManyAttempts(again_at)
+    for earlier in attempts:
+        # A challenge that the customer walked away from ends with the next try.
+        if earlier.outcome is AttemptOutcome.REQUIRES_ACTION:
+            move_attempt(session, earlier, AttemptEvent.ABANDON, why)
+    attempt_id = new_id("charge_attempt")
+    attempt = ChargeAttempt(
+        id=attempt_id,
+        payment_id=payment_id,
+        intent_id=intent.id,
+        sequence=len(attempts) + 1,
+        trigger=wish.trigger,
+        idempotency_key=attempt_id,
+        off_session=wish.off_session,
+        outcome=AttemptOutcome.PENDING,
+        payment_method_id=wish.method.id,
+        started_at=why.now,
+    )
+    session.add(attempt)
+    remember(session, ATTEMPT.name, attempt_id, None, attempt.outcome, why)
+    payment.payment_method_id = wish.method.id
+    payment.return_url, payment.error_url = wish.return_url, wish.error_url
+    payment.collect_at = None
+    move_payment(session, payment, PaymentEvent.START_ATTEMPT, why)
+    hold_on(payment, app.machine_now())
+    payment.due_at = next_question(app, payment)
+    return attempt
 
 
-async def _lose_answer(app: App, payment_id: str, fence: int, attempt_id: str, why: Why) -> None:
-    async with app.database.write() as session:
-        payment, attempts = await _held_payment(session, payment_id, fence)
-        attempt = next(a for a in attempts if a.id == attempt_id)
-        # A webhook may have been faster than the answer.
-        if payment.status not in PAYMENT.final and attempt.outcome not in ATTEMPT.final:
-            move_attempt(session, attempt, AttemptEvent.LOSE_ANSWER, why)
-            move_payment(session, payment, PaymentEvent.LOSE_ANSWER, why)
-        release(payment, due_at=next_question(app, payment))
+async def _lose_answer(session: AsyncSession, app: App, payment_id: str, fence: int, attempt_id: str, why: Why) -> None:
+    payment, attempts = await _held_payment(session, payment_id, fence)
+    attempt = next(a for a in attempts if a.id == attempt_id)
+    # A webhook may have been faster than the answer.
+    if payment.status not in PAYMENT.final and attempt.outcome not in ATTEMPT.final:
+        move_attempt(session, attempt, AttemptEvent.LOSE_ANSWER, why)
+        move_payment(session, payment, PaymentEvent.LOSE_ANSWER, why)
+    release(payment, due_at=next_question(app, payment))
 
 
 async def _abandon(
     app: App, payment_id: str, fence: int, attempt_id: str, intent_ref: str, why: Why
 ) -> PaymentIntentSnapshot:
     """The gateway refused the request itself: the attempt never was one. The intent as it is, settled."""
-    async with app.database.write() as session:
-        payment, attempts = await _held_payment(session, payment_id, fence)
-        attempt = next(a for a in attempts if a.id == attempt_id)
-        if attempt.outcome not in ATTEMPT.final:
-            move_attempt(session, attempt, AttemptEvent.ABANDON, why)
-        if PAYMENT.allows(payment.status, PaymentEvent.ASK_PAYMENT_METHOD):
-            move_payment(session, payment, PaymentEvent.ASK_PAYMENT_METHOD, why)
+    await app.database.transact(_end_attempt, payment_id, fence, attempt_id, why)
     snapshot = await app.gateway.retrieve_payment_intent(intent_ref)
     await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
     return snapshot
+
+
+async def _end_attempt(session: AsyncSession, payment_id: str, fence: int, attempt_id: str, why: Why) -> None:
+    payment, attempts = await _held_payment(session, payment_id, fence)
+    attempt = next(a for a in attempts if a.id == attempt_id)
+    if attempt.outcome not in ATTEMPT.final:
+        move_attempt(session, attempt, AttemptEvent.ABANDON, why)
+    if PAYMENT.allows(payment.status, PaymentEvent.ASK_PAYMENT_METHOD):
+        move_payment(session, payment, PaymentEvent.ASK_PAYMENT_METHOD, why)
 
 
 async def _held_payment(session: AsyncSession, payment_id: str, fence: int) -> tuple[Payment, Sequence[ChargeAttempt]]:
@@ -367,4 +373,4 @@ async def _held_payment(session: AsyncSession, payment_id: str, fence: int) -> t
     await locked_customer(session, payment.customer_id)
     await session.refresh(payment, with_for_update=True)
     check_fence(payment, fence)
-    return payment, await attempts_of(session, [payment_id])
+    return payment, await attempts_at(session, payment_id)

@@ -105,8 +105,7 @@ async def ensure_gateway_account(app: App, customer: Customer) -> str:
     At worst a customer without cards is left behind there. Raises UserProblem GATEWAY_UNAVAILABLE, and INVALID_STATE
     when the gateway does not take the customer.
     """
-    async with app.database.read() as session:
-        account = await gateway_account(session, customer.id, app.gateway.platform)
+    account = await app.database.consult(gateway_account, customer.id, app.gateway.platform)
     if account is not None:
         return account.gateway_ref
     minute, facts = int(app.machine_now().timestamp()) // 60, told_to_gateways(customer)

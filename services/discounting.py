@@ -8,7 +8,7 @@ from billing.calendar import Interval
 from billing.discounting import Discount as Value
 from billing.events import COUPON_USED_UP
 from billing.invoicing import InvoiceDraft
-from models.coupons import Applied, DiscountUse, discounts_of, uses_of
+from models.coupons import Applied, DiscountUse, discounts_on, periods_used
 from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.changes import Why, announce
@@ -36,11 +36,9 @@ async def discount_values(
 
     `interval`: the one that the subscription is about to have.
     """
-    found = await discounts_of(session, [row.id])
-    uses = await uses_of(session, [applied.discount.id for applied in found])
     return [
-        as_value(applied, row, uses.get(applied.discount.id, ()))
-        for applied in found
+        as_value(applied, row, await periods_used(session, applied.discount.id))
+        for applied in await discounts_on(session, row.id)
         if applied.coupon.interval in (None, interval or row.interval)
     ]
 
@@ -54,9 +52,9 @@ async def use_up(session: AsyncSession, invoice: Invoice, row: Subscription, dra
         for discount_id in draft.used_discounts
     )
     await session.flush()
-    found = [each for each in await discounts_of(session, [row.id]) if each.discount.id in draft.used_discounts]
-    uses = await uses_of(session, draft.used_discounts)
-    for applied in found:
-        if as_value(applied, row, uses[applied.discount.id]).periods_left == 0:
+    for applied in await discounts_on(session, row.id):
+        if applied.discount.id not in draft.used_discounts:
+            continue
+        if as_value(applied, row, await periods_used(session, applied.discount.id)).periods_left == 0:
             payload = {"coupon": applied.coupon.code, "discount": applied.discount.id}
             announce(session, COUPON_USED_UP, row.id, why, customer_id=row.customer_id, payload=payload)

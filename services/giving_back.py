@@ -21,10 +21,11 @@ from billing.returning import RefundOrigin, RefundReason
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.base import ID_PREFIXES
 from models.customers import locked_customer
-from models.leases import LeaseLost, claim, claim_due, due_keys
+from models.leases import LeaseLost, claim, claim_all_due
 from models.payments import Payment, payment_by_id
 from models.returns import Refund, paid_intent, refunds_of
 from models.subscriptions import Subscription
+from services.abreast import ABREAST, abreast
 from services.app import Actor, ActorKind, App
 from services.changes import Why
 from services.crediting import creditable_lines
@@ -41,7 +42,6 @@ from services.timelines import in_time_of
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 100
 _MUTATION = "refundPayment"
 _REFUNDS = uuid5(NAMESPACE_URL, "perennial:refund")
 
@@ -216,16 +216,9 @@ async def _end_with(app: App, row: Refund, why: Why) -> None:
 async def work_on_due_refunds(app: App) -> int:
     """One pass over the refunds whose answer is missing, or that are on their way; how many were looked after."""
     now = app.machine_now()
-    async with app.database.read() as session:
-        keys = await due_keys(session, Refund, now=now, machine_now=now, limit=_BATCH)
-    worked = 0
-    for key in keys:
-        async with app.database.write() as session:
-            fence = await claim_due(session, Refund, key, now=now, machine_now=now)
-        if fence is not None:
-            worked += 1
-            await _work(app, key, fence)
-    return worked
+    claimed = await app.database.transact(claim_all_due, Refund, now=now, machine_now=now, limit=ABREAST)
+    await abreast(app, claimed, _work)
+    return len(claimed)
 
 
 async def _work(app: App, refund_id: str, fence: int) -> None:

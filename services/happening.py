@@ -1,18 +1,20 @@
-"""What time does to subscriptions: each due row is claimed, asked what happens to it, and that is carried out.
+"""What time does to subscriptions: due rows are claimed, asked what happens to them, and that is carried out.
 
-One thing per row and pass; what is late comes back until it has caught up. The decision is made again by each step,
-under the customer's lock.
+One thing per row and pass, many rows side by side; what is late comes back until it has caught up. The decision is made
+again by each step, under the customer's lock.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.running import OUTCOME_OF_HAPPENING
 from billing.schedule import Happening, what_is_due
 from models.customers import locked_customer
-from models.leases import LeaseLost, check_fence, claim_due, due_keys, release
+from models.leases import LeaseLost, check_fence, claim_all_due, release
 from models.subscriptions import Subscription, on_timeline
+from services.abreast import ABREAST, abreast
 from services.app import WORKER, App
 from services.changes import Why
 from services.ending import end_when_over
@@ -25,8 +27,6 @@ from services.trials import announce_trial_end
 from services.witnessing import witnessed
 
 log = structlog.get_logger(__name__)
-
-_BATCH = 100
 
 Step = Callable[[App, str, int, Why], Awaitable[bool]]
 """(app, subscription id, the held lease's fence, why) → whether something was done."""
@@ -47,29 +47,23 @@ STEPS: Mapping[Happening, tuple[str, Step]] = {
 
 async def work_on_due_subscriptions(app: App) -> int:
     """One pass over the subscriptions of this timeline to which something is due; to how many it happened."""
-    now, machine_now = app.due(), app.machine_now()
-    async with app.database.read() as session:
-        keys = await due_keys(
-            session, Subscription, now=now, machine_now=machine_now, limit=_BATCH, only=on_timeline(app.timeline)
-        )
-    happened = 0
-    for key in keys:
-        async with app.database.write() as session:
-            fence = await claim_due(session, Subscription, key, now=now, machine_now=machine_now)
-        if fence is not None:
-            happened += await _carry_out(app, key, fence)
-    return happened
+    claimed = await app.database.transact(
+        claim_all_due,
+        Subscription,
+        now=app.due(),
+        machine_now=app.machine_now(),
+        limit=ABREAST,
+        only=on_timeline(app.timeline),
+    )
+    return sum(await abreast(app, claimed, _carry_out))
 
 
 async def _carry_out(app: App, subscription_id: str, fence: int) -> bool:
-    async with app.database.read() as session:
-        row = await session.get(Subscription, subscription_id)
-    if row is None:
-        return False
+    row = await app.database.consult(_seen, subscription_id)
     now = app.now()
     happening = what_is_due(row.schedule, app.due())
     if happening is None:
-        await _look_again_later(app, row, fence)
+        await app.database.transact(_release, row, fence)  # the row says when something will, after all
         return False
     cause, step = STEPS[happening]
     outcome = OUTCOME_OF_HAPPENING[happening]
@@ -82,13 +76,15 @@ async def _carry_out(app: App, subscription_id: str, fence: int) -> bool:
         return False
 
 
-async def _look_again_later(app: App, seen: Subscription, fence: int) -> None:
-    """Nothing happens now after all: the row says when something will."""
-    async with app.database.write() as session:
-        await locked_customer(session, seen.customer_id)
-        row = await session.get_one(Subscription, seen.id, populate_existing=True)
-        try:
-            check_fence(row, fence)
-        except LeaseLost:
-            return
-        release(row, due_at=row.next_due())
+async def _seen(session: AsyncSession, subscription_id: str) -> Subscription:
+    return await session.get_one(Subscription, subscription_id)
+
+
+async def _release(session: AsyncSession, seen: Subscription, fence: int) -> None:
+    await locked_customer(session, seen.customer_id)
+    row = await session.get_one(Subscription, seen.id, populate_existing=True)
+    try:
+        check_fence(row, fence)
+    except LeaseLost:
+        return
+    release(row, due_at=row.next_due())

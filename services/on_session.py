@@ -10,7 +10,7 @@ from billing.lifecycle import PAYMENT, PaymentStatus
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
 from models.customers import Customer, PaymentMethod
 from models.leases import LeaseLost
-from models.payments import attempts_of, payment_by_id
+from models.payments import attempts_at, payment_by_id
 from services.app import App
 from services.changes import Why
 from services.collecting import Try, hold, let_go, open_intent, wait_until_free
@@ -62,7 +62,7 @@ async def _answered_meanwhile(app: App, visit: Visit, why: Why) -> bool:
     """Whether the holder that we waited for has done what this request wants."""
     async with app.database.read() as session:
         payment = await payment_by_id(session, visit.payment_id)
-        attempts = await attempts_of(session, [visit.payment_id])
+        attempts = await attempts_at(session, visit.payment_id)
     if payment is None or payment.status in PAYMENT.final:
         return True
     if visit.method is None or not attempts:

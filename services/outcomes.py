@@ -8,7 +8,7 @@ from billing.errors import UserProblem
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from gateways.port import PaymentIntentSnapshot, SetupIntentSnapshot
 from models.customers import SetupIntentRow
-from models.payments import CollectionIntent, Payment, attempts_of, latest_payment_of, newest_intent, payment_by_id
+from models.payments import CollectionIntent, Payment, attempts_at, latest_payment_of, newest_intent, payment_by_id
 from models.subscriptions import Subscription
 from services.app import App
 from services.problems import CardDeclined, PaymentActionRequired, outcome_unknown
@@ -64,7 +64,7 @@ async def payment_outcome(
         if payment is None:
             return PaymentOutcome(subscription, None, None, tuple(problems))
         intent = await newest_intent(session, payment.id)
-        attempts = await attempts_of(session, [payment.id])
+        attempts = await attempts_at(session, payment.id)
     view = PaymentIntentView(intent, payment, snapshot) if intent else None
     last = attempts[-1].outcome if attempts else None
     return PaymentOutcome(subscription, payment, view, tuple(problems) or _problems(payment, intent, last))

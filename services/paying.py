@@ -2,7 +2,7 @@
 
 from billing.charging import IntentStatus
 from gateways.port import PaymentIntentSnapshot
-from models.payments import UNANSWERED, ChargeAttempt, attempts_of
+from models.payments import UNANSWERED, ChargeAttempt, attempts_at
 from services.app import App
 from services.changes import Why
 from services.collecting import Try, charge, hold
@@ -42,6 +42,5 @@ def _takes_card(snapshot: PaymentIntentSnapshot, wish: Try) -> bool:
 
 
 async def _unanswered_attempt(app: App, payment_id: str) -> ChargeAttempt | None:
-    async with app.database.read() as session:
-        attempts = await attempts_of(session, [payment_id])
+    attempts = await app.database.consult(attempts_at, payment_id)
     return next((a for a in reversed(attempts) if a.outcome in UNANSWERED), None)

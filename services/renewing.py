@@ -29,8 +29,7 @@ from services.trials import end_without_card
 async def renew(app: App, subscription_id: str, fence: int, why: Why) -> bool:
     """Bill the next period under the held lease, and try to collect it; whether it was billed."""
     try:
-        async with app.database.write() as session:
-            held = await _bill_next_period(app, session, subscription_id, fence, why)
+        held = await app.database.transact(_bill_next_period, app, subscription_id, fence, why)
     except LeaseLost:
         return False
     if held is not None:
@@ -39,7 +38,7 @@ async def renew(app: App, subscription_id: str, fence: int, why: Why) -> bool:
 
 
 async def _bill_next_period(
-    app: App, session: AsyncSession, subscription_id: str, fence: int, why: Why
+    session: AsyncSession, app: App, subscription_id: str, fence: int, why: Why
 ) -> tuple[str, int] | None:
     """Write the next period's invoice; the payment to try now and its fence, None when there is nothing to try.
 

@@ -1,6 +1,7 @@
 """Asking the gateway about payments that have no end yet: unknown answers first, then those that wait."""
 
 import structlog
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus
 from billing.errors import UserProblem
@@ -8,9 +9,10 @@ from billing.lifecycle import PAYMENT, PaymentStatus
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
 from models.audit_log import authored
 from models.customers import PaymentMethod
-from models.leases import LeaseLost, claim_due, due_keys
-from models.payments import MANUAL, UNANSWERED, ChargeAttempt, Payment, attempts_of, newest_intent, payment_by_id
+from models.leases import LeaseLost, claim_all_due
+from models.payments import MANUAL, UNANSWERED, ChargeAttempt, Payment, attempts_at, newest_intent, payment_by_id
 from models.subscriptions import Subscription
+from services.abreast import ABREAST, abreast
 from services.app import WORKER, Actor, App
 from services.changes import Why
 from services.collecting import answer_attempt, hold, known_intent_ref, let_go, wait_until_free
@@ -20,26 +22,20 @@ from services.problems import gateway_unavailable, not_found
 from services.returning import follow_returns
 from services.settling import Holder, settle
 from services.shielding import within_budget
-from services.timelines import in_time_of, in_time_within
+from services.timelines import in_time_of
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 100
 _REFRESH = "refreshSubscriptionPayment"
 
 
 async def resolve_due_payments(app: App) -> int:
     """One pass over the payments whose time to ask has come; how many were asked about."""
     now = app.machine_now()
-    async with app.database.read() as session:
-        keys = await due_keys(session, Payment, now=now, machine_now=now, limit=_BATCH)
-    for key in keys:
-        async with app.database.write() as session:
-            fence = await claim_due(session, Payment, key, now=now, machine_now=now)
-        if fence is not None:
-            with authored(None):  # The gateway's answer, whoever had it asked for.
-                await resolve_quietly(app, key, fence)
-    return len(keys)
+    claimed = await app.database.transact(claim_all_due, Payment, now=now, machine_now=now, limit=ABREAST)
+    with authored(None):  # The gateway's answer, whoever had it asked for.
+        await abreast(app, claimed, resolve_quietly)
+    return len(claimed)
 
 
 async def resolve_quietly(app: App, payment_id: str, fence: int) -> None:
@@ -58,9 +54,8 @@ async def resolve_quietly(app: App, payment_id: str, fence: int) -> None:
 
 async def _present_of(app: App, payment_id: str) -> App:
     """The app at the present of the payment's customer."""
-    async with app.database.read() as session:
-        payment = await payment_by_id(session, payment_id)
-        return await in_time_within(app, session, payment.test_clock_id if payment is not None else None)
+    payment = await app.database.consult(payment_by_id, payment_id)
+    return await in_time_of(app, payment.test_clock_id if payment is not None else None)
 
 
 async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> PaymentIntentSnapshot | None:
@@ -69,15 +64,7 @@ async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> Pa
     Gives the lease back. None when there is no intent to ask about. Raises GatewayUnavailable, GatewayRefused,
     LeaseLost.
     """
-    async with app.database.read() as session:
-        payment = await payment_by_id(session, payment_id)
-        attempts = await attempts_of(session, [payment_id])
-        unanswered = next((a for a in reversed(attempts) if a.outcome in UNANSWERED), None)
-        method = (
-            await session.get(PaymentMethod, unanswered.payment_method_id)
-            if unanswered and unanswered.payment_method_id
-            else None
-        )
+    payment, unanswered, method = await app.database.consult(_unanswered, payment_id)
     final = payment is None or payment.status in PAYMENT.final
     ref = None if final else await known_intent_ref(app, payment_id, fence)
     if payment is None or ref is None:
@@ -92,6 +79,17 @@ async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> Pa
         return snapshot
     await answer_attempt(app, payment_id, fence, snapshot.ref, unanswered, method.gateway_ref, payment.return_url, why)
     return await app.gateway.retrieve_payment_intent(snapshot.ref)
+
+
+async def _unanswered(
+    session: AsyncSession, payment_id: str
+) -> tuple[Payment | None, ChargeAttempt | None, PaymentMethod | None]:
+    """The payment, its attempt that has no answer yet, and the card that was tried."""
+    payment = await payment_by_id(session, payment_id)
+    attempts = await attempts_at(session, payment_id)
+    attempt = next((a for a in reversed(attempts) if a.outcome in UNANSWERED), None)
+    method_id = attempt.payment_method_id if attempt is not None else None
+    return payment, attempt, await session.get(PaymentMethod, method_id) if method_id is not None else None
 
 
 async def live_snapshot(app: App, payment_id: str) -> PaymentIntentSnapshot | None:

@@ -35,7 +35,7 @@ from models.payments import (
     ChargeAttempt,
     CollectionIntent,
     Payment,
-    attempts_of,
+    attempts_at,
     intent_of,
     newest_intent,
     payment_by_id,
@@ -78,21 +78,33 @@ async def settle(
     """
     card = await _card_to_keep(app, snapshot)
     charges = await _charges_to_adopt(app, snapshot, holder)
-    async with app.database.write() as session:
-        intent = await intent_of(session, app.gateway.platform, snapshot.ref)
-        if intent is None:
-            log.warning("intent_not_ours", metadata=sorted(snapshot.metadata))
-            return True
-        located = await payment_by_id(session, intent.payment_id)
-        customer = located and await locked_customer(session, located.customer_id)
-        if located is None or customer is None:
-            raise LookupError(f"intent {intent.id} has no payment")
-        # Read again under the locks, also against whoever takes the lease: what was read before may be stale.
-        await session.refresh(located, with_for_update=True)
-        await session.refresh(intent)
-        present = await in_time_within(app, session, customer.test_clock_id)
-        step = _Settling(present, session, Why(cause, actor, present.now()), customer, located, intent, snapshot)
-        return await step.run(card, charges, holder)
+    return await app.database.transact(_settle, app, snapshot, card, charges, cause, actor, holder)
+
+
+async def _settle(
+    session: AsyncSession,
+    app: App,
+    snapshot: PaymentIntentSnapshot,
+    card: PaymentMethodSnapshot | None,
+    charges: Sequence[ChargeSnapshot],
+    cause: str,
+    actor: Actor,
+    holder: Holder | None,
+) -> bool:
+    intent = await intent_of(session, app.gateway.platform, snapshot.ref)
+    if intent is None:
+        log.warning("intent_not_ours", metadata=sorted(snapshot.metadata))
+        return True
+    located = await payment_by_id(session, intent.payment_id)
+    customer = located and await locked_customer(session, located.customer_id)
+    if located is None or customer is None:
+        raise LookupError(f"intent {intent.id} has no payment")
+    # Read again under the locks, also against whoever takes the lease: what was read before may be stale.
+    await session.refresh(located, with_for_update=True)
+    await session.refresh(intent)
+    present = await in_time_within(app, session, customer.test_clock_id)
+    step = _Settling(present, session, Why(cause, actor, present.now()), customer, located, intent, snapshot)
+    return await step.run(card, charges, holder)
 
 
 async def _card_to_keep(app: App, snapshot: PaymentIntentSnapshot) -> PaymentMethodSnapshot | None:
@@ -122,7 +134,7 @@ async def _charges_to_adopt(
         payment = intent and await payment_by_id(session, intent.payment_id)
         if payment is None or payment.status in PAYMENT.final:
             return ()
-        if any(attempt.charge_ref == newest for attempt in await attempts_of(session, [payment.id])):
+        if any(attempt.charge_ref == newest for attempt in await attempts_at(session, payment.id)):
             return ()
     try:
         return await app.gateway.find_charges(snapshot.ref)
@@ -158,7 +170,7 @@ class _Settling:
         self._follow_intent()
         if superseded and snapshot.status is not IntentStatus.SUCCEEDED:
             return True  # Late news of an intent that has a successor say nothing about the tries at that one.
-        attempts = list(await attempts_of(self.session, [payment.id]))
+        attempts = list(await attempts_at(self.session, payment.id))
         attempt, stale = self._attempt_in_question(attempts, holder)
         if stale:
             return False

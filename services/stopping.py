@@ -16,7 +16,7 @@ from billing.lifecycle import ATTEMPT, PAYMENT, AttemptEvent, InvoiceStatus, Pay
 from gateways.port import GatewayNotFound, GatewayRefused, GatewayUnavailable
 from models.invoices import Invoice
 from models.leases import LeaseLost, check_fence, release
-from models.payments import attempts_of, newest_intent, payment_by_id, payment_of_invoice
+from models.payments import attempts_at, newest_intent, payment_by_id, payment_of_invoice
 from services.app import App
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_payment
@@ -120,7 +120,7 @@ async def end_collection(session: AsyncSession, payment_id: str, fence: int, why
     if payment.status in PAYMENT.final:
         release(payment, due_at=None)  # Another request ended it while this one waited for the lease.
         return None
-    for attempt in await attempts_of(session, [payment_id]):
+    for attempt in await attempts_at(session, payment_id):
         if attempt.outcome not in ATTEMPT.final:
             move_attempt(session, attempt, AttemptEvent.ABANDON, why)
     intent = await newest_intent(session, payment_id)

@@ -1,9 +1,10 @@
 """Webhooks are hints: verified, stored once, acknowledged, then worked on by reading the object itself."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import IntegrityError
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
 from gateways.port import CustomerSnapshot, GatewayNotFound, GatewayUnavailable
@@ -18,7 +19,8 @@ from models.customers import (
 )
 from models.database import is_unique_violation
 from models.inbox import GatewayEvent, GatewayEventStatus
-from models.leases import claim_due, due_keys, release
+from models.leases import claim_all_due, release
+from services.abreast import ABREAST, abreast
 from services.app import WEBHOOK, App
 from services.cards import follow_setup_intent, forget_card, keep_by_ref
 from services.dashboard_coupons import follow_coupon, follow_promotion_code
@@ -30,7 +32,6 @@ from services.wallets import drop_card, make_default
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 100
 _BACK_OFF_FIRST = timedelta(seconds=5)
 _BACK_OFF_LONGEST = timedelta(hours=1)
 _MAX_TRIES = 20
@@ -89,22 +90,14 @@ async def replay(app: App, event_id: str) -> GatewayEvent:
 async def drain_inbox(app: App) -> int:
     """One pass over the events that are due; how many were worked on."""
     now = app.machine_now()
-    async with app.database.read() as session:
-        keys = await due_keys(session, GatewayEvent, now=now, machine_now=now, limit=_BATCH)
-    worked = 0
-    for key in keys:
-        async with app.database.write() as session:
-            fence = await claim_due(session, GatewayEvent, key, now=now, machine_now=now)
-        if fence is not None:
-            with authored(None):  # The gateway told, whoever had it listened to.
-                await _work(app, key, fence)
-            worked += 1
-    return worked
+    claimed = await app.database.transact(claim_all_due, GatewayEvent, now=now, machine_now=now, limit=ABREAST)
+    with authored(None):  # The gateway told, whoever had it listened to.
+        await abreast(app, claimed, _work)
+    return len(claimed)
 
 
 async def _work(app: App, event_id: str, fence: int) -> None:
-    async with app.database.read() as session:
-        event = await session.get_one(GatewayEvent, event_id)
+    event = await app.database.consult(_event, event_id)
     problem: Exception | None = None
     try:
         if event.object_kind is not None and event.object_ref is not None:
@@ -115,22 +108,24 @@ async def _work(app: App, event_id: str, fence: int) -> None:
         problem = error
         if not isinstance(error, GatewayUnavailable):
             log.exception("gateway_event_failed", event=event_id, type=event.type)
-    await _close(app, event_id, fence, problem)
+    await app.database.transact(_close, event_id, fence, problem, app.machine_now())
 
 
-async def _close(app: App, event_id: str, fence: int, problem: Exception | None) -> None:
-    now = app.machine_now()
-    async with app.database.write() as session:
-        event = await session.get_one(GatewayEvent, event_id)
-        if event.fence != fence:
-            return
-        if problem is None:
-            event.status, event.error, event.processed_at = GatewayEventStatus.PROCESSED, None, now
-            release(event, due_at=None)
-            return
-        event.status, event.error = GatewayEventStatus.FAILED, f"{type(problem).__name__}: {problem}"
-        wait = min(_BACK_OFF_FIRST * 2 ** min(event.tries, 16), _BACK_OFF_LONGEST)
-        release(event, due_at=now + wait if event.tries < _MAX_TRIES else None)
+async def _event(session: AsyncSession, event_id: str) -> GatewayEvent:
+    return await session.get_one(GatewayEvent, event_id)
+
+
+async def _close(session: AsyncSession, event_id: str, fence: int, problem: Exception | None, now: datetime) -> None:
+    event = await _event(session, event_id)
+    if event.fence != fence:
+        return
+    if problem is None:
+        event.status, event.error, event.processed_at = GatewayEventStatus.PROCESSED, None, now
+        release(event, due_at=None)
+        return
+    event.status, event.error = GatewayEventStatus.FAILED, f"{type(problem).__name__}: {problem}"
+    wait = min(_BACK_OFF_FIRST * 2 ** min(event.tries, 16), _BACK_OFF_LONGEST)
+    release(event, due_at=now + wait if event.tries < _MAX_TRIES else None)
 
 
 async def _payment_intent(app: App, reference: str, event_type: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from billing.lifecycle import AttemptOutcome
 from billing.money import Money
 from billing.running import OUTCOME_OF_ATTEMPT, Deed, RunOutcome
@@ -24,9 +26,9 @@ async def witnessed(app: App, subscription_id: str, outcome: RunOutcome, step: A
     if app.witness is None:
         return await step
     since = app.now()
-    before = await _seen(app, subscription_id, since)
+    before = await app.database.consult(_seen, subscription_id, since)
     done = await step
-    after = await _seen(app, subscription_id, since)
+    after = await app.database.consult(_seen, subscription_id, since)
     written = [found for key, found in after.invoices.items() if key not in before.invoices]
     tried = _tries(before, after, since)
     if done and not written:
@@ -48,13 +50,12 @@ async def witnessed_try(app: App, payment_id: str, step: Awaitable[bool]) -> boo
     if app.witness is None:
         return await step
     since = app.now()
-    async with app.database.read() as session:
-        payment = await payment_by_id(session, payment_id)
+    payment = await app.database.consult(payment_by_id, payment_id)
     if payment is None:
         return await step
-    before = await _seen(app, payment.subscription_id, since)
+    before = await app.database.consult(_seen, payment.subscription_id, since)
     done = await step
-    tried = _tries(before, await _seen(app, payment.subscription_id, since), since)
+    tried = _tries(before, await app.database.consult(_seen, payment.subscription_id, since), since)
     for deed in tried or [_about(payment, RunOutcome.SKIPPED, since)]:
         await app.witness(deed)
     return done
@@ -68,10 +69,9 @@ class _Seen:
     attempts: dict[tuple[str, AttemptOutcome], tuple[ChargeAttempt, Payment]]
 
 
-async def _seen(app: App, subscription_id: str, since: datetime) -> _Seen:
-    async with app.database.read() as session:
-        invoices = await invoices_since(session, subscription_id, since)
-        attempts = await attempts_since(session, subscription_id, since)
+async def _seen(session: AsyncSession, subscription_id: str, since: datetime) -> _Seen:
+    invoices = await invoices_since(session, (subscription_id, since))
+    attempts = await attempts_since(session, (subscription_id, since))
     return _Seen(
         {invoice.id: (invoice, payment) for invoice, payment in invoices},
         {(attempt.id, attempt.outcome): (attempt, payment) for attempt, payment in attempts},

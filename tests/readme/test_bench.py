@@ -44,10 +44,14 @@ def test_the_page_keeps_a_table_of_the_same_operations_and_how_it_was_made() -> 
     assert re.search(r"^`python -m bench --rounds \d+ --seed \d+`; Python 3\.", page, re.MULTILINE)
 
 
-def test_a_year_of_renewals_is_held_against_the_rows_that_it_writes() -> None:
-    told = output("bench.renewals", "--subscriptions", "1")
-    assert told.startswith("a year of 1 monthly subscriptions: 12 renewals in ")
-    assert re.search(r"^against its 180 bare INSERTs: \d+\.\d times their time$", told, re.MULTILINE)
+def test_renewals_are_held_against_the_same_rows_written_in_bulk() -> None:
+    told = output("bench.renewals", "--subscriptions", "6", "--due", "3")
+    assert told.startswith("sqlite: 6 subscriptions, 3 due; made in ")
+    for latency in (0, 50):
+        rate = rf"^1 worker, gateway {latency} ms: \d+ renewals a second, \d+\.\d ms of CPU each$"
+        assert re.search(rate, told, re.MULTILINE)
+    bulk = r"^the same 63 rows by 9 statements in one transaction: \d+ renewals a second$"
+    assert re.search(bulk, told, re.MULTILINE)
 
 
 def test_the_engine_alone_decides_what_bare_arithmetic_does() -> None:
