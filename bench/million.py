@@ -66,7 +66,7 @@ _OF_ALL: Mapping[str, str] = {
 }
 
 # Rows of a table for each subscription, and what its columns hold.
-_FILLED: Mapping[str, tuple[float, Mapping[str, str]]] = {
+FILLED: Mapping[str, tuple[float, Mapping[str, str]]] = {
     "customers": (
         1,
         {"user_id": "'user-' || n", "email": "'user-' || n || '@shop.example'", "invoice_prefix": "'C' || n"},
@@ -165,7 +165,7 @@ async def fill(connection: asyncpg.Connection, subscriptions: int) -> int:
     """How many rows were written. The tables must be empty; their secondary indexes are made anew at the end."""
     await connection.execute("SET session_replication_role = replica")  # nobody checks what refers to what
     written = 0
-    for name, (share, columns) in _FILLED.items():
+    for name, (share, columns) in FILLED.items():
         rows = int(subscriptions * share)
         table = metadata().tables[name]
         indexes = await connection.fetch(

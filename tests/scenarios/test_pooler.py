@@ -19,7 +19,9 @@ from tests.support.house import House, open_house
 from tests.support.live import on_a_port, signed_in
 from tests.support.receiver import receiver
 
-pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed (Debian: apt-get install pgbouncer)")
+pytestmark = pytest.mark.skipif(
+    PGBOUNCER is None, reason="PgBouncer is not installed (Debian: apt-get install pgbouncer)"
+)
 
 UPDATED = "subscription($id: ID) { subscriptionUpdated(id: $id) { id status } }"
 CANCEL = """mutation($input: CancelSubscriptionInput!) {
@@ -83,7 +85,7 @@ async def left_behind(pooled: str) -> list[str]:
         finally:
             await connection.close()
 
-    return sum(await asyncio.gather(*(look() for _ in range(CONNECTIONS))), [])
+    return [name for names in await asyncio.gather(*(look() for _ in range(CONNECTIONS))) for name in names]
 
 
 @pytest.mark.parametrize("told", ["by NOTIFY past the proxy", "by the timer"])

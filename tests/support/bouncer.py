@@ -43,8 +43,10 @@ def bouncer(server: str) -> Iterator[str]:
             process = subprocess.Popen([PGBOUNCER, str(settings)], stdout=log, stderr=log, user=user)
         try:
             _wait_for(own, process, Path(folder, "log"))
-            yield target.set(host="127.0.0.1", port=own).difference_update_query(["host"]).render_as_string(
-                hide_password=False
+            yield (
+                target.set(host="127.0.0.1", port=own)
+                .difference_update_query(["host"])
+                .render_as_string(hide_password=False)
             )
         finally:
             process.kill()
