@@ -141,7 +141,8 @@ def record(errors: Sequence[GraphQLError]) -> None:
     structlog.contextvars.bind_contextvars(error_codes=codes)
     setback = setback_in(errors)
     if setback is not None:
-        log.warning("database_unavailable", reason=setback_of(setback), exc_info=setback)
+        origin = getattr(setback, "orig", setback)  # its own words: statements and parameters stay out of the log
+        log.warning("database_unavailable", reason=setback_of(setback), error=str(origin)[:300])
     for error in _faults(errors):
         path = ".".join(str(part) for part in error.path or () if isinstance(part, str))
         log.error("resolver failed", path=path[:200], exc_info=_cause(error))

@@ -1,6 +1,7 @@
 """When the database says "not now" (promises R2, S15): told apart from faults, nothing half done, and done later."""
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import text
 
@@ -64,6 +65,8 @@ def told(body: dict[str, Any]) -> tuple[str, str]:
     return error["extensions"]["code"], error["message"]
 
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
 BUSY = ("UNAVAILABLE", "The database took too long; try again.")
 AWAY = ("UNAVAILABLE", "The database is not available; try again in a moment.")
 
@@ -103,13 +106,12 @@ async def test_a_statement_that_takes_too_long_is_cancelled_by_postgresql(postgr
 async def test_whoever_gives_a_request_up_gives_its_statement_up(postgres_url: str) -> None:
     """As the guard does after 10 s: the database does not go on for nobody."""
     other, watcher = [await asyncpg.connect(postgres_url) for _ in range(2)]
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with open_house(postgres_url, demo=False) as house, other.transaction():
         await other.execute("LOCK TABLE plans IN ACCESS EXCLUSIVE MODE")
         asking = asyncio.create_task(house.ask("{ plans(first: 1) { nodes { code } } }"))
-        await _until(lambda: watcher.fetchval(waits), 1)
+        await _until(lambda: watcher.fetchval(WAITING), 1)
         asking.cancel()
-        await _until(lambda: watcher.fetchval(waits), 0)
+        await _until(lambda: watcher.fetchval(WAITING), 0)
         assert await states(house) == []
     await other.close()
     await watcher.close()
@@ -163,18 +165,20 @@ async def test_of_two_that_lock_crosswise_one_is_done_again(postgres_url: str) -
 @pytest.mark.parametrize("key", [None, "a-key"])
 async def test_a_mutation_that_loses_a_deadlock_is_carried_out_all_the_same(postgres_url: str, key: str | None) -> None:
     """Another program holds the plan and then wants the customer, who is held by the one that waits for the plan."""
-    other = await asyncpg.connect(postgres_url)
+    other, watcher = [await asyncpg.connect(postgres_url) for _ in range(2)]
+    await watcher.execute(f"ALTER DATABASE \"{make_url(postgres_url).database}\" SET deadlock_timeout = '2s'")
     async with open_house(postgres_url, demo=False) as house:
         turn = other.transaction()
         await turn.start()
         await other.execute("SET LOCAL deadlock_timeout = '20s'")  # ours finds it first, and is the one to lose
         await other.execute("SELECT * FROM plans WHERE code = 'reader-pro' FOR UPDATE")
         buying = asyncio.create_task(bought(house, key))
-        await asyncio.sleep(0.3)
+        await _until(lambda: watcher.fetchval(WAITING), 1)
         await other.execute("SELECT * FROM customers WHERE user_id = 'demo-card' FOR UPDATE")
         await turn.rollback()
         await buying
     await other.close()
+    await watcher.close()
 
 
 async def test_who_has_left_something_behind_is_not_done_again(postgres_url: str) -> None:
@@ -220,11 +224,15 @@ async def crippled(house: House, pragma: str) -> AsyncIterator[None]:
 
 
 async def _without_slack(house: House) -> None:
-    """No page is free, and the indexes are full: what is written needs room."""
+    """No page is free, and that of `changes` is full: whatever is done to a subscription needs room."""
     await house.app.database.engine.dispose()
-    with sqlite3.connect(str(house.app.database.url.database), isolation_level=None) as connection:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection = sqlite3.connect(str(house.app.database.url.database), isolation_level=None)
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA max_page_count = 1")
+    row = "INSERT INTO changes VALUES ('chn_' || ?, 'none', 'nobody', NULL, 'none', 'none', 'nobody', '2020-01-01')"
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        for number in itertools.count():
+            connection.execute(row, (number,))
     connection.close()
 
 
