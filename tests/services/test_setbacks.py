@@ -231,8 +231,7 @@ async def _without_slack(house: House) -> None:
     connection.execute("PRAGMA max_page_count = 1")
     row = "INSERT INTO changes VALUES ('chn_' || ?, 'none', 'nobody', NULL, 'none', 'none', 'nobody', '2020-01-01')"
     with pytest.raises(sqlite3.OperationalError, match="full"):
-        for number in itertools.count():
-            connection.execute(row, (number,))
+        connection.executemany(row, ((number,) for number in itertools.count()))
     connection.close()
 
 
