@@ -5,12 +5,14 @@ Owns: which errors of either engine say "not now", and repeating what lost. Does
 
 import asyncio
 import random
+import socket
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -49,14 +51,16 @@ _BY_SQLITE_NAME = {
     "SQLITE_CANTOPEN": Setback.AWAY,
 }
 
+# The driver lets through what the operating system says of a connection that never came to be; a socket may be a file.
+_NEVER_CONNECTED = (ConnectionError, FileNotFoundError, TimeoutError, socket.gaierror, asyncpg.PostgresConnectionError)
+
 
 def setback_of(error: BaseException) -> Setback | None:
     """What stood in the way; None for an error that another try would meet again."""
     if isinstance(error, PoolExhausted):
         return Setback.BUSY
     if not isinstance(error, DBAPIError):
-        # The driver lets through what the operating system says of a connection that never came to be.
-        return Setback.AWAY if isinstance(error, ConnectionError) else None
+        return Setback.AWAY if isinstance(error, _NEVER_CONNECTED) else None
     origin = error.orig
     state = getattr(origin, "sqlstate", None)
     if state is not None:

