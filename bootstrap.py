@@ -28,13 +28,13 @@ from gateways.port import PaymentGateway
 from gateways.sandbox import InProcessTransport, Sandbox
 from gateways.stripe import CALL_SECONDS, NETWORK_RETRIES, StripeGateway
 from gateways.targets import Rules, network_of
-from models.database import Database
+from models.database import Database, Limits
 from resolvers.document_links import DocumentLinks
 from resolvers.entitlement_tokens import EntitlementKeys, UnusableEntitlementKey, new_key
 from services.app import App
 from services.hearing import Hearing
 from services.shielding import drain
-from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Settings, SettingsError
+from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Pooler, Settings, SettingsError
 
 GATEWAY_BUDGET = timedelta(seconds=8)
 _DRAIN_SECONDS = 25.0
@@ -101,7 +101,7 @@ def build(
             webhook_transport=webhook_transport,
         )
     gateway, close_pages, browser = _gateway(settings, sandbox, retry_sleep)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, _limits(settings))
     app = App(
         database=database,
         gateway=wrap_gateway(measured(gateway)),
@@ -122,6 +122,15 @@ def build(
         reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,
     )
     return Installation(settings, app, sandbox, close_pages)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        size=settings.database_pool_size,
+        overflow=settings.database_pool_overflow,
+        statement_seconds=settings.database_statement_seconds,
+        by_transaction=settings.database_pooler is Pooler.TRANSACTION,
+    )
 
 
 def _rules(settings: Settings) -> Rules:

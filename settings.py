@@ -35,6 +35,11 @@ class WorkerMode(StrEnum):
     OFF = "off"
 
 
+class Pooler(StrEnum):
+    NONE = "none"
+    TRANSACTION = "transaction"
+
+
 class SettingsError(Exception):
     """The environment contradicts itself; the message says which variable and what to set."""
 
@@ -49,6 +54,10 @@ class Settings(BaseSettings):
     environment: Environment = Environment.DEVELOPMENT
     database_url: str = f"sqlite:///{ROOT / 'var' / 'perennial.db'}"
     database_listen_url: str | None = None
+    database_pooler: Pooler = Pooler.NONE
+    database_pool_size: int = Field(default=10, ge=1)
+    database_pool_overflow: int = Field(default=10, ge=0)
+    database_statement_seconds: int = Field(default=10, ge=0)
     sandbox_database_url: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
@@ -146,6 +155,12 @@ class Settings(BaseSettings):
     def uses_sandbox(self) -> bool:
         """The embedded sandbox serves when neither a Stripe key nor another Stripe-compatible address is set."""
         return self.stripe_secret_key is None and self.stripe_api_base is None
+
+    @property
+    def direct_database_url(self) -> str:
+        """Past a proxy, where there is one and another address is known."""
+        past = self.database_listen_url if self.database_pooler is Pooler.TRANSACTION else None
+        return past or self.database_url
 
     @property
     def gateway_secret_key(self) -> str:
@@ -283,5 +298,9 @@ def _contradictions(s: Settings) -> list[tuple[bool, str]]:
         (
             not s.database_url.startswith(("sqlite:///", "postgresql://")),
             "PERENNIAL_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
+        ),
+        (
+            s.database_listen_url is not None and not s.database_listen_url.startswith("postgresql://"),
+            "PERENNIAL_DATABASE_LISTEN_URL: write postgresql://user@host/name, PostgreSQL itself and no proxy",
         ),
     ]
