@@ -7,7 +7,7 @@ a charge's end is a value, never an exception, because a lost answer is an outco
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
@@ -37,7 +37,7 @@ class GatewayNotFound(GatewayRefused):
 
 
 class GatewayUnavailable(Exception):
-    """No answer, or none that tells what happened: connection lost, time-out, 409, 429, 5xx.
+    """No answer, or none that tells what happened: connection lost, time-out, 409, 5xx.
 
     Whether the request took effect is unknown. `is_fault`: the gateway has answered, with a fault of its own, and may
     answer so again under the same idempotency key.
@@ -46,6 +46,19 @@ class GatewayUnavailable(Exception):
     def __init__(self, message: str, *, is_fault: bool = False) -> None:
         super().__init__(message)
         self.is_fault = is_fault
+
+
+class GatewayBusy(GatewayUnavailable):
+    """Too many calls for the gateway, or for the workers' share of what it takes: ask again later, with the same key.
+
+    This call had no effect, an earlier sending of it by the adapter may have had one. `retry_after` is the least that
+    the gateway wants to be left alone; `is_account`: by all calls, not this endpoint's alone.
+    """
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, is_account: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.is_account = is_account
 
 
 class CardRefused(Exception):
@@ -148,6 +161,8 @@ class PaymentGateway(Protocol):
     livemode: bool
     method_types: Mapping[str, MethodType]
     """Every way to pay that the gateway knows, by its code."""
+    endpoints: Mapping[str, str]
+    """Calls that count against the limit of another call; every other has one of its own."""
 
     async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str: ...
 
