@@ -152,7 +152,8 @@ class Sandbox:
         return challenge.after_answer(request, intent.body, intent.private.get("answered", {}))
 
     async def _lever(self, request: Request, name: str, subject: str | None) -> Response:
-        """POST faults arms one, DELETE faults clears all; POST limits sets calls a second; POST cards/<payment method> sends its holder a new card."""
+        """POST faults arms one, DELETE faults clears all; POST limits sets how many calls a second are taken; POST
+        cards/<payment method> sends its holder a new card."""
         try:
             if authorize(request.headers, None, self._keys):
                 raise errors.secret_key_required()
