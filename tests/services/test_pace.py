@@ -245,6 +245,18 @@ async def _in_real_time(house: House) -> None:
         seen = present
 
 
+async def test_the_lever_sets_a_limit_and_takes_it_back(small_house: House) -> None:
+    async def said(form: Mapping[str, str]) -> tuple[int, Any]:
+        answer = await small_house.http.post(
+            "/sandbox/stripe/sandbox/limits", data=form, headers={"Authorization": "Bearer sk_test_sandbox"}
+        )
+        return answer.status_code, answer.json()
+
+    assert await said({"account": "100", "endpoint": "25"}) == (200, {"account": 100, "endpoint": 25})
+    assert (await said({"account": "many"}))[0] == 400
+    assert await said({}) == (200, {"account": None, "endpoint": None})
+
+
 async def test_without_a_pace_a_429_is_a_gateway_that_is_busy(small_house: House) -> None:
     sandbox = small_house.installation.sandbox
     assert sandbox is not None
