@@ -9,7 +9,7 @@ from time import perf_counter
 
 import structlog
 
-from gateways.paced import in_turn
+from gateways.port import in_turn
 from gauges import FAILED_PASSES, PASSES, WORKED_ROWS
 from services.app import App
 from services.delivering import Lanes

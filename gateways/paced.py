@@ -6,35 +6,21 @@ processes share them (models.pacing). A request never waits: people come first, 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from time import perf_counter
 from typing import Any, Protocol, cast
 
 from billing.pacing import HORIZON
-from gateways.port import GatewayBusy, PaymentGateway
+from gateways.port import GatewayBusy, PaymentGateway, waits_its_turn
 from gauges import PACE_WAITS
 
 _PATIENCE = 8.0
 """Seconds that a call waits for a place: several of them fit into a lease."""
 _TRIES = 3
 
-_waits_its_turn: ContextVar[bool] = ContextVar("waits_its_turn", default=False)
-
 Sleep = Callable[[float], Awaitable[None]]
-
-
-@contextmanager
-def in_turn() -> Iterator[None]:
-    """Nobody waits for the calls of this block: they keep the pace."""
-    token = _waits_its_turn.set(True)
-    try:
-        yield
-    finally:
-        _waits_its_turn.reset(token)
 
 
 class Pace(Protocol):
@@ -67,8 +53,8 @@ class _Paced:
 
     def _waiting(self, endpoint: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def waiting(*args: Any, **kwargs: Any) -> Any:
-            for tries_left in reversed(range(_TRIES if _waits_its_turn.get() else 1)):
-                if _waits_its_turn.get():
+            for tries_left in reversed(range(_TRIES if waits_its_turn() else 1)):
+                if waits_its_turn():
                     await self._queue.turn(endpoint)
                 try:
                     return await call(*args, **kwargs)

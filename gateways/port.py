@@ -5,7 +5,9 @@ most (plus the adapter's own safe retries with the same idempotency key). Calls 
 a charge's end is a value, never an exception, because a lost answer is an outcome of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
@@ -146,6 +148,24 @@ class GatewayPage(Generic[T]):
 
 class WebhookRefused(Exception):
     """The delivery is not from the gateway, too old, from the future, or not an event."""
+
+
+_in_turn: ContextVar[bool] = ContextVar("in_turn", default=False)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Nobody waits for an answer to this block: its calls keep the pace that a gateway may have."""
+    token = _in_turn.set(True)
+    try:
+        yield
+    finally:
+        _in_turn.reset(token)
+
+
+def waits_its_turn() -> bool:
+    """Whether the present call is made `in_turn`."""
+    return _in_turn.get()
 
 
 class PaymentGateway(Protocol):

@@ -10,8 +10,8 @@ import pytest
 
 from billing.pacing import Limits
 from clocks import ManualClock
-from gateways.paced import in_turn, paced
-from gateways.port import GatewayBusy, PaymentGateway
+from gateways.paced import paced
+from gateways.port import GatewayBusy, PaymentGateway, in_turn
 from gateways.sandbox import Fault
 from models.database import Database
 from models.pacing import SharedPace
