@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     stripe_publishable_key: str | None = None
     stripe_webhook_secret: SecretStr | None = None
     stripe_api_base: str | None = None
+    gateway_calls_per_second: int | None = Field(default=None, ge=0, le=10_000)
+    gateway_endpoint_calls_per_second: int = Field(default=25, ge=1, le=10_000)
 
     jwt_issuer: str = "perennial-dev"
     jwt_audience: str = "perennial"
@@ -180,6 +182,13 @@ class Settings(BaseSettings):
     @property
     def livemode(self) -> bool:
         return _is_live(self.gateway_secret_key)
+
+    @property
+    def account_calls_per_second(self) -> int:
+        """What the gateway takes of the account; 0: without limit, as a sandbox does."""
+        if self.gateway_calls_per_second is not None or self.stripe_secret_key is None:
+            return self.gateway_calls_per_second or 0
+        return 100 if self.livemode else 25
 
     @property
     def own_address(self) -> str:

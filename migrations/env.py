@@ -23,6 +23,7 @@ import models.inbox
 import models.invoices
 import models.ledger
 import models.organization
+import models.pacing
 import models.payments
 import models.reconciliations
 import models.returns

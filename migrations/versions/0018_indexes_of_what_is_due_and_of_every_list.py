@@ -9,7 +9,7 @@ from alembic import op
 from migrations.beside import create_index, drop_index
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
