@@ -35,6 +35,7 @@ from services.app import App
 from services.hearing import Hearing
 from services.shielding import drain
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Settings, SettingsError
+from tracing import begin_tracing, flush_spans
 
 GATEWAY_BUDGET = timedelta(seconds=8)
 _DRAIN_SECONDS = 25.0
@@ -68,6 +69,7 @@ class Installation:
         if self.sandbox is not None:
             await self.sandbox.close()
         await self.app.database.close()
+        await asyncio.to_thread(flush_spans)
 
 
 GatewayWrapper = Callable[[PaymentGateway], PaymentGateway]
@@ -90,6 +92,7 @@ def build(
     SDK's wait (seconds) before it asks the sandbox again; `resolve` finds the addresses of endpoints' hosts.
     """
     stripe.enable_telemetry = False
+    begin_tracing()
     clock, security_clock = clock or SystemClock(), security_clock or SystemClock()
     sandbox: Sandbox | None = None
     if settings.uses_sandbox:

@@ -20,6 +20,7 @@ from services.reconciling import reconcile_when_due
 from services.resolving import resolve_due_payments
 from services.telling import tell_gateway_of_customers
 from services.webhooks import drain_inbox
+from tracing import worker_step
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +74,7 @@ class Worker:
         worked = dict.fromkeys(PASS, 0)
         for _ in range(_MAX_ROUNDS):
             began = perf_counter()
-            counts = {name: await step(self._app) for name, step in PASS.items()}
+            counts = {name: await self._step(name) for name in PASS}
             await self._lanes.open()
             PASSES.observe(perf_counter() - began)
             for name, count in counts.items():
@@ -82,6 +83,12 @@ class Worker:
             if not any(counts.values()):
                 break
         return worked
+
+    async def _step(self, name: str) -> int:
+        with worker_step(name) as traced:
+            rows = await PASS[name](self._app)
+            traced.ended(rows=rows)
+            return rows
 
     async def _wait(self, stop: asyncio.Event) -> None:
         waits = [asyncio.create_task(self._woken.wait()), asyncio.create_task(stop.wait())]
