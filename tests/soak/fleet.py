@@ -241,7 +241,20 @@ async def lose_a_worker(fleet: Fleet, after: int) -> None:
     fleet.workers[0].process.wait()
 
 
-async def tell_the_shelf(fleet: Fleet) -> int:
+@asynccontextmanager
+async def browser_of(fleet: Fleet) -> AsyncIterator[SandboxBrowser]:
+    """The customer's, which talks to the gateway itself."""
+    http = stripe.HTTPXClient()
+    client = stripe.StripeClient(
+        fleet.gateway.publishable_key, base_addresses={"api": fleet.gateway_url}, http_client=http
+    )
+    try:
+        yield SandboxBrowser(client, fleet.http)
+    finally:
+        await http.close_async()
+
+
+async def tell_the_shelf(fleet: Fleet, browser: SandboxBrowser) -> int:
     """Each operation through either server in turns, and some that the shelf has not; how many."""
     turns = cycle(fleet.servers)
 
@@ -251,8 +264,6 @@ async def tell_the_shelf(fleet: Fleet) -> int:
             assert not (payload or {}).get("userErrors"), (document, payload)
         return data
 
-    base = {"base_addresses": {"api": fleet.gateway_url}, "http_client": stripe.HTTPXClient()}
-    browser = SandboxBrowser(stripe.StripeClient(fleet.gateway.publishable_key, **base), fleet.http)  # type: ignore[arg-type]
     story, told = Story(ask, browser), 0
     for operation in shelf():
         if operation.name in _NEEDS_A_CLOCK:
@@ -364,7 +375,8 @@ async def sail(
         async with open_fleet(url, folder, subscriptions=subscriptions, gateway=gateway, processes=processes) as fleet:
             await lose_a_worker(fleet, after=min(5, subscriptions // 4))
             began = time.monotonic()
-            operations = await tell_the_shelf(fleet)
+            async with browser_of(fleet) as browser:
+                operations = await tell_the_shelf(fleet, browser)
             live = await follow_at_the_other(fleet, "demo-new")
             if not waits:
                 await leases_run_out(fleet)
