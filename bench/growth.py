@@ -85,9 +85,7 @@ async def _measure(url: str, folder: Path, subscriptions: int) -> Grown:
                 await house.work()
         after, ended = await _sizes(url)
         assert await house.audit() == []
-    grown = {
-        name: Size(size.rows - before[name].rows, size.bytes - before[name].bytes) for name, size in after.items()
-    }
+    grown = {name: Size(size.rows - before[name].rows, size.bytes - before[name].bytes) for name, size in after.items()}
     return Grown(subscriptions * _MONTHS, grown, len(statements), ended - began)
 
 
