@@ -28,12 +28,13 @@ from tests.support.house import counted, open_house
 _MONTHS = 12
 # From 31 January on, each step passes exactly one renewal.
 _STEP = timedelta(days=31)
-_SIZES = """SELECT relname, n_live_tup, pg_total_relation_size(relid) FROM pg_stat_user_tables"""
+_SIZES = """SELECT relname, n_live_tup, pg_total_relation_size(relid), n_tup_upd FROM pg_stat_user_tables"""
 
 
 class Size(NamedTuple):
     rows: int
     bytes: int
+    updates: int
 
 
 class Grown(NamedTuple):
@@ -62,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, size in sorted(grown.tables.items(), key=lambda item: -item[1].bytes):
         if size.rows * 20 >= grown.renewals:
             print(f"| `{name}` | {size.rows / grown.renewals:.1f} | {size.bytes / grown.renewals:.0f} |")
-    rows, held = (sum(size[place] for size in grown.tables.values()) / grown.renewals for place in (0, 1))
+    rows, held, updates = (sum(size[place] for size in grown.tables.values()) / grown.renewals for place in range(3))
     print(f"| all | {rows:.1f} | {held:.0f} |")
     print(
-        f"\n{grown.renewals} renewals: {grown.statements / grown.renewals:.0f} statements and "
+        f"\n{grown.renewals} renewals: {grown.statements / grown.renewals:.0f} statements, {updates:.0f} updates and "
         f"{grown.wal_bytes / grown.renewals:.0f} bytes of WAL each"
     )
     print(f"`python -m bench.growth --subscriptions {asked.subscriptions}`")
@@ -85,7 +86,9 @@ async def _measure(url: str, folder: Path, subscriptions: int) -> Grown:
                 await house.work()
         after, ended = await _sizes(url)
         assert await house.audit() == []
-    grown = {name: Size(size.rows - before[name].rows, size.bytes - before[name].bytes) for name, size in after.items()}
+    grown = {
+        name: Size(*(now - then for now, then in zip(size, before[name], strict=True))) for name, size in after.items()
+    }
     return Grown(subscriptions * _MONTHS, grown, len(statements), ended - began)
 
 
@@ -96,7 +99,7 @@ async def _sizes(url: str) -> tuple[dict[str, Size], int]:
         wal = await connection.fetchval("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
         await connection.execute("VACUUM ANALYZE")
         await connection.execute("SELECT pg_stat_force_next_flush()")
-        return {name: Size(rows, held) for name, rows, held in await connection.fetch(_SIZES)}, int(wal)
+        return {name: Size(*size) for name, *size in await connection.fetch(_SIZES)}, int(wal)
     finally:
         await connection.close()
 
