@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXPLORER := explorer/dist/index.html
 EXPLORER_SOURCES := $(shell find explorer -path explorer/node_modules -prune -o -path explorer/dist -prune -o -type f -print)
 
-.PHONY: run test check format bench soak reset lock pdf explorer explorer-test npm-test dev
+.PHONY: run test check format bench soak reset lock pdf otel explorer explorer-test npm-test dev
 
 run:
 	@$(MAKE) --no-print-directory -j 2 $(VENV)/.runtime explorer-if-possible
@@ -14,6 +14,10 @@ run:
 # Invoices and credit notes as PDF want a typesetter and fonts, about 60 MB; without them there are none.
 pdf: $(VENV)/.runtime
 	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-pdf.txt
+
+# Spans for an OpenTelemetry collector: sent when OTEL_EXPORTER_OTLP_ENDPOINT names one.
+otel: $(VENV)/.runtime
+	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements-otel.txt
 
 reset:
 	@rm -rf var && echo "The local data is gone; 'make run' starts over."
@@ -48,6 +52,7 @@ soak: dev
 	@$(BIN)/python -m tests.soak.cents --rounds 100000
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200; done
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.outages --database $$engine; done
+	@for gateway in sandbox stranger; do $(BIN)/python -m tests.soak.fleet --gateway $$gateway --subscriptions 200; done
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.interleavings --database $$engine --rounds 10000; done
 	@$(BIN)/python -m tests.soak.restarts --restarts 20 --shoppers 40
 
@@ -63,7 +68,7 @@ npm-test: dev
 dev: $(VENV)/.runtime $(VENV)/.dev
 
 lock: dev
-	@for name in requirements requirements-pdf requirements-dev; do \
+	@for name in requirements requirements-pdf requirements-otel requirements-dev; do \
 		$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 			$$name.in -o $$name.txt; done
 

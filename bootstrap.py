@@ -40,6 +40,7 @@ from services.app import App
 from services.hearing import Hearing
 from services.shielding import drain
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Pooler, Settings, SettingsError
+from tracing import begin_tracing, flush_spans
 
 GATEWAY_BUDGET = timedelta(seconds=8)
 _DRAIN_SECONDS = 25.0
@@ -73,6 +74,7 @@ class Installation:
         if self.sandbox is not None:
             await self.sandbox.close()
         await self.app.database.close()
+        await asyncio.to_thread(flush_spans)
 
 
 GatewayWrapper = Callable[[PaymentGateway], PaymentGateway]
@@ -95,6 +97,7 @@ def build(
     """
     stripe.enable_telemetry = False
     pace_now = security_clock.now if security_clock else None  # the database's own time unless one is given
+    begin_tracing()
     clock, security_clock = clock or SystemClock(), security_clock or SystemClock()
     sandbox: Sandbox | None = None
     if settings.uses_sandbox:

@@ -103,12 +103,12 @@ _operation: ContextVar[Operation | None] = ContextVar("operation", default=None)
 
 
 @contextmanager
-def measured_operation() -> Iterator[None]:
+def measured_operation() -> Iterator[Operation]:
     """Measure the block as one operation; whoever answers it says how it ended."""
     operation, began = Operation(), perf_counter()
     token = _operation.set(operation)
     try:
-        yield
+        yield operation
     finally:
         _operation.reset(token)
         OPERATIONS.labels(operation.name, operation.outcome).observe(perf_counter() - began)

@@ -38,6 +38,7 @@ from schema.build import build_schema
 from schema.transport import GraphQLApp
 from services.webhooks import receive
 from settings import ROOT, WorkerMode
+from tracing import span
 from worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -159,7 +160,8 @@ class _Front:
         """Verify, store, acknowledge. The work is the worker's."""
         try:
             signature = request.headers.get(self._app.gateway.signature_header)
-            stored = await receive(self._app, await request.body(), signature)
+            with span("webhook", "SERVER", request.headers):
+                stored = await receive(self._app, await request.body(), signature)
         except WebhookRefused as refusal:
             log.warning("webhook_refused", reason=str(refusal))
             return _json({"error": {"code": "WEBHOOK_REFUSED", "message": str(refusal)}}, 400)

@@ -4,7 +4,7 @@ Owns: the order and the pace. Does not own: the steps (services). Any number of 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import perf_counter
 
 import structlog
@@ -22,6 +22,7 @@ from services.reconciling import reconcile_when_due
 from services.resolving import resolve_due_payments
 from services.telling import tell_gateway_of_customers
 from services.webhooks import drain_inbox
+from tracing import worker_step
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,7 @@ class Worker:
     async def _rounds(self, worked: dict[str, int]) -> None:
         for _ in range(_MAX_ROUNDS):
             began = perf_counter()
-            counts = {name: await step(self._app) for name, step in (await self._steps()).items()}
+            counts = {name: await self._step(name) for name in await self._steps()}
             await self._lanes.open()
             PASSES.observe(perf_counter() - began)
             for name, count in counts.items():
@@ -91,11 +92,15 @@ class Worker:
             if not any(counts.values()):
                 break
 
-    async def _steps(self) -> Mapping[str, Callable[[App], Awaitable[int]]]:
+    async def _steps(self) -> Iterable[str]:
         """What can be done now: rows are not claimed for a gateway that is away."""
-        if await gateway_answers(self._app):
-            return PASS
-        return {name: step for name, step in PASS.items() if name in _WITHOUT_GATEWAY}
+        return PASS if await gateway_answers(self._app) else [name for name in PASS if name in _WITHOUT_GATEWAY]
+
+    async def _step(self, name: str) -> int:
+        with worker_step(name) as traced:
+            rows = await PASS[name](self._app)
+            traced.ended(rows=rows)
+            return rows
 
     async def _wait(self, stop: asyncio.Event) -> None:
         waits = [asyncio.create_task(self._woken.wait()), asyncio.create_task(stop.wait())]

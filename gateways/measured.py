@@ -8,6 +8,7 @@ from typing import Any, cast
 from billing.charging import DECLINE_CODES, CardProblem
 from gateways.port import CardRefused, GatewayBusy, GatewayNotFound, GatewayRefused, GatewayUnavailable, PaymentGateway
 from gauges import DECLINES, GATEWAY_CALLS
+from tracing import span
 
 _ENDINGS = (
     (CardRefused, "declined"),
@@ -40,20 +41,22 @@ class _Measured:
 def _timed(method: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     async def timed(*args: Any, **kwargs: Any) -> Any:
         began, outcome = perf_counter(), "broken_off"
-        try:
-            answer = await call(*args, **kwargs)
-            outcome = "answered"
-            if method == _CHARGES and answer.last_problem is not None:
-                outcome = "declined"
-                _note(answer.last_problem)
-            return answer
-        except Exception as error:
-            outcome = next((word for kind, word in _ENDINGS if isinstance(error, kind)), "fault")
-            if isinstance(error, CardRefused):
-                _note(error.problem)
-            raise
-        finally:
-            GATEWAY_CALLS.labels(method, outcome).observe(perf_counter() - began)
+        with span(f"gateway.{method}", "CLIENT") as traced:
+            try:
+                answer = await call(*args, **kwargs)
+                outcome = "answered"
+                if method == _CHARGES and answer.last_problem is not None:
+                    outcome = "declined"
+                    _note(answer.last_problem)
+                return answer
+            except Exception as error:
+                outcome = next((word for kind, word in _ENDINGS if isinstance(error, kind)), "fault")
+                if isinstance(error, CardRefused):
+                    _note(error.problem)
+                raise
+            finally:
+                GATEWAY_CALLS.labels(method, outcome).observe(perf_counter() - began)
+                traced.ended(outcome=outcome)
 
     return timed
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import event, make_url
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import text
@@ -22,6 +22,7 @@ from gauges import count_statement
 from models.audit_log import WatchedSession
 from models.setbacks import note_commit
 from sqlite_trips import OneTripDriver
+from tracing import begin_statement, end_statement, is_tracing
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _SQLITE_BUSY_SECONDS = 15
@@ -65,6 +66,8 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(self.url, limits) if self.is_sqlite else _postgres_engine(self.url, limits)
         event.listen(self.engine.sync_engine, "before_cursor_execute", _count)
+        if is_tracing():
+            _trace(self.engine.sync_engine)
         self._writing_engine = self.engine.execution_options(perennial_writes=True)
         # SQLite's own waiting is neither fair nor fast: writers of this process queue here instead.
         self._writers = asyncio.Lock()
@@ -136,6 +139,23 @@ def _count(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
     """Transactions' own words aside."""
     if not statement.startswith(("BEGIN", "PRAGMA", "SELECT set_config")):
         count_statement()
+
+
+def _trace(engine: Engine) -> None:
+    system = engine.dialect.name
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:  # pyright: ignore[reportUnusedFunction] (a listener)
+        begin_statement(connection.info, statement, system)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def end(connection: Connection, *_rest: Any) -> None:  # pyright: ignore[reportUnusedFunction] (a listener)
+        end_statement(connection.info)
+
+    @event.listens_for(engine, "handle_error")
+    def fail(told: ExceptionContext) -> None:  # pyright: ignore[reportUnusedFunction] (a listener)
+        if told.connection is not None:
+            end_statement(told.connection.info, told.original_exception)
 
 
 def _sqlite_engine(url: URL, limits: Limits) -> AsyncEngine:

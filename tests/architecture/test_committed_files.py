@@ -22,7 +22,7 @@ FOREIGN = {
 if len(ROOT.parts) > 2:  # in a folder such as /src the name alone would meet innocent paths
     FOREIGN["this checkout's own path"] = re.compile(rf"(?<![\w.-]){re.escape(str(ROOT))}(?![\w-])")
 
-REQUIREMENTS = ("requirements.txt", "requirements-pdf.txt", "requirements-dev.txt")
+REQUIREMENTS = ("requirements.txt", "requirements-pdf.txt", "requirements-otel.txt", "requirements-dev.txt")
 PINNED = re.compile(
     r"[a-z0-9][a-z0-9._-]*(?:\[[a-z0-9,_-]+\])?==[\w.!+]+(?: ; [^\\]+)?(?: --hash=sha256:[0-9a-f]{64})+"
 )

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.readme.snippets import ROOT
@@ -29,20 +30,40 @@ def environment(**given: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(ROOT), **given}
 
 
+@dataclass(frozen=True)
+class Started:
+    """A process of the product's; `ready` is the address that answers once it is."""
+
+    process: subprocess.Popen[bytes]
+    ready: str
+    log: Path
+
+    def wait(self) -> None:
+        """Until it is ready. AssertionError with its log when it never is."""
+        _wait_until(self.ready, self.process, self.log)
+
+
 @contextmanager
-def running(command: Sequence[str], ready: str, folder: Path, settings: Mapping[str, str]) -> Iterator[Path]:
-    """The command in `folder` (without a .env file), once the address `ready` answers; ended politely: its log."""
+def started(command: Sequence[str], ready: str, folder: Path, settings: Mapping[str, str]) -> Iterator[Started]:
+    """The command in `folder` (without a .env file), ended politely unless it has ended before."""
     log = folder / f"{free_port()}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=folder, env=environment(**settings), stdout=out, stderr=subprocess.STDOUT
         )
         try:
-            _wait_until(ready, process, log)
-            yield log
+            yield Started(process, ready, log)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)
+
+
+@contextmanager
+def running(command: Sequence[str], ready: str, folder: Path, settings: Mapping[str, str]) -> Iterator[Path]:
+    """The same once the address `ready` answers: its log."""
+    with started(command, ready, folder, settings) as it:
+        it.wait()
+        yield it.log
 
 
 def _wait_until(ready: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -18,6 +18,7 @@ import typer
 import yaml
 
 from cli import cli
+from settings import Settings
 from tests.architecture.repository import committed
 from tests.readme.processes import environment, free_port, running
 from tests.readme.snippets import ROOT
@@ -203,6 +204,25 @@ def test_one_database_serves_them_all_and_no_password_is_written_down() -> None:
     (url,) = {service["environment"]["PERENNIAL_DATABASE_URL"] for service in ours}
     assert url == "postgresql://perennial:${POSTGRES_PASSWORD:?set it in .env}@database/perennial"
     assert services["database"]["environment"]["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD:?set it in .env}"
+
+
+def test_every_setting_that_they_name_exists() -> None:
+    text = (ROOT / "Dockerfile").read_text() + (ROOT / "compose.yaml").read_text()
+    named = set(re.findall(r"PERENNIAL_([A-Z_]+)\b", text))
+    assert named == {"HOST", "DATABASE_URL", "WORKER", "WORKER_PORT"}
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_every_path_that_they_mount_or_leave_out_is_one_that_the_image_knows() -> None:
+    services, workdir = compose()["services"], only("WORKDIR")
+    ours = {mount for name, service in services.items() if name != "database" for mount in service["volumes"]}
+    assert ours == {f"var:{workdir}/var"}
+    (made,) = [rest for rest in rests("RUN") if "install -d" in rest]
+    assert made.endswith("install -d -o perennial var")
+    ignored = set((ROOT / ".dockerignore").read_text().split())
+    assert ignored & {source for sources, _ in copies() for source in sources} == set()
+    volumes = {mount.partition(":")[0] for service in services.values() for mount in service.get("volumes", ())}
+    assert volumes == set(compose()["volumes"])
 
 
 def test_several_processes_want_their_worker_beside_them(tmp_path: Path) -> None:

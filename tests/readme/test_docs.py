@@ -19,14 +19,16 @@ from gateways.sandbox.cards import CARDS, Asks, Card
 from gateways.sandbox.deliveries import BACK_OFF_SECONDS
 from gateways.sandbox.faults import Fault
 from gauges import Standing, exposition
+from services.due_work import BILLING_STEPS
 from tests.architecture.repository import committed, text_of
 from tests.architecture.test_imports import imports_of
 from tests.readme.snippets import ROOT, snippets
 from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
+from worker import PASS
 
 PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
-LEAVES = {"settings", "clocks", "gauges", "logs", "marks", "rates"}
+LEAVES = {"settings", "clocks", "gauges", "logs", "marks", "rates", "tracing"}
 
 
 # The rooms
@@ -158,7 +160,7 @@ async def told_of(
 
 def rows_of_table(text: str, first_cell: str) -> list[list[str]]:
     """The cells of the table whose head begins with that cell."""
-    lines = text[text.index(f"| {first_cell} |") :].split("\n\n")[0].splitlines()[2:]
+    lines = text[text.index(f"\n| {first_cell} |") + 1 :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
@@ -276,6 +278,19 @@ def test_operators_are_told_of_each_metric_and_of_no_other() -> None:
     text = exposition(Standing(due={"happened": 0}, late_seconds={"happened": 0.0}, unknown_payments=0)).decode()
     measured = re.findall(r"^# TYPE (perennial_\w+) ", text, re.MULTILINE)
     assert sorted(row[0].strip("`") for row in rows_of_table(page("operations"), "metric")) == sorted(measured)
+
+
+def test_every_case_names_the_metric_that_tells_of_it_or_none() -> None:
+    text = exposition(Standing(due={"happened": 0}, late_seconds={"happened": 0.0}, unknown_payments=0)).decode()
+    known = set(re.findall(r"^# TYPE (perennial_\w+) ", text, re.MULTILINE))
+    known |= {f"{name}_count" for name in known}
+    words = {"unavailable", "fault", *PASS, *BILLING_STEPS, "delivered"}
+    cases = rows_of_table(page("operations"), "case")
+    assert len(cases) >= 37
+    for case, _, metric, _ in cases:
+        named = re.findall(r"`(\w+)`", metric)
+        assert set(named) <= known | words, case
+        assert metric == "–" or named[0] in known, case
 
 
 def test_every_decision_is_numbered_once_and_says_why() -> None:
