@@ -48,8 +48,8 @@ def room_of(module: str) -> str | None:
         return "gateways.port"
     if second in ("https", "targets"):
         return "gateways.https"
-    if second == "measured":
-        return "gateways.measured"
+    if second in ("measured", "paced", "breaking"):
+        return f"gateways.{second}"
     return "gateways.sandbox" if second == "sandbox" else "gateways.stripe"
 
 
