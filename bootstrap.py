@@ -110,13 +110,13 @@ def build(
         )
     gateway, close_pages, browser = _gateway(settings, sandbox, retry_sleep)
     database, breaker = Database(settings.database_url, _limits(settings)), Breaker()
-    guarded = measured(gateway)
+    guarded = breaking(measured(gateway), breaker, security_clock)
     if settings.account_calls_per_second:
         limits = pacing.Limits(settings.account_calls_per_second, settings.gateway_endpoint_calls_per_second)
         guarded = paced(guarded, SharedPace(database, limits, pace_now), sleep=retry_sleep)
     app = App(
         database=database,
-        gateway=wrap_gateway(breaking(guarded, breaker, security_clock)),
+        gateway=wrap_gateway(guarded),
         breaker=breaker,
         clock=clock,
         security_clock=security_clock,

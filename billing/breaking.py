@@ -43,14 +43,15 @@ class Breaker:
         self.silences = self.rests = 0
         self.asks_again_at, self.is_probing = None, False
 
-    def missed(self, now: datetime) -> None:
+    def missed(self, now: datetime, *, is_probe: bool = False) -> None:
         """No answer."""
         self.silences += 1
-        if self.is_probing or (not self.is_open and self.silences >= _SILENCES):
+        if is_probe or (not self.is_open and self.silences >= _SILENCES):
             self.rests += 1
             self.asks_again_at = now + min(_FIRST_REST * 2 ** min(self.rests - 1, 4), LONGEST_REST)
-        self.is_probing = False
+            self.is_probing = False
 
-    def gave_up(self) -> None:
-        """The call was broken off before anything could be learned; the next one is the probe."""
-        self.is_probing = False
+    def gave_up(self, *, is_probe: bool) -> None:
+        """The call was broken off before anything could be learned; after a probe the next one is it."""
+        if is_probe:
+            self.is_probing = False

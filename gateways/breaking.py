@@ -29,19 +29,17 @@ class _Breaking:
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             if not breaker.admits(self._clock.now()):
                 raise GatewayUnavailable("not asked: the gateway has not answered lately")
+            is_probe = breaker.is_open
             try:
                 answer = await call(*args, **kwargs)
-            except (GatewayRefused, CardRefused):
+            except (GatewayRefused, CardRefused, GatewayBusy):
                 breaker.heard()
                 raise
-            except GatewayUnavailable as silence:
-                if isinstance(silence, GatewayBusy):
-                    breaker.gave_up()
-                else:
-                    breaker.missed(self._clock.now())
+            except GatewayUnavailable:
+                breaker.missed(self._clock.now(), is_probe=is_probe)
                 raise
             except BaseException:
-                breaker.gave_up()
+                breaker.gave_up(is_probe=is_probe)
                 raise
             else:
                 breaker.heard()

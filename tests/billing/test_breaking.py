@@ -52,7 +52,7 @@ def test_silent_probes_make_the_rest_longer_up_to_thirty_seconds() -> None:
         rests.append((breaker.asks_again_at - now).total_seconds())
         now = breaker.asks_again_at
         assert breaker.admits(now)
-        breaker.missed(now)
+        breaker.missed(now, is_probe=True)
     assert rests == [2, 4, 8, 16, 30, 30]
 
 
@@ -60,6 +60,10 @@ def test_a_call_begun_before_it_opened_changes_nothing_by_its_silence_and_closes
     breaker = _broken()
     breaker.missed(_after(1))
     assert breaker.asks_again_at == _after(2)
+    assert breaker.admits(_after(2))
+    breaker.missed(_after(3))
+    breaker.gave_up(is_probe=False)
+    assert (breaker.asks_again_at, breaker.admits(_after(3))) == (_after(2), False)  # the probe is still out
     breaker.heard()
     assert not breaker.is_open
 
@@ -67,7 +71,7 @@ def test_a_call_begun_before_it_opened_changes_nothing_by_its_silence_and_closes
 def test_a_probe_that_was_broken_off_leaves_the_next_to_ask() -> None:
     breaker = _broken()
     assert breaker.admits(_after(2))
-    breaker.gave_up()
+    breaker.gave_up(is_probe=True)
     assert breaker.admits(_after(2))
 
 

@@ -29,7 +29,7 @@ def _most_in_a_second(instants: Sequence[datetime]) -> int:
 
 async def test_three_workers_together_keep_within_the_limits_in_any_second_of_ten(database_url: str) -> None:
     clock = ManualClock(NOON)
-    databases = [Database(database_url, pool_size=2) for _ in range(3)]
+    databases = [Database(database_url) for _ in range(3)]
     workers = [SharedPace(each, LIMITS, clock.now) for each in databases]
     calls: dict[str, list[datetime]] = defaultdict(list)
     for tick in range(50):
@@ -52,7 +52,7 @@ async def test_a_lone_endpoint_gets_its_twenty_a_second_and_a_process_that_joins
     database_url: str,
 ) -> None:
     clock = ManualClock(NOON)
-    databases = [Database(database_url, pool_size=2) for _ in range(2)]
+    databases = [Database(database_url) for _ in range(2)]
     workers = [SharedPace(each, LIMITS, clock.now) for each in databases]
     given = []
     for tick in range(40):
@@ -75,7 +75,7 @@ async def test_without_a_clock_the_databases_own_time_counts(database_url: str) 
 
 async def test_a_429_makes_all_workers_rest_at_that_endpoint_and_the_others_go_on(database_url: str) -> None:
     clock = ManualClock(NOON)
-    databases = [Database(database_url, pool_size=2) for _ in range(2)]
+    databases = [Database(database_url) for _ in range(2)]
     here, there = (SharedPace(each, LIMITS, clock.now) for each in databases)
     await here.rest("confirm", None)
     assert await there.reserve({"confirm": 1, "create": 1}) == {"confirm": [], "create": [0.0]}
