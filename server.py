@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from bootstrap import Installation, document_links, entitlement_keys
 from documents.serving import Documents
+from draining import told_at_the_signal
 from gateways.port import WebhookRefused
 from guard import Guard
 from logs import current_request
@@ -153,7 +154,13 @@ class _Front:
             beside.append(self._worker.run)
         if self._installation.sandbox is not None:
             beside.append(self._installation.sandbox.run_deliveries)
-        return _alive(self._installation, beside)
+        return self._serving(beside)
+
+    @asynccontextmanager
+    async def _serving(self, beside: Sequence[Beside]) -> AsyncIterator[None]:
+        with told_at_the_signal(self.graphql.end_streams):
+            async with _alive(self._installation, beside):
+                yield
 
     async def webhook(self, request: Request) -> Response:
         """Verify, store, acknowledge. The work is the worker's."""

@@ -62,19 +62,25 @@ class Worker:
         while not stop.is_set():
             self._woken.clear()
             try:
-                await self._passes()
+                await self._passes(stop)
             except Exception:
                 FAILED_PASSES.inc()
                 log.exception("worker_pass_failed")
             await self._wait(stop)
         await self._lanes.close()
 
-    async def _passes(self) -> Mapping[str, int]:
+    async def _passes(self, stop: asyncio.Event | None = None) -> Mapping[str, int]:
+        """Told to stop, it finishes the step that it is at and begins no other."""
         worked = dict.fromkeys(PASS, 0)
         for _ in range(_MAX_ROUNDS):
             began = perf_counter()
-            counts = {name: await step(self._app) for name, step in PASS.items()}
-            await self._lanes.open()
+            counts: dict[str, int] = {}
+            for name, step in PASS.items():
+                if stop is not None and stop.is_set():
+                    break
+                counts[name] = await step(self._app)
+            else:
+                await self._lanes.open()
             PASSES.observe(perf_counter() - began)
             for name, count in counts.items():
                 worked[name] += count
