@@ -167,7 +167,11 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="perennial-soak-") as folder:
         given = {name: getattr(asked, name) for name in ("stops", "clients", "processes", "seed")}
-        seen = asyncio.run(stop_often(**given, folder=Path(folder)))
+        try:
+            seen = asyncio.run(stop_often(**given, folder=Path(folder)))
+        except TimeoutError:
+            sys.stdout.write((Path(folder) / "log").read_text()[-3000:])
+            raise
         if not seen.is_clean:
             sys.stdout.write("".join(f"{each}\n" for each in seen.lost[:10]))
             sys.stdout.write((Path(folder) / "log").read_text()[-3000:])
