@@ -37,6 +37,7 @@ from resolvers.identity import Identity, Role, TokenVerifier, issue_development_
 from resolvers.loaders import Loaders
 from schema.build import build_schema
 from schema.transport import GraphQLApp
+from services.intake import Intake
 from services.webhooks import receive
 from settings import ROOT, WorkerMode
 from worker import Worker
@@ -136,6 +137,7 @@ class _Front:
         self.checkout = CheckoutPages(app, settings.public_address, settings.gateway_publishable_key)
         self.document = Documents(app.database, self._document_links, app.machine_now).answer
         self._worker = Worker(app)
+        self._intake = Intake(app.database)
         self.graphql = GraphQLApp(
             _schema_once(
                 sandbox=installation.sandbox is not None,
@@ -166,7 +168,7 @@ class _Front:
         """Verify, store, acknowledge. The work is the worker's."""
         try:
             signature = request.headers.get(self._app.gateway.signature_header)
-            stored = await receive(self._app, await request.body(), signature)
+            stored = await receive(self._app, self._intake, await request.body(), signature)
         except WebhookRefused as refusal:
             log.warning("webhook_refused", reason=str(refusal))
             return _json({"error": {"code": "WEBHOOK_REFUSED", "message": str(refusal)}}, 400)
