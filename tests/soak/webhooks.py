@@ -18,7 +18,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import orjson
 from sqlmodel import func, select
 
@@ -50,23 +49,48 @@ class Acknowledged:
 
 
 async def send_steadily(address: str, *, rate: int, seconds: float) -> Acknowledged:
-    seen = Acknowledged()
-    limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as http:
-        for number in range(_WARM_UP):
-            await _deliver(http, Acknowledged(), -number - 1, time.monotonic())
-        began = time.monotonic()
-        async with asyncio.TaskGroup() as sending:
-            for number in range(int(rate * seconds)):
-                at = began + number / rate
-                if (early := at - time.monotonic()) > 0:
-                    await asyncio.sleep(early)
-                sending.create_task(_deliver(http, seen, number, at))
-        seen.seconds = time.monotonic() - began
+    """Over connections of its own: a client library's pool would be measured along with the server."""
+    seen, warm = Acknowledged(), Acknowledged()
+    due: asyncio.Queue[tuple[int, float]] = asyncio.Queue()
+    host, _, port = address.removeprefix("http://").partition(":")
+    connections = [await asyncio.open_connection(host, int(port)) for _ in range(_CONNECTIONS)]
+    for number in range(_WARM_UP):
+        await _deliver(*connections[0], warm, -number - 1, time.monotonic())
+    senders = [asyncio.create_task(_send(due, *each, seen)) for each in connections]
+    began = time.monotonic()
+    for number in range(int(rate * seconds)):
+        at = began + number / rate
+        if (early := at - time.monotonic()) > 0:
+            await asyncio.sleep(early)
+        due.put_nowait((number, at))
+    await due.join()
+    seen.seconds = time.monotonic() - began
+    for sender, (_, writer) in zip(senders, connections, strict=True):
+        sender.cancel()
+        writer.close()
     return seen
 
 
-async def _deliver(http: httpx.AsyncClient, seen: Acknowledged, number: int, at: float) -> None:
+async def _send(
+    due: "asyncio.Queue[tuple[int, float]]",
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    seen: Acknowledged,
+) -> None:
+    while True:
+        number, at = await due.get()
+        try:
+            await _deliver(reader, writer, seen, number, at)
+        except (OSError, EOFError):
+            seen.lost += 1
+        finally:
+            due.task_done()
+
+
+async def _deliver(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Acknowledged, number: int, at: float
+) -> None:
+    told = {"id": f"pi_steady_{number}", "object": "payment_intent", "metadata": {"a": "b" * 2000}}
     body = orjson.dumps(
         {
             "id": f"evt_steady_{number}",
@@ -74,20 +98,20 @@ async def _deliver(http: httpx.AsyncClient, seen: Acknowledged, number: int, at:
             "created": 1_769_851_800,
             "livemode": False,
             "type": "payment_intent.succeeded",
-            "data": {
-                "object": {"id": f"pi_steady_{number}", "object": "payment_intent", "metadata": {"a": "b" * 2000}}
-            },
+            "data": {"object": told},
         }
     )
     second = int(SystemClock().now().timestamp())
     digest = hmac.new(SANDBOX_WEBHOOK_SECRET.encode(), f"{second}.".encode() + body, hashlib.sha256).hexdigest()
-    headers = {"Content-Type": "application/json", "Stripe-Signature": f"t={second},v1={digest}"}
-    try:
-        answer = await http.post("/webhooks/stripe", content=body, headers=headers)
-    except httpx.TransportError:
-        seen.lost += 1
-        return
-    seen.statuses[answer.status_code] += 1
+    head = (
+        "POST /webhooks/stripe HTTP/1.1\r\nHost: perennial\r\nContent-Type: application/json\r\n"
+        f"Stripe-Signature: t={second},v1={digest}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    await reader.readexactly(int(length.partition(b":")[2]))
+    seen.statuses[int(answer.split(b" ", 2)[1])] += 1
     seen.waits.append((time.monotonic() - at) * 1000)
 
 
