@@ -53,6 +53,9 @@ soak: dev
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200; done
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.outages --database $$engine; done
 	@for gateway in sandbox stranger; do $(BIN)/python -m tests.soak.fleet --gateway $$gateway --subscriptions 200; done
+	@for processes in 1 2; do $(BIN)/python -m tests.soak.stopping --processes $$processes; done
+	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.fuzzing --database $$engine --cases 2000; done
+	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.webhooks --database $$engine; done
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.interleavings --database $$engine --rounds 10000; done
 	@$(BIN)/python -m tests.soak.restarts --restarts 20 --shoppers 40
 

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from bootstrap import Installation, document_links, entitlement_keys
 from documents.serving import Documents
+from draining import told_at_the_signal
 from gateways.port import WebhookRefused
 from guard import Guard
 from logs import current_request
@@ -36,6 +37,7 @@ from resolvers.identity import Identity, Role, TokenVerifier, issue_development_
 from resolvers.loaders import Loaders
 from schema.build import build_schema
 from schema.transport import GraphQLApp
+from services.intake import Intake
 from services.webhooks import receive
 from settings import ROOT, WorkerMode
 from tracing import span
@@ -136,6 +138,7 @@ class _Front:
         self.checkout = CheckoutPages(app, settings.public_address, settings.gateway_publishable_key)
         self.document = Documents(app.database, self._document_links, app.machine_now).answer
         self._worker = Worker(app)
+        self._intake = Intake(app.database)
         self.graphql = GraphQLApp(
             _schema_once(
                 sandbox=installation.sandbox is not None,
@@ -154,14 +157,20 @@ class _Front:
             beside.append(self._worker.run)
         if self._installation.sandbox is not None:
             beside.append(self._installation.sandbox.run_deliveries)
-        return _alive(self._installation, beside)
+        return self._serving(beside)
+
+    @asynccontextmanager
+    async def _serving(self, beside: Sequence[Beside]) -> AsyncIterator[None]:
+        with told_at_the_signal(self.graphql.end_streams):
+            async with _alive(self._installation, beside):
+                yield
 
     async def webhook(self, request: Request) -> Response:
         """Verify, store, acknowledge. The work is the worker's."""
         try:
             signature = request.headers.get(self._app.gateway.signature_header)
             with span("webhook", "SERVER", request.headers):
-                stored = await receive(self._app, await request.body(), signature)
+                stored = await receive(self._app, self._intake, await request.body(), signature)
         except WebhookRefused as refusal:
             log.warning("webhook_refused", reason=str(refusal))
             return _json({"error": {"code": "WEBHOOK_REFUSED", "message": str(refusal)}}, 400)

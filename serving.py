@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bootstrap import build
+from draining import LastRequests, Processes, Server, ends_well
 from gauges import SHARED_FOLDER
 from logs import configure_logging
 from schema.sockets import MAX_FRAME
@@ -22,9 +23,10 @@ from server import create_app
 from settings import Settings, load_settings
 
 
-def the_server(app: ASGIApp, settings: Settings, *, port: int | None = None) -> uvicorn.Server:
+def the_server(app: ASGIApp, settings: Settings, *, port: int | None = None) -> Server:
     """On the settings' port unless another is given."""
-    return uvicorn.Server(uvicorn.Config(app, **{**_options(settings), "port": port or settings.port}))
+    ends_well()
+    return Server(uvicorn.Config(app, **{**_options(settings), "port": port or settings.port}))
 
 
 def serve_from_processes(settings: Settings, processes: int) -> None:
@@ -32,7 +34,8 @@ def serve_from_processes(settings: Settings, processes: int) -> None:
     with TemporaryDirectory(prefix="perennial-metrics-") as folder:
         os.environ[SHARED_FOLDER] = folder
         options = {**_options(settings), "timeout_worker_healthcheck": 30}
-        uvicorn.run("serving:app_of_this_process", factory=True, workers=processes, **options)
+        config = uvicorn.Config("serving:app_of_this_process", factory=True, workers=processes, **options)
+        Processes(config, [config.bind_socket()]).run()
 
 
 def app_of_this_process() -> ASGIApp:
@@ -51,6 +54,7 @@ def _options(settings: Settings) -> Mapping[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
+        "http": LastRequests,
         "log_config": None,
         "access_log": False,
         "server_header": False,

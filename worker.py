@@ -67,30 +67,35 @@ class Worker:
         while not stop.is_set():
             self._woken.clear()
             try:
-                await self._passes()
+                await self._passes(stop)
             except Exception:
                 FAILED_PASSES.inc()
                 log.exception("worker_pass_failed")
             await self._wait(stop)
         await self._lanes.close()
 
-    async def _passes(self) -> Mapping[str, int]:
+    async def _passes(self, stop: asyncio.Event | None = None) -> Mapping[str, int]:
+        """Told to stop, it finishes the step that it is at and begins no other."""
         worked = dict.fromkeys(PASS, 0)
         with in_turn():
-            await self._rounds(worked)
+            for _ in range(_MAX_ROUNDS):
+                counts = await self._pass(stop)
+                for name, count in counts.items():
+                    worked[name] += count
+                    WORKED_ROWS.labels(name).inc(count)
+                if not any(counts.values()):
+                    break
         return worked
 
-    async def _rounds(self, worked: dict[str, int]) -> None:
-        for _ in range(_MAX_ROUNDS):
-            began = perf_counter()
-            counts = {name: await self._step(name) for name in await self._steps()}
-            await self._lanes.open()
-            PASSES.observe(perf_counter() - began)
-            for name, count in counts.items():
-                worked[name] += count
-                WORKED_ROWS.labels(name).inc(count)
-            if not any(counts.values()):
-                break
+    async def _pass(self, stop: asyncio.Event | None) -> Mapping[str, int]:
+        began, counts = perf_counter(), dict[str, int]()
+        for name in await self._steps():
+            if stop is not None and stop.is_set():
+                return counts
+            counts[name] = await self._step(name)
+        await self._lanes.open()
+        PASSES.observe(perf_counter() - began)
+        return counts
 
     async def _steps(self) -> Iterable[str]:
         """What can be done now: rows are not claimed for a gateway that is away."""

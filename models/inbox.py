@@ -1,5 +1,6 @@
 """Webhooks as they arrived: stored once under the gateway's event id, worked on apart."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -8,6 +9,7 @@ from sqlalchemy import Index, text
 from sqlmodel import Field, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from models import inserting
 from models.audit_log import Audited
 from models.base import DOCUMENT, EnumText, Leased, UTCDateTime, index_where_set
 
@@ -49,3 +51,8 @@ class GatewayEvent(Leased, table=True):
 
 async def gateway_event_of(session: AsyncSession, gateway_ref: str) -> GatewayEvent | None:
     return (await session.exec(select(GatewayEvent).where(GatewayEvent.gateway_ref == gateway_ref))).first()
+
+
+async def insert_unknown(session: AsyncSession, events: Sequence[GatewayEvent]) -> set[str]:
+    """Store these but for those whose gateway id is known: the ids stored."""
+    return await inserting.insert_missing(session, GatewayEvent, events, unique=["gateway_ref"])

@@ -3,10 +3,8 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import Index, UniqueConstraint, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -14,6 +12,7 @@ from billing.calendar import Period
 from billing.lifecycle import SUBSCRIPTION
 from billing.lines import LineKind
 from billing.metering import Aggregation, UsageEvent, UsageType, aggregate
+from models import inserting
 from models.base import DecimalText, UTCDateTime
 from models.catalog import Plan, PlanEntitlement
 from models.customers import Customer
@@ -120,16 +119,7 @@ async def recorded_hashes(session: AsyncSession, keys: Sequence[tuple[str, str]]
 
 async def insert_missing(session: AsyncSession, rows: Sequence[UsageRecord]) -> set[str]:
     """Write these in one statement, leaving out what another request wrote under the same key: the ids written."""
-    if not rows:
-        return set()
-    dialect: Any = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = (
-        dialect.insert(UsageRecord)
-        .values([row.model_dump() for row in rows])
-        .on_conflict_do_nothing(index_elements=["subscription_id", "idempotency_key"])
-        .returning(UsageRecord.id)
-    )
-    return set((await session.exec(statement)).scalars())
+    return await inserting.insert_missing(session, UsageRecord, rows, unique=["subscription_id", "idempotency_key"])
 
 
 async def subscriptions_measuring(

@@ -46,6 +46,8 @@ class Entrance:
         self._callers = callers
         self._rates = rates
         self._open = Seats(MOST_OPEN)
+        self.closing = asyncio.Event()
+        """Set once the process is to end: whoever is told things live is to come back, elsewhere."""
 
     async def identify(self, authorization: Sequence[str], api_keys: Sequence[str]) -> Identity:
         try:

@@ -17,6 +17,9 @@ from schema.results import Answer
 EVENT_STREAM = "text/event-stream"
 HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no"))
 COMPLETE = b"event: complete\ndata:\n\n"
+# Without `complete`, which would say that there is no more to come: clients take an end like this for a lost
+# connection and ask again, browsers after so many milliseconds.
+COME_BACK = b"retry: 1000\n\n"
 _QUIET = b":\n\n"
 _BEAT_SECONDS = 12.0
 SEND_SECONDS = 10.0
@@ -29,15 +32,19 @@ def told(body: dict[str, Any]) -> bytes:
 
 
 class EventStream:
-    """The ASGI answer. It ends with the operation, the reader, the reader's patience or the credential.
+    """The ASGI answer. It ends with the operation, the reader, the reader's patience, the credential or the server.
 
-    `room` is held meanwhile; `over` returns when the credential no longer holds.
+    `room` is held meanwhile; `over` returns when the credential no longer holds; `closing` is set when the server ends.
     """
 
     def __init__(
-        self, answers: AsyncGenerator[Answer, None], room: ExitStack, over: Callable[[], Awaitable[None]]
+        self,
+        answers: AsyncGenerator[Answer, None],
+        room: ExitStack,
+        over: Callable[[], Awaitable[None]],
+        closing: asyncio.Event,
     ) -> None:
-        self._answers, self._room, self._over = answers, room, over
+        self._answers, self._room, self._over, self._closing = answers, room, over, closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._room:
@@ -45,7 +52,8 @@ class EventStream:
             wire = _Wire(send)
             telling = asyncio.create_task(self._tell(wire))
             over = asyncio.ensure_future(self._over())
-            tasks = [telling, over, asyncio.create_task(_gone(receive)), asyncio.create_task(wire.beat())]
+            closing = asyncio.create_task(self._closing.wait())
+            tasks = [telling, over, closing, asyncio.create_task(_gone(receive)), asyncio.create_task(wire.beat())]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -57,6 +65,8 @@ class EventStream:
                 await wire.write(told({"errors": [problem(RequestErrorCode.UNAUTHENTICATED, message)]}))
             if (telling in done or over in done) and not wire.broken:
                 await wire.write(COMPLETE, last=True)
+            elif closing in done:
+                await wire.write(COME_BACK, last=True)
 
     async def _tell(self, wire: "_Wire") -> None:
         async with aclosing(self._answers) as answers:

@@ -34,7 +34,7 @@ MAX_OPERATIONS = 20
 MAX_ID_LENGTH = 100
 _CLOSE_SECONDS = 1.0
 
-TOO_LARGE, TRY_LATER = 1009, 1013
+TOO_LARGE, RESTART, TRY_LATER = 1009, 1012, 1013
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NO_PROTOCOL = 4400, 4401, 4403, 4406
 NO_INIT, ID_TAKEN, INIT_TWICE, FAULT = 4408, 4409, 4429, 4500
 
@@ -107,16 +107,19 @@ class Connection:
         """Until the client leaves; raises Closed when it is we who end it. `over` ends with the credential."""
         await self._send({"type": "connection_ack"})
         reading, staying = asyncio.create_task(self._read()), asyncio.create_task(over())
+        closing = asyncio.create_task(self._entrance.closing.wait())
         try:
-            await asyncio.wait((reading, staying, self._end), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((reading, staying, closing, self._end), return_when=asyncio.FIRST_COMPLETED)
             if self._end.done():
                 raise self._end.result()
             if reading.done():
                 reading.result()
+            elif closing.done():
+                raise Closed(RESTART, "The server ends; connect again and go on from your last cursor")
             else:
                 raise _signed_out()
         finally:
-            tasks = [reading, staying, *self._operations.values()]
+            tasks = [reading, staying, closing, *self._operations.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -68,6 +68,10 @@ class GraphQLApp:
         self._get_context = get_context
         self._sockets = Sockets(schema, self._entrance, get_context)
 
+    def end_streams(self) -> None:
+        """The process is about to end: those who are told things live are sent elsewhere at once."""
+        self._entrance.closing.set()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await self._sockets.serve(WebSocket(scope, receive, send))
@@ -110,7 +114,8 @@ class GraphQLApp:
         held.enter_context(self._entrance.room(allowance))
         context = self._get_context(request, identity, allowance)
         answers = live_results(self._schema, parameters, context, lambda: self._entrance.holds(identity))
-        return EventStream(answers, held, lambda: self._entrance.over(identity, *credentials_of(request.headers)))
+        credentials = credentials_of(request.headers)
+        return EventStream(answers, held, lambda: self._entrance.over(identity, *credentials), self._entrance.closing)
 
     async def _execute(
         self, request: Request, identity: Identity, allowance: Allowance, parameters: Parameters, media_type: str

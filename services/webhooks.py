@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
@@ -17,13 +16,13 @@ from models.customers import (
     live_payment_methods,
     locked_customer,
 )
-from models.database import is_unique_violation
 from models.inbox import GatewayEvent, GatewayEventStatus
 from models.leases import claim_all_due, release
 from services.abreast import ABREAST, abreast
 from services.app import WEBHOOK, App
 from services.cards import follow_setup_intent, forget_card, keep_by_ref
 from services.dashboard_coupons import follow_coupon, follow_promotion_code
+from services.intake import Intake
 from services.problems import not_found
 from services.returning import follow_returns
 from services.settling import settle
@@ -37,7 +36,7 @@ _BACK_OFF_LONGEST = timedelta(hours=1)
 _MAX_TRIES = 20
 
 
-async def receive(app: App, body: bytes, signature: str | None) -> str | None:
+async def receive(app: App, intake: Intake, body: bytes, signature: str | None) -> str | None:
     """Store a delivery under the gateway's event id: its row's id, or None when it was known already.
 
     Raises WebhookRefused for what is forged, altered, too old or from the future.
@@ -57,14 +56,7 @@ async def receive(app: App, body: bytes, signature: str | None) -> str | None:
         processed_at=None if handled else now,
         due_at=now if handled else None,
     )
-    try:
-        async with app.database.write() as session:
-            session.add(event)
-    except IntegrityError as error:
-        if not is_unique_violation(error):
-            raise
-        return None
-    return event.id
+    return event.id if await intake.store(event) else None
 
 
 async def replay(app: App, event_id: str) -> GatewayEvent:

@@ -388,5 +388,5 @@ async def test_a_stream_that_nobody_reads_is_dropped(monkeypatch: pytest.MonkeyP
         await asyncio.Event().wait()
 
     async with asyncio.timeout(5):
-        await EventStream(answers(), ExitStack(), never)({"type": "http"}, never, stuck)
+        await EventStream(answers(), ExitStack(), never, asyncio.Event())({"type": "http"}, never, stuck)
     assert ended == ["ended"]
