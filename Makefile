@@ -47,7 +47,9 @@ soak: dev
 	@PERENNIAL_TEST_EVERY_KILL=1 $(BIN)/pytest -q -n 2 tests/services -k "kill and postgresql"
 	@$(BIN)/python -m tests.soak.cents --rounds 100000
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200; done
+	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.outages --database $$engine; done
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.interleavings --database $$engine --rounds 10000; done
+	@$(BIN)/python -m tests.soak.restarts --restarts 20 --shoppers 40
 
 explorer: $(EXPLORER)
 

@@ -19,22 +19,27 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 from stripe._base_address import BaseAddresses
 
+from billing import pacing
+from billing.breaking import Breaker
 from clocks import Clock, SystemClock
 from documents.typesetting import is_installed
+from gateways.breaking import breaking
 from gateways.browser import SandboxBrowser
 from gateways.https import HttpsMessenger, Resolve
 from gateways.measured import measured
+from gateways.paced import Sleep, paced
 from gateways.port import PaymentGateway
 from gateways.sandbox import InProcessTransport, Sandbox
 from gateways.stripe import CALL_SECONDS, NETWORK_RETRIES, StripeGateway
 from gateways.targets import Rules, network_of
-from models.database import Database
+from models.database import Database, Limits
+from models.pacing import SharedPace
 from resolvers.document_links import DocumentLinks
 from resolvers.entitlement_tokens import EntitlementKeys, UnusableEntitlementKey, new_key
 from services.app import App
 from services.hearing import Hearing
 from services.shielding import drain
-from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Settings, SettingsError
+from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Pooler, Settings, SettingsError
 
 GATEWAY_BUDGET = timedelta(seconds=8)
 _DRAIN_SECONDS = 25.0
@@ -71,7 +76,6 @@ class Installation:
 
 
 GatewayWrapper = Callable[[PaymentGateway], PaymentGateway]
-Sleep = Callable[[float], Awaitable[None]]
 
 
 def build(
@@ -87,9 +91,10 @@ def build(
     """The parts that the settings ask for. Tests give their own clocks and deliver webhooks over ASGI.
 
     `wrap_gateway` stands between the steps and the real gateway, to observe or to break off calls; `retry_sleep` is the
-    SDK's wait (seconds) before it asks the sandbox again; `resolve` finds the addresses of endpoints' hosts.
+    wait (seconds) before the sandbox is asked again or in its turn; `resolve` finds the addresses of endpoints' hosts.
     """
     stripe.enable_telemetry = False
+    pace_now = security_clock.now if security_clock else None  # the database's own time unless one is given
     clock, security_clock = clock or SystemClock(), security_clock or SystemClock()
     sandbox: Sandbox | None = None
     if settings.uses_sandbox:
@@ -101,10 +106,15 @@ def build(
             webhook_transport=webhook_transport,
         )
     gateway, close_pages, browser = _gateway(settings, sandbox, retry_sleep)
-    database = Database(settings.database_url)
+    database, breaker = Database(settings.database_url, _limits(settings)), Breaker()
+    guarded = measured(gateway)
+    if settings.account_calls_per_second:
+        limits = pacing.Limits(settings.account_calls_per_second, settings.gateway_endpoint_calls_per_second)
+        guarded = paced(guarded, SharedPace(database, limits, pace_now), sleep=retry_sleep)
     app = App(
         database=database,
-        gateway=wrap_gateway(measured(gateway)),
+        gateway=wrap_gateway(breaking(guarded, breaker, security_clock)),
+        breaker=breaker,
         clock=clock,
         security_clock=security_clock,
         timezone=settings.timezone,
@@ -122,6 +132,15 @@ def build(
         reconcile_every=timedelta(minutes=settings.reconcile_minutes) if settings.reconcile_minutes else None,
     )
     return Installation(settings, app, sandbox, close_pages)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        size=settings.database_pool_size,
+        overflow=settings.database_pool_overflow,
+        statement_seconds=settings.database_statement_seconds,
+        by_transaction=settings.database_pooler is Pooler.TRANSACTION,
+    )
 
 
 def _rules(settings: Settings) -> Rules:

@@ -170,7 +170,7 @@ def schema() -> None:
 @cli.command()
 def check() -> None:
     """Prove that the books are right, the gateway's too; exit 1 and say what is wrong if not."""
-    settings = _settings()
+    settings = _settings().model_copy(update={"database_statement_seconds": 0})  # it reads everything
     from bootstrap import build
     from gateways.port import GatewayRefused, GatewayUnavailable
     from services.audit import Audit, audit_against_gateway
@@ -253,7 +253,7 @@ def _migrate(settings: Settings) -> None:
 
     Database(settings.database_url)  # makes the folder of an SQLite file
     config = Config(ROOT / "alembic.ini")
-    config.set_main_option("sqlalchemy.url", settings.database_url.replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", settings.direct_database_url.replace("%", "%%"))
     try:
         command.upgrade(config, "head")
     except (DBAPIError, OSError) as problem:

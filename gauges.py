@@ -15,7 +15,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from time import perf_counter
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -46,6 +54,17 @@ GATEWAY_CALLS = Histogram(
     "Calls of the payment gateway by method and outcome, and how long each took.",
     ("method", "outcome"),
     buckets=(*_SECONDS, 30.0),
+)
+PACE_WAITS = Histogram(
+    "perennial_gateway_pace_seconds",
+    "How long the worker's calls of the gateway waited for their turn, by the endpoint whose limit they count against.",
+    ("endpoint",),
+    buckets=_SECONDS,
+)
+BREAKER_OPEN = Gauge(
+    "perennial_gateway_breaker_open",
+    "1 while a process leaves the gateway alone because it does not answer.",
+    multiprocess_mode="livemax",
 )
 DECLINES = Counter("perennial_declines", "Cards that were declined when this process asked, by code.", ("code",))
 PASSES = Histogram("perennial_worker_pass_seconds", "Passes of the worker that came to their end.", buckets=_SECONDS)

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clocks import Clock
 from logs import begin_request
 from rates import Rates
-from schema.errors import RequestErrorCode, refusal
+from schema.errors import RequestErrorCode, refusal, unavailable
 from settings import Settings
 
 log = structlog.get_logger("perennial.http")
@@ -278,6 +278,8 @@ class Guard:
                 return
             if exchange.started:
                 raise  # half an answer went out: only closing the connection tells the client
+            if (message := unavailable(error)) is not None:
+                raise Refusal(503, RequestErrorCode.UNAVAILABLE, message, {"Retry-After": "1"}) from None
             request_id = structlog.contextvars.get_contextvars().get("request_id")
             message = f"Internal error; quote request id {request_id} when you report it."
             raise Refusal(500, RequestErrorCode.INTERNAL, message) from error

@@ -6,7 +6,7 @@ May import: nothing of ours.
 
 import hmac
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
@@ -35,6 +35,11 @@ class WorkerMode(StrEnum):
     OFF = "off"
 
 
+class Pooler(StrEnum):
+    NONE = "none"
+    TRANSACTION = "transaction"
+
+
 class SettingsError(Exception):
     """The environment contradicts itself; the message says which variable and what to set."""
 
@@ -49,6 +54,10 @@ class Settings(BaseSettings):
     environment: Environment = Environment.DEVELOPMENT
     database_url: str = f"sqlite:///{ROOT / 'var' / 'perennial.db'}"
     database_listen_url: str | None = None
+    database_pooler: Pooler = Pooler.NONE
+    database_pool_size: int = Field(default=10, ge=1)
+    database_pool_overflow: int = Field(default=10, ge=0)
+    database_statement_seconds: int = Field(default=10, ge=0)
     sandbox_database_url: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
@@ -60,6 +69,8 @@ class Settings(BaseSettings):
     stripe_publishable_key: str | None = None
     stripe_webhook_secret: SecretStr | None = None
     stripe_api_base: str | None = None
+    gateway_calls_per_second: int | None = Field(default=None, ge=0, le=10_000)
+    gateway_endpoint_calls_per_second: int = Field(default=25, ge=1, le=10_000)
 
     jwt_issuer: str = "perennial-dev"
     jwt_audience: str = "perennial"
@@ -124,7 +135,7 @@ class Settings(BaseSettings):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in _zones():
             raise ValueError(f"PERENNIAL_TIMEZONE: {value!r} is no IANA time zone, such as Europe/Berlin")
         return value
 
@@ -148,6 +159,12 @@ class Settings(BaseSettings):
         return self.stripe_secret_key is None and self.stripe_api_base is None
 
     @property
+    def direct_database_url(self) -> str:
+        """Past a proxy, where there is one and another address is known."""
+        past = self.database_listen_url if self.database_pooler is Pooler.TRANSACTION else None
+        return past or self.database_url
+
+    @property
     def gateway_secret_key(self) -> str:
         return self.stripe_secret_key.get_secret_value() if self.stripe_secret_key else SANDBOX_SECRET_KEY
 
@@ -165,6 +182,13 @@ class Settings(BaseSettings):
     @property
     def livemode(self) -> bool:
         return _is_live(self.gateway_secret_key)
+
+    @property
+    def account_calls_per_second(self) -> int:
+        """What the gateway takes of the account; 0: without limit, as a sandbox does."""
+        if self.gateway_calls_per_second is not None or self.stripe_secret_key is None:
+            return self.gateway_calls_per_second or 0
+        return 100 if self.livemode else 25
 
     @property
     def own_address(self) -> str:
@@ -219,6 +243,12 @@ def load_settings(**overrides: object) -> Settings:
             for problem in error.errors()
         ]
         raise SettingsError("\n".join(lines)) from None
+
+
+@cache
+def _zones() -> set[str]:
+    """Finding them walks through the whole database of zones."""
+    return available_timezones()
 
 
 def _is_live(key: str) -> bool:
@@ -277,5 +307,9 @@ def _contradictions(s: Settings) -> list[tuple[bool, str]]:
         (
             not s.database_url.startswith(("sqlite:///", "postgresql://")),
             "PERENNIAL_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
+        ),
+        (
+            s.database_listen_url is not None and not s.database_listen_url.startswith("postgresql://"),
+            "PERENNIAL_DATABASE_LISTEN_URL: write postgresql://user@host/name, PostgreSQL itself and no proxy",
         ),
     ]

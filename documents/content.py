@@ -11,12 +11,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.lifecycle import InvoiceStatus
 from billing.lines import LineKind
 from billing.money import Money
+from languages import known_locale
 from models.customers import Customer
 from models.invoices import CreditNote, Invoice, InvoiceLine, lines_of
 from models.organization import organization, organization_name
 from models.payments import payments_of_invoices
 from resolvers.document_links import DocumentKind
-from resolvers.writing import formatted, known_locale, written_day
+from resolvers.writing import formatted, written_day
 
 _ENGLISH = Locale.parse("en")
 _STAMPS = {

@@ -1,14 +1,14 @@
 """What Stripe's SDK answers: objects as plain JSON, lists in pages, its exceptions as the port's."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import stripe
 import structlog
 
 from gateways import snapshots
-from gateways.port import CardRefused, GatewayNotFound, GatewayPage, GatewayRefused, GatewayUnavailable
+from gateways.port import CardRefused, GatewayBusy, GatewayNotFound, GatewayPage, GatewayRefused, GatewayUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,20 @@ def translated(error: stripe.StripeError) -> Exception:
         return GatewayRefused(message, code=code, param=param)
     if isinstance(error, stripe.CardError):
         return GatewayRefused(message, code=code)
+    if isinstance(error, stripe.RateLimitError):
+        return _busy(error)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         log.error("gateway_credentials_refused", status=error.http_status)
     message = f"{type(error).__name__} (HTTP {error.http_status})"
     return GatewayUnavailable(message, is_fault=(error.http_status or 0) >= 500)
+
+
+def _busy(error: stripe.RateLimitError) -> GatewayBusy:
+    """Stripe names the limit that was met; it may say for how many seconds to stay away."""
+    headers: Mapping[str, str] = error.headers or {}
+    seconds = headers.get("retry-after", "")
+    return GatewayBusy(
+        f"RateLimitError (HTTP {error.http_status})",
+        retry_after=timedelta(seconds=int(seconds)) if seconds.isdecimal() else None,
+        is_account=headers.get("stripe-rate-limited-reason", "").startswith("global"),
+    )

@@ -6,13 +6,14 @@ from time import perf_counter
 from typing import Any, cast
 
 from billing.charging import DECLINE_CODES, CardProblem
-from gateways.port import CardRefused, GatewayNotFound, GatewayRefused, GatewayUnavailable, PaymentGateway
+from gateways.port import CardRefused, GatewayBusy, GatewayNotFound, GatewayRefused, GatewayUnavailable, PaymentGateway
 from gauges import DECLINES, GATEWAY_CALLS
 
 _ENDINGS = (
     (CardRefused, "declined"),
     (GatewayNotFound, "not_found"),
     (GatewayRefused, "refused"),
+    (GatewayBusy, "busy"),
     (GatewayUnavailable, "unavailable"),
 )
 # Networks invent codes: those without advice of their own are counted as one.

@@ -5,9 +5,11 @@ most (plus the adapter's own safe retries with the same idempotency key). Calls 
 a charge's end is a value, never an exception, because a lost answer is an outcome of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
@@ -37,7 +39,7 @@ class GatewayNotFound(GatewayRefused):
 
 
 class GatewayUnavailable(Exception):
-    """No answer, or none that tells what happened: connection lost, time-out, 409, 429, 5xx.
+    """No answer, or none that tells what happened: connection lost, time-out, 409, 5xx.
 
     Whether the request took effect is unknown. `is_fault`: the gateway has answered, with a fault of its own, and may
     answer so again under the same idempotency key.
@@ -46,6 +48,19 @@ class GatewayUnavailable(Exception):
     def __init__(self, message: str, *, is_fault: bool = False) -> None:
         super().__init__(message)
         self.is_fault = is_fault
+
+
+class GatewayBusy(GatewayUnavailable):
+    """Too many calls for the gateway, or for the workers' share of what it takes: ask again later, with the same key.
+
+    This call had no effect, an earlier sending of it by the adapter may have had one. `retry_after` is the least that
+    the gateway wants to be left alone; `is_account`: by all calls, not this endpoint's alone.
+    """
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, is_account: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.is_account = is_account
 
 
 class CardRefused(Exception):
@@ -135,6 +150,24 @@ class WebhookRefused(Exception):
     """The delivery is not from the gateway, too old, from the future, or not an event."""
 
 
+_in_turn: ContextVar[bool] = ContextVar("in_turn", default=False)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Nobody waits for an answer to this block: its calls keep the pace that a gateway may have."""
+    token = _in_turn.set(True)
+    try:
+        yield
+    finally:
+        _in_turn.reset(token)
+
+
+def waits_its_turn() -> bool:
+    """Whether the present call is made `in_turn`."""
+    return _in_turn.get()
+
+
 class PaymentGateway(Protocol):
     """All that the product asks of a gateway. `tests/gateways/contract.py` is this promise as tests.
 
@@ -148,6 +181,8 @@ class PaymentGateway(Protocol):
     livemode: bool
     method_types: Mapping[str, MethodType]
     """Every way to pay that the gateway knows, by its code."""
+    endpoints: Mapping[str, str]
+    """Calls that count against the limit of another call; every other has one of its own."""
 
     async def create_customer(self, *, customer_id: str, facts: CustomerFacts, idempotency_key: str) -> str: ...
 

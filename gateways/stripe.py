@@ -3,7 +3,7 @@
 Owns: parameters and idempotency keys on the wire. Does not own: when to call, what an answer means (answers.py).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -64,6 +64,16 @@ _RETURN_NEWS = [
     "refund.updated",
 ]
 
+# What shares method and path at Stripe, and with them a limit.
+_ENDPOINTS = {
+    "blank_payment_method": "update_payment_method",
+    "find_charges": "list_charges",
+    "find_disputes": "list_disputes",
+    "find_payment_intents": "list_payment_intents",
+    "find_refunds": "list_refunds",
+    "list_card_news": "list_return_news",
+    "set_default_payment_method": "update_customer",
+}
 _REFUND_REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 
 
@@ -71,6 +81,7 @@ class StripeGateway:
     """Stripe, or whatever speaks its wire format, through `stripe.StripeClient`."""
 
     signature_header = "Stripe-Signature"
+    endpoints: Mapping[str, str] = _ENDPOINTS
 
     def __init__(
         self,

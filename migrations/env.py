@@ -4,8 +4,9 @@ import asyncio
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
 import models.api_keys
@@ -22,6 +23,7 @@ import models.inbox
 import models.invoices
 import models.ledger
 import models.organization
+import models.pacing
 import models.payments
 import models.reconciliations
 import models.returns
@@ -29,9 +31,13 @@ import models.runs
 import models.subscriptions
 import models.timers
 import models.usage  # noqa: F401 (importing them fills the metadata)
+from migrations.beside import LOCK_SECONDS, TRIES
 from models.base import DecimalText, EnumText, UTCDateTime, metadata
 from models.database import with_driver
+from models.setbacks import Setback, setback_of
 from settings import load_settings
+
+_PAUSE_SECONDS = 1.0
 
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
@@ -63,12 +69,27 @@ def _run(connection: Connection) -> None:
 
 
 async def _connect() -> None:
-    url = context.config.get_main_option("sqlalchemy.url") or load_settings().database_url
+    url = context.config.get_main_option("sqlalchemy.url") or load_settings().direct_database_url
     engine = create_async_engine(with_driver(url))
+    for number in range(1, TRIES + 1):
+        try:
+            await _migrate(engine)
+            break
+        except DBAPIError as error:
+            if setback_of(error) not in (Setback.BUSY, Setback.LOST) or number == TRIES:
+                raise
+            # Those behind us go first; what was finished stays finished.
+            await asyncio.sleep(_PAUSE_SECONDS)
+    await engine.dispose()
+
+
+async def _migrate(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            await connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
+            await connection.commit()
         await connection.run_sync(_run)
         await connection.commit()
-    await engine.dispose()
 
 
 asyncio.run(_connect())

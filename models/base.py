@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import uuid_utils
-from sqlalchemy import JSON, BigInteger, DateTime, Integer, MetaData, String, TypeDecorator
+from sqlalchemy import JSON, BigInteger, DateTime, Index, Integer, MetaData, String, TypeDecorator, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
@@ -160,10 +160,19 @@ class Record(SQLModel):
         self.updated_at = now
 
 
-class Leased(SQLModel):
-    """Due work is a row with a due time. `fence` grows with each claim; an outcome is written only under its own."""
+def index_where_set(table: str, *columns: str) -> Index:
+    """An index of the few rows that have the last of these columns: most rows are never due again."""
+    is_set = text(f"{columns[-1]} IS NOT NULL")
+    return Index(f"ix_{table}_{'_'.join(columns)}_set", *columns, sqlite_where=is_set, postgresql_where=is_set)
 
-    due_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
+
+class Leased(SQLModel):
+    """Due work is a row with a due time. `fence` grows with each claim; an outcome is written only under its own.
+
+    A table that grows needs an index of what is due: `index_where_set(table, "due_at")`.
+    """
+
+    due_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     leased_until: datetime | None = Field(default=None, sa_type=UTCDateTime)
     fence: int = Field(default=0)
     tries: int = Field(default=0)

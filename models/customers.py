@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, UniqueConstraint, tuple_
+from sqlalchemy import ColumnElement, Index, UniqueConstraint, text, tuple_
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.charging import IntentStatus, SetupFutureUsage
 from billing.money import Money
 from models.audit_log import Audited
-from models.base import BIG, DOCUMENT, EnumText, Leased, Record, UTCDateTime
+from models.base import BIG, DOCUMENT, EnumText, Leased, Record, UTCDateTime, index_where_set
 from models.lockstep import claim_subject, first_of, for_each, grouped
 
 
@@ -31,6 +31,8 @@ class Customer(Record, table=True):
         ),
         unseen=frozenset(("invoice_prefix", "last_invoice_number", "last_credit_note_number")),
     )
+    # SQLite's tables are made anew by migrations, which lose what they cannot read back.
+    __table_args__ = (Index("ix_customers_lower_email", text("lower(email)")).ddl_if(dialect="postgresql"),)
 
     user_id: str = Field(unique=True, max_length=255)
     email: str | None = Field(default=None, max_length=320)
@@ -94,7 +96,11 @@ class GatewayAccount(Leased, table=True):
     """The customer at one gateway. `due_at` (the machine's time) is when the gateway must be told who it is now."""
 
     __tablename__ = "gateway_accounts"
-    __table_args__ = (UniqueConstraint("customer_id", "platform"), UniqueConstraint("platform", "gateway_ref"))
+    __table_args__ = (
+        UniqueConstraint("customer_id", "platform"),
+        UniqueConstraint("platform", "gateway_ref"),
+        index_where_set("gateway_accounts", "due_at"),
+    )
 
     id: str = Field(primary_key=True, max_length=40)
     customer_id: str = Field(foreign_key="customers.id")

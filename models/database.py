@@ -7,6 +7,7 @@ transaction sees no other writer's half work, and what must be unique is held by
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -19,22 +20,50 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from gauges import count_statement
 from models.audit_log import WatchedSession
+from models.setbacks import note_commit
+from sqlite_trips import OneTripDriver
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _SQLITE_BUSY_SECONDS = 15
+
+# All of them end before the 10 s that a request has: its client is told why, and not only that it took too long.
+CONNECT_SECONDS = 5
+POOL_SECONDS = 8
+LOCK_SECONDS = 8
+_RECYCLE_SECONDS = 1800
+# No transaction waits for anything but the database: one that is idle belongs to a process that was stopped or cut off.
+IDLE_SECONDS = 30
+# Where the server itself is silent, nobody would cancel the statement.
+_SILENT_SECONDS = 5
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a PostgreSQL one process takes; SQLite minds the size alone.
+
+    `size` connections are kept and up to `overflow` more opened for as long as they are needed. A statement is
+    cancelled by the database after `statement_seconds` (0: never). `by_transaction`: a proxy lends a connection for
+    one transaction only, so that nothing may be left on it.
+    """
+
+    size: int = 10
+    overflow: int = 10
+    statement_seconds: int = 10
+    by_transaction: bool = False
+
+
 class Database:
     """An engine and its two doors. Sessions are never shared between tasks."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, limits: Limits | None = None) -> None:
         """`url` carries no driver: `sqlite:///path` or `postgresql://user@host/name`."""
         self.url = with_driver(url)
+        limits = limits or Limits()
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(self.url, pool_size) if self.is_sqlite else _postgres_engine(self.url, pool_size)
+        self.engine = _sqlite_engine(self.url, limits) if self.is_sqlite else _postgres_engine(self.url, limits)
         event.listen(self.engine.sync_engine, "before_cursor_execute", _count)
         self._writing_engine = self.engine.execution_options(perennial_writes=True)
         # SQLite's own waiting is neither fair nor fast: writers of this process queue here instead.
@@ -58,6 +87,7 @@ class Database:
             session.begin(),
         ):
             yield session
+        note_commit()
 
     async def transact(
         self, work: Callable[Concatenate[AsyncSession, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
@@ -104,14 +134,16 @@ def is_unique_violation(error: IntegrityError) -> bool:
 
 def _count(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
     """Transactions' own words aside."""
-    if not statement.startswith(("BEGIN", "PRAGMA")):
+    if not statement.startswith(("BEGIN", "PRAGMA", "SELECT set_config")):
         count_statement()
 
 
-def _sqlite_engine(url: URL, pool_size: int) -> AsyncEngine:
+def _sqlite_engine(url: URL, limits: Limits) -> AsyncEngine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, pool_size=pool_size, connect_args={"timeout": _SQLITE_BUSY_SECONDS})
+    engine = create_async_engine(
+        url, module=OneTripDriver(), pool_size=limits.size, connect_args={"timeout": _SQLITE_BUSY_SECONDS}
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction] (a listener)
@@ -129,5 +161,36 @@ def _sqlite_engine(url: URL, pool_size: int) -> AsyncEngine:
     return engine
 
 
-def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
-    return create_async_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+def _postgres_engine(url: URL, limits: Limits) -> AsyncEngine:
+    session = {
+        "statement_timeout": f"{limits.statement_seconds}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+    }
+    connect: dict[str, Any] = {"timeout": CONNECT_SECONDS}
+    if limits.statement_seconds:
+        connect["command_timeout"] = limits.statement_seconds + _SILENT_SECONDS
+    # A proxy passes no settings of a session on, and what is prepared under a name stays behind on its connection.
+    connect.update(without_names() if limits.by_transaction else {"server_settings": session})
+    engine = create_async_engine(
+        url,
+        pool_size=limits.size,
+        max_overflow=limits.overflow,
+        pool_timeout=POOL_SECONDS,
+        pool_recycle=_RECYCLE_SECONDS,
+        pool_pre_ping=True,
+        connect_args=connect,
+    )
+    if limits.by_transaction:
+        bounded = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in session.items())
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction] (a listener)
+            connection.exec_driver_sql(bounded)
+
+    return engine
+
+
+def without_names() -> dict[str, Any]:
+    """What the driver is told so that it prepares nothing that outlives its transaction."""
+    return {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}

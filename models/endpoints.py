@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.delivering import DeliveryStatus
 from models.audit_log import Audited
-from models.base import DOCUMENT, EnumText, Leased, Record, UTCDateTime
+from models.base import DOCUMENT, EnumText, Leased, Record, UTCDateTime, index_where_set
 
 
 class WebhookEndpoint(Record, table=True):
@@ -45,6 +45,8 @@ class WebhookDelivery(Leased, table=True):
     __table_args__ = (
         UniqueConstraint("event_id", "endpoint_id"),
         Index("ix_webhook_deliveries_endpoint_id_id", "endpoint_id", "id"),
+        index_where_set("webhook_deliveries", "due_at"),
+        index_where_set("webhook_deliveries", "endpoint_id", "due_at"),
     )
 
     id: str = Field(primary_key=True, max_length=40)

@@ -4,11 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy import Index, text
 from sqlmodel import Field, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.audit_log import Audited
-from models.base import DOCUMENT, EnumText, Leased, UTCDateTime
+from models.base import DOCUMENT, EnumText, Leased, UTCDateTime, index_where_set
 
 
 class GatewayEventStatus(StrEnum):
@@ -23,6 +24,16 @@ class GatewayEvent(Leased, table=True):
 
     __tablename__ = "gateway_events"
     __audited__ = Audited(told=frozenset(("status",)))
+    __table_args__ = (
+        index_where_set("gateway_events", "due_at"),
+        Index(
+            "ix_gateway_events_unprocessed",
+            "status",
+            "id",
+            sqlite_where=text("status <> 'processed'"),
+            postgresql_where=text("status <> 'processed'"),
+        ),
+    )
 
     id: str = Field(primary_key=True, max_length=40)
     gateway_ref: str = Field(unique=True, max_length=255)

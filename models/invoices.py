@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -30,7 +30,12 @@ class Invoice(Record, table=True):
 
     __tablename__ = "invoices"
     __audited__ = Audited(masked=frozenset(("meta",)))
-    __table_args__ = (UniqueConstraint("subscription_id", "reason", "occasion"), UniqueConstraint("number"))
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "reason", "occasion"),
+        UniqueConstraint("number"),
+        Index("ix_invoices_listed", "created_at", "period_start", "id"),
+        Index("ix_invoices_status_listed", "status", "created_at", "period_start", "id"),
+    )
 
     number: str = Field(max_length=40)
     customer_id: str = Field(foreign_key="customers.id", index=True)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Index, String, UniqueConstraint, or_, text, tuple_
+from sqlalchemy import Column, ColumnElement, ForeignKey, Index, String, UniqueConstraint, or_, text, tuple_, union_all
+from sqlalchemy.orm import aliased
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,7 +13,7 @@ from billing.lifecycle import PAYMENT, AttemptOutcome, PaymentStatus
 from billing.money import Money
 from billing.returning import PaymentStanding, standing
 from models.audit_log import Audited
-from models.base import BIG, DOCUMENT, SERIAL, EnumText, Leased, Notes, UTCDateTime
+from models.base import BIG, DOCUMENT, SERIAL, EnumText, Leased, Notes, UTCDateTime, index_where_set
 from models.lockstep import first_of, for_each, grouped
 
 
@@ -45,6 +46,12 @@ class Payment(Leased, table=True):
             sqlite_where=text("gateway_status IS NOT NULL AND archived_at IS NULL"),
             postgresql_where=text("gateway_status IS NOT NULL AND archived_at IS NULL"),
         ),
+        index_where_set("payments", "due_at"),
+        index_where_set("payments", "collect_at"),
+        index_where_set("payments", "give_up_at"),
+        index_where_set("payments", "test_clock_id"),
+        index_where_set("payments", "reference"),
+        Index("ix_payments_status_number", "status", "number"),
     )
 
     number: int | None = Field(default=None, primary_key=True, sa_type=SERIAL)
@@ -68,8 +75,8 @@ class Payment(Leased, table=True):
     error_message: str | None = None
     return_url: str | None = None
     error_url: str | None = None
-    collect_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
-    give_up_at: datetime | None = Field(default=None, sa_type=UTCDateTime, index=True)
+    collect_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+    give_up_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
     test_clock_id: str | None = Field(default=None, foreign_key="test_clocks.id")
     reference: str | None = Field(default=None, max_length=255)
     gateway_status: str | None = Field(default=None, max_length=100)
@@ -123,7 +130,7 @@ class CollectionIntent(SQLModel, table=True):
     payment_id: str = Field(sa_column=Column(String(40), ForeignKey("payments.id"), nullable=False, index=True))
     n: int
     platform: str = Field(max_length=20)
-    gateway_ref: str | None = Field(default=None, max_length=255)
+    gateway_ref: str | None = Field(default=None, max_length=255, index=True)
     status: IntentStatus = Field(default=IntentStatus.REQUIRES_PAYMENT_METHOD, sa_type=EnumText(IntentStatus))
     payment_method_ref: str | None = Field(default=None, max_length=255)
     next_action_url: str | None = None
@@ -296,7 +303,10 @@ def of_order(order_id: str) -> ColumnElement[bool]:
 def known_as(gateway_payment_id: str) -> ColumnElement[bool]:
     """Which payments have this id at their gateway; of those recorded by hand it is the merchant's reference."""
     intents = select(CollectionIntent.payment_id).where(CollectionIntent.gateway_ref == gateway_payment_id)
-    return or_(col(Payment.id).in_(intents), col(Payment.reference) == gateway_payment_id)
+    recorded = aliased(Payment)
+    # Looked up each on its own index; an OR over both would read every payment.
+    found = union_all(intents, select(recorded.id).where(recorded.reference == gateway_payment_id))
+    return col(Payment.id).in_(found)
 
 
 async def _newest(session: AsyncSession, condition: ColumnElement[bool]) -> Payment | None:

@@ -12,7 +12,7 @@ from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.returning import DisputeStatus, RefundOrigin, RefundReason
 from models.audit_log import Audited
-from models.base import BIG, DOCUMENT, EnumText, Leased, UTCDateTime
+from models.base import BIG, DOCUMENT, EnumText, Leased, UTCDateTime, index_where_set
 from models.payments import CollectionIntent
 
 
@@ -29,7 +29,7 @@ class Refund(Leased, table=True):
 
     __tablename__ = "refunds"
     __audited__ = Audited(masked=frozenset(("requested_by",)), unseen=frozenset(("spoilt_keys",)))
-    __table_args__ = (UniqueConstraint("platform", "gateway_ref"),)
+    __table_args__ = (UniqueConstraint("platform", "gateway_ref"), index_where_set("refunds", "due_at"))
 
     id: str = Field(primary_key=True, max_length=40)
     payment_id: str = Field(sa_column=Column(String(40), ForeignKey("payments.id"), nullable=False, index=True))

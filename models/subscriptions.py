@@ -16,7 +16,7 @@ from billing.dunning import BEHIND
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from billing.schedule import Schedule, next_happening
 from models.audit_log import Audited
-from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime
+from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime, index_where_set
 from models.catalog import Plan, Price, Product
 from models.invoices import Invoice
 from models.lockstep import for_each, grouped
@@ -46,6 +46,17 @@ class Subscription(Record, Leased, table=True):
 
     __tablename__ = "subscriptions"
     __audited__ = Audited(masked=frozenset(("name", "external_id", "cancellation_comment", "meta")))
+    __table_args__ = (
+        index_where_set("subscriptions", "due_at"),
+        Index("ix_subscriptions_status_id", "status", "id"),
+        Index(
+            "ix_subscriptions_test_clock_id_due_at",
+            "test_clock_id",
+            "due_at",
+            sqlite_where=text("test_clock_id IS NOT NULL"),
+            postgresql_where=text("test_clock_id IS NOT NULL"),
+        ),
+    )
 
     customer_id: str = Field(foreign_key="customers.id", index=True)
     product_id: str = Field(foreign_key="products.id")

@@ -9,9 +9,10 @@ from babel import Locale
 from billing.lines import Line
 from billing.money import Money
 from billing.quotes import Quote
+from languages import known_locale
 from models.customers import Customer
 from models.subscriptions import CollectionMethod
-from resolvers.writing import formatted, known_locale, written_day
+from resolvers.writing import formatted, written_day
 from services.checkout import Checkout, CheckoutState, Stage
 
 _ENGLISH = Locale.parse("en")

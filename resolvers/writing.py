@@ -1,33 +1,19 @@
 """How amounts and days are written for people, by the rules of their language.
 
-Owns: locales, what Babel is asked for. Does not own: amounts (billing.money).
+Owns: what Babel is asked for. Does not own: which locales there are (languages), amounts (billing.money).
 """
 
-import re
 from copy import copy
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 from babel.dates import format_date
 from babel.numbers import NumberPattern, get_currency_precision
 
 from billing.money import exponent
-
-_LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}", re.ASCII)
-
-
-@lru_cache(maxsize=256)
-def known_locale(name: str) -> Locale | None:
-    """The locale by its BCP 47 name; None for one that Babel does not know."""
-    try:
-        if _LOCALE.fullmatch(name):
-            return Locale.parse(name.replace("-", "_"))
-    except (UnknownLocaleError, ValueError):
-        pass
-    return None
 
 
 def formatted(amount: Decimal, currency: str, locale: Locale) -> str:

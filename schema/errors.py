@@ -13,6 +13,7 @@ import structlog
 from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
 
 from logs import current_request
+from models.setbacks import Setback, setback_of
 from rates import Taken
 from resolvers.identity import AccessDenied
 
@@ -21,6 +22,11 @@ log = structlog.get_logger("perennial.graphql")
 MAX_ERRORS = 50
 MAX_LOCATIONS = 4
 MAX_MESSAGE_LENGTH = 400
+_SETBACKS = {
+    Setback.LOST: "Others were changing the same; try again.",
+    Setback.BUSY: "The database took too long; try again.",
+    Setback.AWAY: "The database is not available; try again in a moment.",
+}
 _SUGGESTION = re.compile(r" Did you mean [^?]*\?")
 
 
@@ -70,6 +76,18 @@ def problem(code: RequestErrorCode, message: str) -> dict[str, Any]:
     return {"message": message, "extensions": {"code": code.value, **_where_to_look()}}
 
 
+def unavailable(error: BaseException) -> str | None:
+    """What a client is told where the database stood in the way, and another try may go through; else None."""
+    setback = setback_of(error)
+    return _SETBACKS[setback] if setback is not None else None
+
+
+def setback_in(errors: Sequence[GraphQLError]) -> BaseException | None:
+    """The first error's cause where the database stood in the way."""
+    causes = [_cause(error) for error in errors]
+    return next((cause for cause in causes if setback_of(cause) is not None), None)
+
+
 def about_request() -> dict[str, Any]:
     """What every answer tells of its request: the id that the logs carry, and how long it has taken so far."""
     request = current_request()
@@ -93,6 +111,8 @@ def code_of(error: GraphQLError) -> RequestErrorCode:
         return cause.code
     if isinstance(cause, GraphQLSyntaxError):
         return RequestErrorCode.GRAPHQL_PARSE_FAILED
+    if unavailable(cause) is not None:
+        return RequestErrorCode.UNAVAILABLE
     if error.path is None and error.extensions and "code" in error.extensions:
         return RequestErrorCode(error.extensions["code"])
     if _blames_input(error) or (error.path is None and isinstance(cause, GraphQLError)):
@@ -119,6 +139,10 @@ def record(errors: Sequence[GraphQLError]) -> None:
     """Log each fault once, without query text or variables; a client's own error only leaves its code."""
     codes = sorted({code_of(error).value for error in errors})
     structlog.contextvars.bind_contextvars(error_codes=codes)
+    setback = setback_in(errors)
+    if setback is not None:
+        origin = getattr(setback, "orig", setback)  # its own words: statements and parameters stay out of the log
+        log.warning("database_unavailable", reason=setback_of(setback), error=str(origin)[:300])
     for error in _faults(errors):
         path = ".".join(str(part) for part in error.path or () if isinstance(part, str))
         log.error("resolver failed", path=path[:200], exc_info=_cause(error))
@@ -147,7 +171,7 @@ def _presented(error: GraphQLError, hide_suggestions: bool) -> dict[str, Any]:
     if code is RequestErrorCode.INTERNAL:
         message = f"Internal error; quote request id {looked_for.get('requestId')} when you report it."
     else:
-        message = error.message
+        message = unavailable(_cause(error)) or error.message
         if error.path is None or isinstance(_cause(error), DocumentError):
             extensions.update(error.extensions or {})
     extensions.update(looked_for)

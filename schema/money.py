@@ -8,7 +8,8 @@ import strawberry
 from billing.errors import ErrorCode, UserProblem
 from billing.money import LARGEST_GIVEN, MoneyError
 from billing.money import Money as Amount
-from resolvers.writing import formatted, known_locale
+from languages import known_locale
+from resolvers.writing import formatted
 from schema.arguments import refuse_arguments
 from schema.fields import Info, argument, described
 from schema.scalars import BigInt, CurrencyCode

@@ -17,15 +17,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from gauges import Outcome, measured_operation, operation_ended
+from models.setbacks import repeated
 from rates import Allowance, Rates
 from resolvers.callers import Callers
 from resolvers.identity import Identity
 from schema.documents import GuardedSchema
 from schema.entrance import Entrance, Refused, credentials_of, retry_after
-from schema.errors import DocumentError, RequestErrorCode, refusal
+from schema.errors import DocumentError, RequestErrorCode, refusal, setback_in
 from schema.event_streams import COMPLETE, EVENT_STREAM, EventStream, told
 from schema.live_results import live_results
 from schema.parameters import BadParameters, Parameters, from_body, from_query_string
@@ -115,8 +117,9 @@ class GraphQLApp:
         allowed = {OperationType.QUERY}
         if request.method == "POST":
             allowed.add(OperationType.MUTATION)
-        try:
-            result = await self._schema.execute(
+
+        async def execute() -> ExecutionResult:
+            return await self._schema.execute(
                 parameters.query,
                 variable_values=parameters.variables,
                 context_value=self._get_context(request, identity, allowance),
@@ -124,6 +127,9 @@ class GraphQLApp:
                 allowed_operation_types=allowed,
                 operation_extensions=parameters.extensions,
             )
+
+        try:
+            result = await repeated(execute, lambda executed: setback_in(executed.errors or []))
         except InvalidOperationTypeError as refused:
             if refused.operation_type is OperationType.MUTATION:
                 operation_ended(Outcome.REJECTED)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from billing.breaking import Breaker
 from billing.running import Deed
 from clocks import Clock, ManualClock
 from gateways.customer_side import CardBrowser
@@ -37,8 +38,8 @@ class App:
     API keys are made with, `quote_key` what quotes, `checkout_key` what checkout links are sealed with, `endpoint_key`
     what endpoints' secrets are kept under. `messenger` reaches merchants' endpoints, `hearing` wakes those who follow
     changes. `account_country` is where the gateway's account is, `account` what was last heard of what it may charge.
-    `browser` plays the customer's browser and exists with the sandbox only.
-    `support_refund_cap`: what SUPPORT may give back of one payment, in minor units.
+    `breaker` knows whether the gateway answers. `browser` plays the customer's browser and exists with the sandbox
+    only. `support_refund_cap`: what SUPPORT may give back of one payment, in minor units.
     `reconcile_every`: how often the worker reconciles, None: never. `timeline` is the test clock whose customers it
     serves, None: those who live by `clock`; what is due is always looked for on one timeline. `witness` is told what
     the steps of a run do; `due_by` leaves what is due later than that to others.
@@ -60,6 +61,7 @@ class App:
     account_country: str = "US"
     account: AccountMemory = field(default_factory=AccountMemory)
     support_refund_cap: int = 0
+    breaker: Breaker = field(default_factory=Breaker)
     browser: CardBrowser | None = None
     reconcile_every: timedelta | None = None
     timeline: str | None = None

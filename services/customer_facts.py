@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 
 from billing.errors import ErrorCode, UserProblem
 from gateways.port import Address, CustomerFacts
+from languages import known_locale
 from models.customers import Customer
 
 Facts = Mapping[str, Any]
 """Values by the column of Customer; what is left out is not spoken of, None takes away what was there."""
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _PHONE = re.compile(r"\+?[0-9 ()./-]*[0-9][0-9 ()./-]*")
 _MOST_ADDRESSES = 10
 _LONGEST_LINE = 250
@@ -48,12 +48,7 @@ def _wrong_phone(value: str, today: date) -> str | None:
 
 
 def _wrong_locale(value: str, today: date) -> str | None:
-    """Any region of a language that is known: not every pair of them is on a list."""
-    try:
-        known = _LOCALE.fullmatch(value) and Locale.parse(value.partition("-")[0])
-    except (ValueError, UnknownLocaleError):
-        known = None
-    return None if known else "give a BCP 47 tag, such as pt-BR."
+    return None if known_locale(value) else "give a BCP 47 tag, such as pt-BR."
 
 
 def _wrong_birth_date(value: date, today: date) -> str | None:

@@ -17,6 +17,7 @@ from models.database import is_unique_violation
 from models.idempotency import IdempotencyRecord, idempotency_record
 from models.leases import LEASE
 from models.payments import payment_by_id
+from models.setbacks import repeated
 from services.app import Actor, App
 from services.outcomes import PaymentOutcome, payment_outcome
 from services.resolving import live_snapshot
@@ -67,7 +68,7 @@ async def once(
         if answer is not None:
             return await memory.tell(app, answer)
     try:
-        outcome = await run()
+        outcome = await repeated(run)
     except UserProblem:
         await _forget(app, scope)
         raise

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from gateways.sandbox import errors
 from gateways.sandbox.faults import Fault, Faults
+from gateways.sandbox.limits import RateLimits
 from gateways.sandbox.parameter_kinds import decode
 
 
@@ -39,3 +40,13 @@ def arm(faults: Faults, said: dict[str, object]) -> dict[str, object]:
     except ValueError as problem:
         raise errors.invalid(str(problem), "kind") from None
     return {"armed": True, "kind": kind.value}
+
+
+def limit(limits: RateLimits, said: dict[str, object]) -> dict[str, object]:
+    """Take so many calls a second, in all (`account`) and of each kind (`endpoint`); as many as wished where unsaid."""
+    try:
+        account, endpoint = (int(str(said[name])) if said.get(name) else None for name in ("account", "endpoint"))
+    except ValueError as problem:
+        raise errors.invalid(str(problem), "account") from None
+    limits.set(account=account, endpoint=endpoint)
+    return {"account": account, "endpoint": endpoint}

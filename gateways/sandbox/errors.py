@@ -155,12 +155,12 @@ def lock_timeout() -> ApiError:
     return ApiError(409, message, code="lock_timeout")
 
 
-def rate_limited() -> ApiError:
+def rate_limited(reason: str = "global-rate") -> ApiError:
     return ApiError(
         429,
         "Request rate limit exceeded. Please slow down and try again.",
         code="rate_limit",
-        headers={"Stripe-Rate-Limited-Reason": "global-rate"},
+        headers={"Stripe-Rate-Limited-Reason": reason},
     )
 
 

@@ -20,6 +20,7 @@ from gateways.sandbox.errors import ApiError
 from gateways.sandbox.events import add_endpoint
 from gateways.sandbox.faults import Faults
 from gateways.sandbox.ids import Ids
+from gateways.sandbox.limits import RateLimits
 from gateways.sandbox.parameters import REISSUE
 from gateways.sandbox.store import Listing, Record, Store, Unit
 from gateways.sandbox.wire import CORS, Keys, Wire, authorize
@@ -44,7 +45,7 @@ class Sandbox:
     ) -> None:
         if "_live_" in secret_key + publishable_key:
             raise ValueError("a sandbox takes no live key")
-        self.faults = Faults()
+        self.faults, self.limits = Faults(), RateLimits(system_clock)
         self._clock, self._system_clock = clock, system_clock
         self._public_url = public_url.rstrip("/")
         self._store = Store(database_url)
@@ -55,6 +56,7 @@ class Sandbox:
             store=self._store,
             keys=self._keys,
             faults=self.faults,
+            limits=self.limits,
             ids=lambda: self._ids,
             clock=clock,
             system_clock=system_clock,
@@ -150,7 +152,8 @@ class Sandbox:
         return challenge.after_answer(request, intent.body, intent.private.get("answered", {}))
 
     async def _lever(self, request: Request, name: str, subject: str | None) -> Response:
-        """POST faults arms one, DELETE faults clears all; POST cards/<payment method> sends its holder a new card."""
+        """POST faults arms one, DELETE faults clears all; POST limits sets how many calls a second are taken; POST
+        cards/<payment method> sends its holder a new card."""
         try:
             if authorize(request.headers, None, self._keys):
                 raise errors.secret_key_required()
@@ -160,6 +163,8 @@ class Sandbox:
                 case "DELETE", "faults", None:
                     self.faults.clear()
                     return JSONResponse({"armed": False})
+                case "POST", "limits", None:
+                    return JSONResponse(controls.limit(self.limits, await controls.told(request)))
                 case "POST", "cards", str():
                     return JSONResponse(await self._reissue(subject, await controls.told(request)))
                 case _:

@@ -27,6 +27,7 @@ from gateways.sandbox.tables import (
     metadata,
     objects,
 )
+from sqlite_trips import OneTripDriver
 
 DELETED = ".deleted"
 CHUNK = 200  # how many bodies are judged at a time
@@ -306,7 +307,10 @@ class Store:
         scheme, separator, rest = url.partition("://")
         if not separator or scheme.partition("+")[0] not in _DRIVERS:
             raise ValueError("a sandbox database is sqlite:///path or postgresql://user@host/name")
-        self._engine = create_async_engine(f"{_DRIVERS[scheme.partition('+')[0]]}://{rest}")
+        driver = _DRIVERS[scheme.partition("+")[0]]
+        self._engine = create_async_engine(
+            f"{driver}://{rest}", module=OneTripDriver() if driver.startswith("sqlite") else None
+        )
         self._writing = self._engine.execution_options(sandbox_writes=True)
         self._writer = asyncio.Lock()
         if self._engine.dialect.name == "sqlite":

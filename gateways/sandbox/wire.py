@@ -30,6 +30,7 @@ from gateways.sandbox.expansion import expand
 from gateways.sandbox.faults import AFTER, BEFORE, AnswerLost, Fault, Faults
 from gateways.sandbox.ids import Ids
 from gateways.sandbox.intents import browser_view
+from gateways.sandbox.limits import RateLimits
 from gateways.sandbox.parameter_kinds import decode
 from gateways.sandbox.routes import Operation, find_operation, writes
 from gateways.sandbox.shapes import API_VERSION
@@ -85,6 +86,11 @@ class Asked:
     request_id: str
 
     @property
+    def kind(self) -> str:
+        """The path without its ids: calls of one kind share a limit."""
+        return "/".join("*" if step in self.path else step for step in self.url.split("/"))
+
+    @property
     def fingerprint(self) -> str:
         told = orjson.dumps([self.method, self.url, self.params, self.publishable], option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(told).hexdigest()
@@ -106,6 +112,7 @@ class Wire:
         store: Store,
         keys: Keys,
         faults: Faults,
+        limits: RateLimits,
         ids: Callable[[], Ids],
         clock: Callable[[], datetime],
         system_clock: Callable[[], datetime],
@@ -113,6 +120,7 @@ class Wire:
         on_events: Callable[[], None],
     ) -> None:
         self._store, self._keys, self._faults, self._ids = store, keys, faults, ids
+        self._limits = limits
         self._clock, self._system_clock = clock, system_clock
         self._public_url, self._on_events = public_url, on_events
         self._keys_in_flight: set[str] = set()
@@ -166,6 +174,7 @@ class Wire:
                 raise errors.key_in_use(asked.key)
             self._keys_in_flight.add(asked.key)
         try:
+            self._limits.count(f"{asked.method} {asked.kind}")
             await self._strike_before(self._faults.take(path, *BEFORE))
             after = self._faults.take(path, *AFTER)
             forgotten = asked.key is not None and self._faults.take(path, Fault.KEYS_FORGOTTEN) is not None

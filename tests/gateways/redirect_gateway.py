@@ -6,7 +6,7 @@ disputes; those lists are empty.
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -83,6 +83,7 @@ class RedirectGateway:
     livemode = False
     publishable_key = ""
     signature_header = "Signature"
+    endpoints: Mapping[str, str] = {}
     method_types = {"card": CARD}
 
     def __init__(self, http: httpx.AsyncClient, secret: str) -> None:

@@ -9,8 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import make_url
 
-from tests.support.databases import TEMPLATE, copy_of_file, on_server, run
-from tests.support.house import open_house
+from tests.support.databases import copy_of_file, copying, on_server, run
 
 Fresh = Callable[..., str]
 """The address of a new database: a copy of the one at the given address, of the demo data without one."""
@@ -20,13 +19,11 @@ Fresh = Callable[..., str]
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
     with ExitStack() as stack:
         if request.param == "sqlite":
-            demo = copy_of_file(request.getfixturevalue("sqlite_file"), tmp_path / "demo.db")
-            _load_demo(demo)
+            demo = f"sqlite:///{request.getfixturevalue('stocked_file')}"
             yield lambda source=demo: copy_of_file(Path(_name(source)), tmp_path / f"{uuid4().hex}.db")
             return
         server = request.getfixturevalue("postgres")
-        demo = on_server(server, stack.enter_context(_database(server, TEMPLATE)))
-        _load_demo(demo)
+        demo = on_server(server, request.getfixturevalue("stocked_postgres"))
         yield lambda source=demo: on_server(server, stack.enter_context(_database(server, _name(source))))
 
 
@@ -38,14 +35,6 @@ def _name(url: str) -> str:
 @contextmanager
 def _database(server: str, template: str) -> Iterator[str]:
     name = f"perennial_{uuid4().hex[:12]}"
-    asyncio.run(run(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    asyncio.run(run(server, copying(name, template)))
     yield name
     asyncio.run(run(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
-
-
-def _load_demo(url: str) -> None:
-    async def load() -> None:
-        async with open_house(url):
-            pass
-
-    asyncio.run(load())

@@ -185,6 +185,13 @@ def _call(storm: Storm, method: str, path: str, told: object = None) -> Any:
 @contextmanager
 def gateway_process(folder: Path) -> Iterator[str]:
     """The sandbox as its own process on its own SQLite file; its address."""
+    with gateway_at(folder) as (url, _process):
+        yield url
+
+
+@contextmanager
+def gateway_at(folder: Path) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    """The same, and the process."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     told = ["--port", str(port), "--database", f"sqlite:///{folder / 'gateway.db'}"]
@@ -192,7 +199,7 @@ def gateway_process(folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(url, process)
-        yield url
+        yield url, process
     finally:
         process.terminate()
         process.wait(timeout=20)

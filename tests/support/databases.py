@@ -73,7 +73,7 @@ def stock_template(server: str, template: str, load: Callable[[str], None]) -> N
 
     def work() -> None:
         asyncio.run(run(server, f'DROP DATABASE IF EXISTS "{template}"'))
-        asyncio.run(run(server, f'CREATE DATABASE "{template}" TEMPLATE "{TEMPLATE}"'))
+        asyncio.run(run(server, copying(template, TEMPLATE)))
         load(on_server(server, template))
 
     apart(work)
@@ -91,11 +91,16 @@ async def run(server: str, statement: str) -> None:
         await connection.close()
 
 
+def copying(name: str, template: str) -> str:
+    """The statement that makes a database from a template: file by file, which is faster than through the log."""
+    return f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'
+
+
 @asynccontextmanager
 async def copy_of_template(server: str, template: str) -> AsyncIterator[str]:
     """The address of a fresh copy on the server, dropped at the end."""
     name = f"perennial_{uuid4().hex[:12]}"
-    await run(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    await run(server, copying(name, template))
     try:
         yield on_server(server, name)
     finally:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,18 +43,20 @@ class House:
     http: httpx.AsyncClient
     clock: ManualClock
     machine: ManualClock
+    _tokens: dict[tuple[str, Role, datetime], str] = field(default_factory=dict)
 
     @property
     def app(self) -> App:
         return self.installation.app
 
     def token(self, user: str, role: Role | None = None) -> str:
-        return issue_development_token(
-            self.installation.settings,
-            user_id=user,
-            role=role or STAFF.get(user, Role.CUSTOMER),
-            now=self.machine.now(),
-        )
+        wanted = (user, role or STAFF.get(user, Role.CUSTOMER), self.machine.now())
+        if wanted not in self._tokens:
+            user_id, role, now = wanted
+            self._tokens[wanted] = issue_development_token(
+                self.installation.settings, user_id=user_id, role=role, now=now
+            )
+        return self._tokens[wanted]
 
     async def post(
         self, query: str, variables: Mapping[str, Any] | None = None, user: str | None = None

@@ -1,0 +1,265 @@
+"""When the database says "not now" (promises R2, S15): told apart from faults, nothing half done, and done later."""
+
+import asyncio
+import itertools
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import text
+
+from models.database import Database, Limits
+from models.setbacks import Setback, repeated, setback_of
+from tests.scenarios.shopping import SUBSCRIBE
+from tests.support.databases import copy_of_file, copy_of_template
+from tests.support.deliveries import dump
+from tests.support.house import House, open_house
+
+MINE = "{ subscriptions { nodes { status } } }"
+CUSTOMERS = "{ me { id defaultPaymentMethod { id } } }"
+
+
+@pytest.fixture
+async def postgres_url(postgres: str, stocked_postgres: str) -> AsyncIterator[str]:
+    async with copy_of_template(postgres, stocked_postgres) as url:
+        yield url
+
+
+@pytest.fixture
+async def sqlite_house(stocked_file: Path, tmp_path: Path) -> AsyncIterator[House]:
+    """The gateway's books are in a file of their own, so that only ours meet the fault."""
+    ours, theirs = (copy_of_file(stocked_file, tmp_path / name) for name in ("ours.db", "theirs.db"))
+    async with open_house(ours, demo=False, sandbox_database_url=theirs) as house:
+        yield house
+
+
+async def buy(house: House, key: str | None = None) -> dict[str, Any]:
+    """The whole body: `errors` are looked at."""
+    card = (await house.ask(CUSTOMERS, user="demo-card"))["me"]["defaultPaymentMethod"]["id"]
+    wish = {"planCode": "reader-pro", "paymentMethodId": card, **({"idempotencyKey": key} if key else {})}
+    return (await house.post(SUBSCRIBE, {"input": wish}, user="demo-card")).json()
+
+
+async def bought(house: House, key: str | None = None) -> None:
+    """Now it goes through, once."""
+    body = await buy(house, key)
+    assert body["data"]["subscribe"]["userErrors"] == []
+    assert await states(house) == ["ACTIVE"]
+    await house.work()
+    assert await house.audit() == []
+
+
+async def states(house: House) -> list[str]:
+    rows = (await house.ask(MINE, user="demo-card"))["subscriptions"]["nodes"]
+    return [row["status"] for row in rows]
+
+
+def told(body: dict[str, Any]) -> tuple[str, str]:
+    (error,) = body["errors"]
+    return error["extensions"]["code"], error["message"]
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+BUSY = ("UNAVAILABLE", "The database took too long; try again.")
+AWAY = ("UNAVAILABLE", "The database is not available; try again in a moment.")
+
+
+# PostgreSQL: somebody else holds what we need
+
+
+async def test_a_lock_held_by_another_program_is_not_waited_for_for_ever(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.database.LOCK_SECONDS", 1)
+    other = await asyncpg.connect(postgres_url)
+    async with open_house(postgres_url, demo=False) as house:
+        async with other.transaction():
+            await other.execute("SELECT * FROM customers WHERE user_id = 'demo-card' FOR UPDATE")
+            before = await dump(house, but=())
+            waiting = asyncio.create_task(buy(house))
+            await asyncio.sleep(0.2)
+            assert await states(house) == []  # the others go on meanwhile
+            assert not waiting.done()
+            assert told(await waiting) == BUSY
+            assert await dump(house, but=()) == before
+        await bought(house)
+    await other.close()
+
+
+async def test_a_statement_that_takes_too_long_is_cancelled_by_postgresql(postgres_url: str) -> None:
+    database = Database(postgres_url, Limits(size=2, overflow=0, statement_seconds=1))
+    with pytest.raises(DBAPIError) as stuck:
+        async with database.read() as session:
+            await session.exec(text("SELECT pg_sleep(30)"))
+    assert setback_of(stuck.value) is Setback.BUSY
+    await database.ping()
+    await database.close()
+
+
+async def test_whoever_gives_a_request_up_gives_its_statement_up(postgres_url: str) -> None:
+    """As the guard does after 10 s: the database does not go on for nobody."""
+    other, watcher = [await asyncpg.connect(postgres_url) for _ in range(2)]
+    async with open_house(postgres_url, demo=False) as house, other.transaction():
+        await other.execute("LOCK TABLE plans IN ACCESS EXCLUSIVE MODE")
+        asking = asyncio.create_task(house.ask("{ plans(first: 1) { nodes { code } } }"))
+        await _until(lambda: watcher.fetchval(WAITING), 1)
+        asking.cancel()
+        await _until(lambda: watcher.fetchval(WAITING), 0)
+        assert await states(house) == []
+    await other.close()
+    await watcher.close()
+
+
+async def _until(look: Callable[[], Awaitable[object]], wanted: object) -> None:
+    async with asyncio.timeout(5):
+        while await look() != wanted:  # noqa: ASYNC110 (PostgreSQL tells nobody)
+            await asyncio.sleep(0.02)
+
+
+async def test_without_a_free_connection_the_answer_is_not_waited_for_for_ever(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.database.POOL_SECONDS", 0.3)
+    async with open_house(postgres_url, demo=False, database_pool_size=1, database_pool_overflow=0) as house:
+        async with house.app.database.read() as held:
+            await held.exec(text("SELECT 1"))
+            body = (await house.post("{ me { id } }", user="demo-card")).json()
+            assert told(body) == BUSY
+        assert await states(house) == []
+
+
+# PostgreSQL: two that wait for one another
+
+
+async def test_of_two_that_lock_crosswise_one_is_done_again(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    tries: list[str] = []
+    both = asyncio.Barrier(2)
+
+    async def in_order(first: str, second: str) -> None:
+        tries.append(first)
+        async with database.write() as session:
+            for n, user in enumerate((first, second)):
+                noted = "UPDATE customers SET description = coalesce(description, '') || :by WHERE user_id = :user"
+                await session.exec(text(noted), params={"by": first[5], "user": user})
+                if n == 0 and len(tries) <= 2:
+                    await both.wait()
+
+    one, other = "demo-card", "demo-decline"
+    await asyncio.gather(repeated(lambda: in_order(one, other)), repeated(lambda: in_order(other, one)))
+    assert len(tries) == 3
+    async with database.read() as session:
+        query = text("SELECT description FROM customers WHERE user_id IN ('demo-card', 'demo-decline')")
+        found = [row[0] for row in (await session.exec(query)).all()]
+    assert [sorted(each) for each in found] == [["c", "d"], ["c", "d"]]
+    await database.close()
+
+
+@pytest.mark.parametrize("key", [None, "a-key"])
+async def test_a_mutation_that_loses_a_deadlock_is_carried_out_all_the_same(postgres_url: str, key: str | None) -> None:
+    """Another program holds the plan and then wants the customer, who is held by the one that waits for the plan."""
+    other, watcher = [await asyncpg.connect(postgres_url) for _ in range(2)]
+    await watcher.execute(f"ALTER DATABASE \"{make_url(postgres_url).database}\" SET deadlock_timeout = '2s'")
+    async with open_house(postgres_url, demo=False) as house:
+        turn = other.transaction()
+        await turn.start()
+        await other.execute("SET LOCAL deadlock_timeout = '20s'")  # ours finds it first, and is the one to lose
+        await other.execute("SELECT * FROM plans WHERE code = 'reader-pro' FOR UPDATE")
+        buying = asyncio.create_task(bought(house, key))
+        await _until(lambda: watcher.fetchval(WAITING), 1)
+        await other.execute("SELECT * FROM customers WHERE user_id = 'demo-card' FOR UPDATE")
+        await turn.rollback()
+        await buying
+    await other.close()
+    await watcher.close()
+
+
+async def test_who_has_left_something_behind_is_not_done_again(postgres_url: str) -> None:
+    database, tries = Database(postgres_url), []
+    raising = text("DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$")
+
+    async def step(*, commits: bool) -> None:
+        tries.append(commits)
+        if commits:
+            async with database.write() as session:
+                await session.exec(text("SELECT 1"))
+        async with database.write() as session:
+            await session.exec(raising)
+
+    for commits, expected in ((True, 1), (False, 4)):
+        tries.clear()
+        with pytest.raises(DBAPIError) as lost:
+            await repeated(lambda commits=commits: step(commits=commits))
+        assert (setback_of(lost.value), len(tries)) == (Setback.LOST, expected)
+    await database.close()
+
+
+# SQLite: no room, no right, no turn
+
+
+@asynccontextmanager
+async def crippled(house: House, pragma: str) -> AsyncIterator[None]:
+    """Every connection to our books meets it; those that were open are given up."""
+    engine = house.app.database.engine
+
+    def cripple(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    await engine.dispose()
+    event.listen(engine.sync_engine, "connect", cripple)
+    try:
+        yield
+    finally:
+        event.remove(engine.sync_engine, "connect", cripple)
+        await engine.dispose()
+
+
+async def _without_slack(house: House) -> None:
+    """No page is free, and that of `changes` is full: whatever is done to a subscription needs room."""
+    await house.app.database.engine.dispose()
+    connection = sqlite3.connect(str(house.app.database.url.database), isolation_level=None)
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA max_page_count = 1")
+    row = "INSERT INTO changes VALUES ('chn_' || ?, 'none', 'nobody', NULL, 'none', 'none', 'nobody', '2020-01-01')"
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        connection.executemany(row, ((number,) for number in itertools.count()))
+    connection.close()
+
+
+FULL, READ_ONLY = "max_page_count=1", "query_only=1"
+
+
+@pytest.mark.parametrize("fault", [FULL, READ_ONLY])
+async def test_what_cannot_be_written_is_said_and_leaves_nothing(sqlite_house: House, fault: str) -> None:
+    await _without_slack(sqlite_house)
+    before = await dump(sqlite_house, but=())
+    async with crippled(sqlite_house, fault):
+        assert told(await buy(sqlite_house)) == AWAY
+        assert await states(sqlite_house) == []  # reading goes on
+    assert await dump(sqlite_house, but=()) == before
+    await bought(sqlite_house)
+
+
+async def test_sqlite_locked_by_another_program(
+    stocked_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.database._SQLITE_BUSY_SECONDS", 0.3)
+    ours, theirs = (copy_of_file(stocked_file, tmp_path / name) for name in ("ours.db", "theirs.db"))
+    other = sqlite3.connect(tmp_path / "ours.db", isolation_level=None)
+    async with open_house(ours, demo=False, sandbox_database_url=theirs) as house:
+        before = await dump(house, but=())
+        other.execute("BEGIN IMMEDIATE")
+        assert told(await buy(house)) == BUSY
+        assert await dump(house, but=()) == before
+        other.execute("ROLLBACK")
+        await bought(house)
+    other.close()
