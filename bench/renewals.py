@@ -12,8 +12,8 @@ import logging
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +32,7 @@ from bootstrap import build
 from clocks import ManualClock
 from gateways.port import PaymentGateway, PaymentIntentSnapshot
 from logs import configure_logging
-from models.database import Database
+from models.database import Database, Limits
 from models.invoices import Invoice
 from models.ledger import sums_by_currency
 from models.payments import ChargeAttempt
@@ -42,13 +42,15 @@ from services.demo import load_catalog
 from services.ordering import SubscribeWish
 from services.subscribing import subscribe
 from settings import load_settings
-from tests.soak.renewals import database
+from tests.support.databases import apart, copy_of_file, migrate, on_server, postgres_server, run, sqlite_template
 from tests.support.house import ENTITLEMENT_KEY, QUIET, START, open_house
 from worker import Worker
 
 # From 31 January on, each step passes exactly one renewal.
 _STEP = timedelta(days=31)
 _LATER = timedelta(days=3660)
+# A million rows take longer than any statement of the product may.
+_PATIENT = Limits(statement_seconds=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         configure_logging(stream=nowhere)  # lines are made as in production, and thrown away
         stack.callback(logging.getLogger().handlers.clear)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-bench-")))
-        url = stack.enter_context(database(asked.engine, folder))
+        url = stack.enter_context(_database(asked.engine, folder))
         crowd = Crowd(asked.subscriptions, max(asked.subscriptions // asked.due, 1), START + _LATER)
         began = perf_counter()
         asyncio.run(_prepare(url, crowd))
@@ -145,6 +147,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         statements, rows, seconds = asyncio.run(_written_again(url, replace(rounds[-1], month=len(rounds))))
         rate = crowd.due / seconds
         print(f"the same {rows} rows by {statements} statements in one transaction: {rate:.0f} renewals a second")
+
+
+@contextmanager
+def _database(engine: str, folder: Path) -> Iterator[str]:
+    """A migrated database of the run's own."""
+    if engine == "sqlite":
+        yield copy_of_file(sqlite_template(folder), folder / "perennial.db")
+        return
+    with postgres_server() as server:
+        asyncio.run(run(server, 'CREATE DATABASE "bench_renewals"'))
+        url = on_server(server, "bench_renewals")
+        apart(lambda: migrate(url))
+        yield url
 
 
 def _tell(each: Round, measured: Measured) -> None:
@@ -163,7 +178,7 @@ async def _prepare(url: str, crowd: Crowd) -> None:
         )
         await subscribe(house.app, actor, SubscribeWish(plan_code="reader-pro", payment_method_id=card.id))
         await Worker(house.app).once()
-    opened = Database(url)
+    opened = Database(url, _PATIENT)
     await gather(opened, crowd)
     await opened.close()
 
@@ -205,7 +220,7 @@ def _worker(url: str, round_: Round, ready: Any, told: Any) -> None:
 
 async def _renewed(url: str, round_: Round) -> int:
     """How many were renewed and paid in the round, each by one charge; the books balance."""
-    opened = Database(url)
+    opened = Database(url, _PATIENT)
     try:
         async with opened.read() as session:
             paid = select(func.count()).where(
@@ -223,7 +238,7 @@ async def _renewed(url: str, round_: Round) -> int:
 
 
 async def _written_again(url: str, round_: Round) -> tuple[int, int, float]:
-    opened = Database(url)
+    opened = Database(url, _PATIENT)
     try:
         began = perf_counter()
         statements, rows = await write_again(opened, round_.now)

@@ -6,7 +6,7 @@ waited for a moment, all that wait for the same work share one transaction, in l
 for, a gateway above all, keeps nobody for longer than that.
 
 A shared transaction that fails is undone for all, and each work is carried out again in one of its own: none ever sees
-another's trouble.
+another's trouble. Only a database that is away is everybody's.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.database import Database
 from models.lockstep import Postponed, Work, in_lockstep
+from models.setbacks import Setback, setback_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,14 @@ class _Wish:
     kind: tuple[str, Callable[..., Any]]
     work: Work
     outcome: "asyncio.Future[Any]"
+
+    def succeed(self, outcome: Any) -> None:
+        if not self.outcome.done():  # whoever waited for it may have been stopped
+            self.outcome.set_result(outcome)
+
+    def fail(self, trouble: Exception) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(trouble)
 
 
 class _Convoy:
@@ -125,14 +134,17 @@ class _Convoy:
         except Exception as trouble:
             log.info("transaction_undone", works=len(wishes), reason=type(trouble).__name__)
             for wish in wishes:
-                await _alone(door, wish)
+                if setback_of(trouble) is Setback.AWAY:
+                    wish.fail(trouble)  # it would be away for each of them
+                else:
+                    await _alone(door, wish)
             return
         for wish, outcome in zip(wishes, outcomes, strict=True):
             if isinstance(outcome, Postponed):
                 self._wait(wish)
                 self._rest()
-            elif not wish.outcome.done():
-                wish.outcome.set_result(outcome)
+            else:
+                wish.succeed(outcome)
 
 
 async def _alone(door: _Door, wish: _Wish) -> None:
@@ -140,8 +152,6 @@ async def _alone(door: _Door, wish: _Wish) -> None:
         async with door() as session:
             outcome = await wish.work(session)
     except Exception as trouble:
-        if not wish.outcome.done():
-            wish.outcome.set_exception(trouble)
-        return
-    if not wish.outcome.done():
-        wish.outcome.set_result(outcome)
+        wish.fail(trouble)
+    else:
+        wish.succeed(outcome)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from structlog.testing import capture_logs
@@ -22,6 +23,7 @@ from models.database import Database
 from models.invoices import Invoice
 from models.leases import LEASE, LeaseLost, claim_all_due
 from models.payments import Payment
+from models.setbacks import Setback, setback_of
 from models.subscriptions import Subscription
 from services.app import Actor, ActorKind
 from services.cards import attach_payment_method
@@ -231,6 +233,29 @@ async def test_a_shared_transaction_that_fails_is_made_anew_for_each(small_house
     async with small_house.app.database.read() as session:
         names = [(await session.get_one(Customer, each)).name for each in customers]
     assert names == ["name 0", None, "name 2"]
+
+
+async def test_a_database_that_is_away_is_asked_once_for_all_of_them() -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/nowhere")
+    opened: list[object] = []
+    event.listen(database.engine.sync_engine, "do_connect", lambda *told: opened.append(told))
+
+    async def ask(session: AsyncSession, number: int) -> None:
+        await session.get(Customer, str(number))
+
+    def steps(together: Database) -> Sequence[Coroutine[Any, Any, Any]]:
+        async def step(number: int) -> OSError | None:
+            try:
+                return await together.transact(ask, number)
+            except OSError as away:
+                return away
+
+        return [step(number) for number in range(3)]
+
+    answers = await side_by_side(database, steps)
+    await database.close()
+    assert [answer and setback_of(answer) for answer in answers] == [Setback.AWAY] * 3
+    assert len(opened) == 1
 
 
 async def _customer(house: House, user: str) -> str:
