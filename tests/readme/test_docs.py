@@ -21,14 +21,13 @@ from gateways.sandbox.faults import Fault
 from gauges import Standing, exposition
 from services.due_work import BILLING_STEPS
 from tests.architecture.repository import committed, text_of
-from tests.architecture.test_imports import imports_of
+from tests.architecture.test_imports import LEAVES, imports_of
 from tests.readme.snippets import ROOT, snippets
 from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
 from worker import PASS
 
 PAGES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
-LEAVES = {"settings", "clocks", "gauges", "logs", "marks", "rates", "tracing"}
 
 
 # The rooms
@@ -270,7 +269,7 @@ def test_the_javascript_of_a_page_is_javascript(name: str) -> None:
 def test_each_log_event_that_operators_are_told_of_exists() -> None:
     written = "".join(text_of(name) for name in committed("*.py", ":!tests"))
     told = set(re.findall(r"`((?:webhook|gateway|payment|worker)_[a-z_]+)`", page("operations")))
-    assert len(told) == 6
+    assert len(told) == 7
     assert [name for name in told if f'"{name}"' not in written] == []
 
 
@@ -284,7 +283,7 @@ def test_every_case_names_the_metric_that_tells_of_it_or_none() -> None:
     text = exposition(Standing(due={"happened": 0}, late_seconds={"happened": 0.0}, unknown_payments=0)).decode()
     known = set(re.findall(r"^# TYPE (perennial_\w+) ", text, re.MULTILINE))
     known |= {f"{name}_count" for name in known}
-    words = {"unavailable", "fault", *PASS, *BILLING_STEPS, "delivered"}
+    words = {"unavailable", "busy", "fault", *PASS, *BILLING_STEPS, "delivered"}
     cases = rows_of_table(page("operations"), "case")
     assert len(cases) >= 37
     for case, _, metric, _ in cases:
