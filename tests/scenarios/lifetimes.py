@@ -65,7 +65,7 @@ async def _broken(house: House, life: Life, *, is_at_rest: bool) -> list[str]:
     books = await books_of(house, life.user)
     if books is None:
         return []
-    return broken(books) + (unfinished(books) if is_at_rest else [])
+    return broken(books) + (unfinished(books, house.machine.now()) if is_at_rest else [])
 
 
 async def _pass(house: House, *pauses: timedelta) -> None:
