@@ -1,7 +1,6 @@
 """Worker processes to be killed: forked warm from the run itself, all of them on one clock that it may move."""
 
 import asyncio
-import json
 import os
 import signal
 from dataclasses import dataclass
@@ -50,11 +49,6 @@ class Site:
             clock=self.clock,
             security_clock=self.clock,
         )
-
-    def errors(self) -> list[str]:
-        """What the workers logged as an error: steps outlive one row's trouble by telling the log of it."""
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [json.dumps(line) for line in lines if line.get("level") in ("error", "critical")]
 
 
 @dataclass

@@ -13,13 +13,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel import col, func, select
 
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import InvoiceStatus
+from clocks import ManualClock
 from models.database import Database
 from models.invoices import Invoice
 from models.payments import Payment
@@ -29,7 +30,7 @@ from services.demo import load_catalog
 from services.own_books import audit_own_books
 from tests.scenarios.shopping import Shopper
 from tests.soak.crew import Mortal, SharedClock, Site
-from tests.soak.surroundings import LOST_SHARE, Surroundings, parser, surroundings
+from tests.soak.surroundings import LOST_SHARE, Surroundings, logged_errors, parser, surroundings
 from tests.support.house import START, open_house
 
 WORKERS = 2
@@ -84,8 +85,11 @@ def ride_out(storm: Storm) -> Aftermath:
     return look(site, storm, months, late, findings)
 
 
-async def subscribe_all(around: Surroundings, subscriptions: int, *, first: int = 0) -> None:
-    async with open_house(around.place.url, stripe_api_base=around.gateway.url, demo=False) as house:
+async def subscribe_all(around: Surroundings, subscriptions: int, *, first: int = 0, at: datetime = START) -> None:
+    """So many customers with a saved card, each with a monthly subscription that has been paid at that instant."""
+    async with open_house(
+        around.place.url, stripe_api_base=around.gateway.url, demo=False, clock=ManualClock(at)
+    ) as house:
         await load_catalog(house.app)
         turns = asyncio.Semaphore(4)
 
@@ -102,9 +106,6 @@ def kill_at_work(site: Site, storm: Storm, months: int = 0, **settings: Any) -> 
     """Two workers, one of them killed at a random moment and replaced, again and again, `months` renewals after the
     start: how many have passed then, and what was wrong with our own books after any kill."""
     dice, findings = storm.around.dice, list[str]()
-    if not months:
-        site.clock.leap(A_MONTH)
-        months = 1
     crew = [Mortal.start(site, **settings) for _ in range(WORKERS)]
     try:
         for _ in range(storm.kills):
@@ -175,7 +176,7 @@ def look(
         twice=sum(len(amounts) > 1 for amounts in charged.values()) + sum(n > months for n in renewed.values()),
         missed=sum(max(months - n, 0) for n in renewed.values()),
         late=late,
-        findings=[*findings, *wrong, *site.errors()],
+        findings=[*findings, *wrong, *logged_errors(site.log)],
         paid=sum(ours.values()),
         books_agree=ours == {invoice: sum(amounts) for invoice, amounts in charged.items()},
     )

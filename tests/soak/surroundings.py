@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import random
 import socket
 import sqlite3
@@ -25,6 +26,7 @@ from gateways.sandbox import Fault
 from logs import configure_logging
 from settings import ROOT, SANDBOX_SECRET_KEY
 from tests.support.databases import apart, migrate, on_server, postgres_server, run
+from tests.support.house import ENTITLEMENT_KEY
 
 LOST_SHARE = 0.2
 LOST = (
@@ -180,6 +182,25 @@ def gateway_process(folder: Path) -> Iterator[Gateway]:
             process.wait(timeout=20)
 
 
+def product(around: "Surroundings", *command: str, **settings: Any) -> "subprocess.Popen[str]":
+    """`python cli.py …` as an operator runs it, on the run's database and gateway."""
+    told = {
+        "database_url": around.place.url,
+        "stripe_api_base": around.gateway.url,
+        "entitlement_key": ENTITLEMENT_KEY,
+        "reconcile_minutes": 0,
+        **settings,
+    }
+    return subprocess.Popen(
+        [sys.executable, "cli.py", *command],
+        cwd=ROOT,
+        env={**os.environ, **{f"PERENNIAL_{name.upper()}": str(value) for name, value in told.items()}},
+        stdout=subprocess.PIPE,
+        stderr=(around.folder / "product.log").open("a"),
+        text=True,
+    )
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
@@ -209,6 +230,12 @@ class Surroundings:
     gateway: Gateway
     dice: random.Random
     folder: Path
+
+
+def logged_errors(*logs: Path) -> list[str]:
+    """What processes logged as an error: steps outlive one row's trouble by telling the log of it."""
+    lines = [line for log in logs if log.exists() for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if json.loads(line).get("level") in ("error", "critical")]
 
 
 @contextmanager
