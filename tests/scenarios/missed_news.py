@@ -92,7 +92,11 @@ async def _send(house: House, life: Life, news: list[dict[str, Any]]) -> None:
 
 def _changed(before: Dump, after: Dump, by: str) -> list[str]:
     return [
-        f"{table} changed {by}: {set(before[table]) ^ set(after[table])}"
+        f"{table} changed {by}: {_but(before[table], after[table])} became {_but(after[table], before[table])}"
         for table in before
         if before[table] != after[table]
     ]
+
+
+def _but(rows: Sequence[tuple[Any, ...]], others: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [str(row) for row in rows if row not in others]
