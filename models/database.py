@@ -79,6 +79,14 @@ class Database:
             yield session
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """The same, and all its queries see one instant: to hold tables against each other while others write."""
+        async with self.read() as session:
+            if not self.is_sqlite:  # There a transaction is one already.
+                await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
+    @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """One transaction: committed at the end, rolled back by any exception. No network call belongs inside.
 

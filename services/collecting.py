@@ -28,6 +28,7 @@ from models.payments import (
     payment_by_id,
 )
 from services.app import App
+from services.arrears import not_collected
 from services.asking import next_question
 from services.changes import Why, move_attempt, move_payment, remember
 from services.customers import remember_account
@@ -349,7 +350,10 @@ async def _lose_answer(session: AsyncSession, app: App, payment_id: str, fence: 
 async def _abandon(
     app: App, payment_id: str, fence: int, attempt_id: str, intent_ref: str, why: Why
 ) -> PaymentIntentSnapshot:
-    """The gateway refused the request itself: the attempt never was one. The intent as it is, settled."""
+    """The gateway refused the request itself: the attempt never was one. The intent as it is, settled.
+
+    What is left open is dunned: the card may be gone for good.
+    """
     await app.database.transact(_end_attempt, payment_id, fence, attempt_id, why)
     snapshot = await app.gateway.retrieve_payment_intent(intent_ref)
     await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
@@ -363,6 +367,7 @@ async def _end_attempt(session: AsyncSession, payment_id: str, fence: int, attem
         move_attempt(session, attempt, AttemptEvent.ABANDON, why)
     if PAYMENT.allows(payment.status, PaymentEvent.ASK_PAYMENT_METHOD):
         move_payment(session, payment, PaymentEvent.ASK_PAYMENT_METHOD, why)
+        await not_collected(session, payment, why)
 
 
 async def _held_payment(session: AsyncSession, payment_id: str, fence: int) -> tuple[Payment, Sequence[ChargeAttempt]]:

@@ -18,6 +18,7 @@ from billing.lifecycle import (
 )
 from billing.schedule import Happening, what_is_due
 from models.invoices import open_invoices_of
+from models.leases import release
 from models.payments import payment_of_invoice
 from models.subscriptions import Subscription
 from services.app import ActorKind, App
@@ -61,16 +62,16 @@ class Ended:
     rest: Settlement
 
 
-async def end_incomplete(app: App, subscription_id: str, why: Why) -> None:
-    """Give an unpaid first subscription up, unless its payment turns out to have succeeded.
+async def end_incomplete(app: App, subscription_id: str, why: Why) -> bool:
+    """Give an unpaid first subscription up, unless its payment turns out to have succeeded; whether it has ended.
 
     Raises UserProblem GATEWAY_UNAVAILABLE, PAYMENT_IN_PROGRESS.
     """
     async with app.database.read() as session:
         seen = await session.get(Subscription, subscription_id)
     if seen is None or seen.status is not SubscriptionStatus.INCOMPLETE:
-        return
-    await stop_and_end(app, seen, SubscriptionEvent.EXPIRE, Ending(), why)
+        return False
+    return await stop_and_end(app, seen, SubscriptionEvent.EXPIRE, Ending(), why) is not None
 
 
 async def end_when_over(app: App, subscription_id: str, fence: int, why: Why) -> bool:
@@ -80,14 +81,28 @@ async def end_when_over(app: App, subscription_id: str, fence: int, why: Why) ->
     if row is None:
         return False
     try:
-        if row.status is SubscriptionStatus.INCOMPLETE:
-            await end_incomplete(app, row.id, why)
-            return True
-        if _is_over(row, why) and row.status not in SUBSCRIPTION.final:
-            return await stop_and_end(app, row, SubscriptionEvent.CANCEL, Ending(only_if_over=True), why) is not None
+        has_ended = await _end_what_is_over(app, row, why)
     except UserProblem:
         return False  # The lease runs out and the row, still due, is tried again.
+    if not has_ended:
+        await _give_back(app, row, fence)
+    return has_ended
+
+
+async def _end_what_is_over(app: App, row: Subscription, why: Why) -> bool:
+    if row.status is SubscriptionStatus.INCOMPLETE:
+        return await end_incomplete(app, row.id, why)
+    if _is_over(row, why) and row.status not in SUBSCRIPTION.final:
+        return await stop_and_end(app, row, SubscriptionEvent.CANCEL, Ending(only_if_over=True), why) is not None
     return False
+
+
+async def _give_back(app: App, seen: Subscription, fence: int) -> None:
+    """It goes on, and nobody need wait for the lease to run out."""
+    async with app.database.write() as session:
+        row, _ = await locked_subscription(session, seen, None)
+        if row.fence == fence:
+            release(row, due_at=row.next_due())
 
 
 def _is_over(row: Subscription, why: Why) -> bool:

@@ -67,9 +67,9 @@ class Finding:
 
 
 async def audit_own_books(app: App) -> Sequence[Finding]:
-    """All that is wrong, by each of the checks."""
+    """All that is wrong, by each of the checks, at one instant: others may be writing meanwhile."""
     found: list[Finding] = []
-    async with app.database.read() as session:
+    async with app.database.snapshot() as session:
         for check in _CHECKS:
             found += [finding async for finding in check(session)]
     return found

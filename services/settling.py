@@ -166,7 +166,7 @@ class _Settling:
             if holder is not None:
                 release(payment, due_at=None)
             return True
-        verdict = read_intent(snapshot.status, snapshot.last_problem)
+        verdict, was = read_intent(snapshot.status, snapshot.last_problem), payment.status
         self._follow_intent()
         if superseded and snapshot.status is not IntentStatus.SUCCEEDED:
             return True  # Late news of an intent that has a successor say nothing about the tries at that one.
@@ -179,7 +179,9 @@ class _Settling:
             self._answer_attempt(attempt, attempts, verdict, method)
         await self._adopt(charges, attempts)
         await self._move_payment(verdict, method)
-        if holder is not None or payment.status in PAYMENT.final or payment.leased_until is None:
+        # News of what is known already do not put off the next question.
+        is_news = payment.status in PAYMENT.final or (payment.leased_until is None and payment.status is not was)
+        if holder is not None or is_news:
             release(payment, due_at=next_question(self.app, payment))
         return True
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import col, select
@@ -179,8 +180,8 @@ def _is_overlooked(books: Books, invoice: Invoice) -> bool:
 _UNDER_WAY = (PaymentStatus.REQUIRES_CONFIRMATION, PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN)
 
 
-def unfinished(books: Books) -> list[str]:
-    """What must not be left once everything has come to rest."""
+def unfinished(books: Books, machine_now: datetime) -> list[str]:
+    """What must not be left once everything has come to rest. What is not due any more keeps a lease that ran out."""
     status, of = {row.id: row.status for row in books.invoices}, books.invoice_of
     found = [f"{i} charged, but {status[i]}" for i in books.charged if status[i] is not InvoiceStatus.PAID]
     open_intents = [i for i in books.intents if i["status"] not in (IntentStatus.SUCCEEDED, IntentStatus.CANCELED)]
@@ -191,7 +192,7 @@ def unfinished(books: Books) -> list[str]:
     ]
     found += [f"{row.id} is incomplete" for row in books.live if row.status is SubscriptionStatus.INCOMPLETE]
     leased = (*books.payments, *books.subscriptions, *books.refunds)
-    found += [f"{row.id} is leased" for row in leased if row.leased_until is not None]
+    found += [f"{row.id} is leased" for row in leased if row.leased_until and row.leased_until > machine_now]
     for row in books.payments:
         is_final, is_manual = row.status in PAYMENT.final, row.platform == MANUAL
         if is_final and (row.due_at or row.collect_at or row.give_up_at):

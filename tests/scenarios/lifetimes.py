@@ -17,12 +17,12 @@ from tests.support.house import House
 from tests.support.outside import sandbox_of
 
 STEPS = 18
-_HUNG_UP = "request failed"
+HUNG_UP = "request failed"
 """How the edge tells that the sandbox hung up on a browser, as it was told to."""
 
-_LIFETIME = timedelta(days=1000)
+LIFETIME = timedelta(days=1000)
 
-_REST = tuple(timedelta(seconds=s) for s in (60, 7_200, 86_400, 120))
+REST = tuple(timedelta(seconds=s) for s in (60, 7_200, 86_400, 120))
 """Leases run out, late news come, what is unpaid at first is given up."""
 
 _MONTHS = tuple(timedelta(days=days) for days in (1, 2, 4, 7, 7, 20, 20, 20))
@@ -34,7 +34,7 @@ async def live_through(house: House, seed: int, story: list[str]) -> Sequence[st
     with bank(), capture_logs([format_exc_info]) as logs:
         broken = list(await _live(house, seed, story))
     # Steps outlive one row's trouble by telling the log of it: whatever raised there is broken too.
-    errors = [log for log in logs if log["log_level"] in ("error", "critical") and log["event"] != _HUNG_UP]
+    errors = [log for log in logs if log["log_level"] in ("error", "critical") and log["event"] != HUNG_UP]
     return broken + [f"{log['event']}: {log.get('exception', log)}" for log in errors]
 
 
@@ -43,10 +43,10 @@ async def _live(house: House, seed: int, story: list[str]) -> Sequence[str]:
     life = Life(house, seed, story=story)
     await life.live(ACTS, STEPS)
     found = await _broken(house, life, is_at_rest=False)
-    await _pass(house, *_REST)
+    await _pass(house, *REST)
     if life.was_at_dashboard:
         # The news of it were dropped, or nobody listened for so long that the gateway has forgotten them.
-        since = house.machine.now() - _LIFETIME
+        since = house.machine.now() - LIFETIME
         await reconcile_payments(house.app, life.merchant, since=since, repair=True)
     found += await _broken(house, life, is_at_rest=True)
     found += await house.audit()
@@ -54,7 +54,7 @@ async def _live(house: House, seed: int, story: list[str]) -> Sequence[str]:
         return found
     story.append("the end")
     await _end_all(house, life)
-    await _pass(house, *_MONTHS, *_REST)
+    await _pass(house, *_MONTHS, *REST)
     found += await _broken(house, life, is_at_rest=True)
     found += await house.audit()
     books = await books_of(house, life.user)
@@ -65,7 +65,7 @@ async def _broken(house: House, life: Life, *, is_at_rest: bool) -> list[str]:
     books = await books_of(house, life.user)
     if books is None:
         return []
-    return broken(books) + (unfinished(books) if is_at_rest else [])
+    return broken(books) + (unfinished(books, house.machine.now()) if is_at_rest else [])
 
 
 async def _pass(house: House, *pauses: timedelta) -> None:

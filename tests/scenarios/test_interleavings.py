@@ -10,6 +10,7 @@ import os
 import pytest
 
 from tests.scenarios.lifetimes import live_through
+from tests.scenarios.missed_news import miss_all_news
 from tests.support.house import House
 
 ROUNDS = int(os.environ.get("PERENNIAL_TEST_INTERLEAVINGS", "5"))
@@ -23,4 +24,13 @@ async def test_no_order_of_events_breaks_a_promise(house: House, seed: int) -> N
         assert await live_through(house, seed, story) == []
     except BaseException:
         print(f"seed {seed}:", *story, sep="\n  ")
+        raise
+
+
+async def test_a_life_of_which_no_news_came_is_put_right_by_one_reconcile(small_house: House) -> None:
+    story: list[str] = []
+    try:
+        assert await miss_all_news(small_house, FIRST_SEED, story) == []
+    except BaseException:
+        print(f"seed {FIRST_SEED}:", *story, sep="\n  ")
         raise

@@ -1,35 +1,28 @@
-"""A short seed of the renewal storm; the long run is `make soak`."""
+"""Short seeds of the storms over renewals and of a restored backup; the long runs are `make soak`."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.soak.renewals import Storm, database, gateway_process, ride_out
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
-
+from tests.soak.renewals import Storm, ride_out
+from tests.soak.restored import live_twice
+from tests.soak.surroundings import surroundings
 
 # The SDK hands httpx its form in a way httpx has deprecated.
-@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-def test_killed_workers_and_lost_answers_leave_one_charge_per_period(
-    engine: str, stack: ExitStack, tmp_path: Path
-) -> None:
-    storm = Storm(
-        stack.enter_context(database(engine, tmp_path)),
-        stack.enter_context(gateway_process(tmp_path)),
-        kills=6,
-        subscriptions=6,
-        seed=20261121,
-    )
-    after = ride_out(storm)
-    assert after.kills > 0, "the storm killed nobody"
-    assert (after.twice, after.missed, after.findings) == (0, 0, [])
-    assert after.our_books == after.gateway_books
-    assert sum(after.our_books.values()) == 6 * 2 * 700
+def test_killed_workers_and_lost_answers_leave_one_charge_per_period(engine: str, tmp_path: Path) -> None:
+    with surroundings(engine, 20261121, tmp_path) as around:
+        after = ride_out(Storm(around, kills=6, subscriptions=6, forgets_keys=True))
+    assert (after.twice, after.missed, after.findings, after.books_agree) == (0, 0, [], True)
+    assert after.paid == (6 + after.renewals) * 700
+
+
+def test_a_restored_backup_charges_nobody_twice_and_gives_nothing_back_twice(tmp_path: Path) -> None:
+    with surroundings("sqlite", 20261121, tmp_path) as around:
+        found = live_twice(Storm(around, kills=2, subscriptions=4, forgets_keys=True))
+    assert (found.after.twice, found.after.missed, found.after.findings, found.after.books_agree) == (0, 0, [], True)
+    assert (found.refunded_twice, found.told, found.forgotten) == (0, 1, 1)
+    assert found.refunds > 0

@@ -13,6 +13,7 @@ from cli import cli
 from gateways.port import GatewayUnavailable
 from gateways.sandbox import Fault
 from models.base import new_id
+from models.ledger import paid_by_payment, settled_payments
 from services.audit import audit, prove_no_double_charge
 from services.own_books import DOUBLE_CHARGES
 from tests.scenarios.couponing import Story
@@ -191,6 +192,18 @@ async def test_a_payment_that_nobody_will_ask_about_is_a_finding(house: House) -
     assert await found(house) == []
     await alter(house, "payments", {"id": told["payment"]["id"]}, due_at=None)
     assert [kind for kind, _ in await found(house)] == ["paid_there_only"]
+
+
+async def test_what_others_write_while_the_books_are_read_is_no_finding(house: House) -> None:
+    """`check` is for systems at work: payments, ledger and invoices are held together at one instant."""
+    shopper = Shopper(house, "demo-card", LOST)
+    card = await shopper.default_card()
+    async with house.app.database.snapshot() as session:
+        assert await paid_by_payment(session) == {}
+        await shopper.subscribe(paymentMethodId=card)
+        assert list(await settled_payments(session)) == []
+    async with house.app.database.snapshot() as session:
+        assert len(await settled_payments(session)) == 1
 
 
 async def test_without_the_gateways_books_there_is_no_proof(house: House) -> None:

@@ -14,11 +14,13 @@ from models.subscriptions import Subscription
 from services.app import App
 from services.canceling import CancelOutcome, CancelWish, cancel_subscription
 from services.cards import attach_payment_method
+from services.happening import work_on_due_subscriptions
 from services.ordering import SubscribeWish
 from services.subscribing import SubscribeOutcome, subscribe
+from tests.support.breaking import only
 from tests.support.house import House
 from tests.support.meanwhile import after_commit, before_writing, just_after, just_before
-from tests.support.outside import DECLINES, Browser, dashboard, sandbox_of
+from tests.support.outside import DECLINES, VISA, Browser, dashboard, sandbox_of
 
 USER = "somebody"
 
@@ -201,3 +203,23 @@ async def test_a_card_declined_in_the_browser_is_on_record_after_the_end(house: 
     async with house.app.database.read() as session:
         attempts = (await session.exec(select(ChargeAttempt))).all()
     assert [(attempt.outcome.value, attempt.error_code) for attempt in attempts] == [("declined", "card_declined")]
+
+
+async def test_a_first_payment_made_while_it_is_given_up_wins_and_the_worker_lets_go(house: House) -> None:
+    """What goes on has nobody's lease, and nobody counts it as given up."""
+    outcome = await _subscribe(house)
+    assert outcome.intent is not None
+    assert outcome.intent.snapshot is not None
+    secret = outcome.intent.snapshot.client_secret
+    sandbox_of(house).faults.at_rate(Fault.WEBHOOKS_OFF, 1.0, seed=0)
+    house.pass_time(timedelta(hours=23))
+
+    async def pay() -> None:
+        await Browser(house).confirm(secret, VISA)
+
+    app = just_before(house.app, "cancel_payment_intent", pay)
+    assert await work_on_due_subscriptions(app) == 0
+    assert await _rows(house) == ([SubscriptionStatus.ACTIVE], [InvoiceStatus.PAID], [PaymentStatus.SUCCEEDED])
+    row = await only(house, "subscriptions")
+    assert (row["leased_until"], row["due_at"]) == (None, row["period_end"])
+    assert await house.audit() == []

@@ -5,16 +5,22 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col, select
 
-from billing.lifecycle import PaymentStatus
+from billing.errors import ErrorCode
+from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from gateways.port import GatewayRefused, GatewayUnavailable
+from models.customers import PaymentMethod
 from models.payments import ChargeAttempt, Payment
 from services.cards import attach_payment_method, set_default_payment_method
 from services.collecting import hold
 from services.ordering import SubscribeWish
+from services.plan_changes import ChangePlanWish, change_plan
 from services.retrying import collect_due_payments
 from services.subscribing import subscribe
+from tests.scenarios.shopping import Shopper
+from tests.support.breaking import only
 from tests.support.house import House
 from tests.support.meanwhile import before_writing, just_before
+from tests.support.outside import dashboard
 from worker import Worker
 
 USER = "somebody"
@@ -105,3 +111,25 @@ async def _choose(house: House, card: str) -> None:
     await set_default_payment_method(
         house.app, house.actor(USER), payment_method_id=card, apply_to_subscriptions=False, customer_id=None
     )
+
+
+async def test_a_card_that_is_gone_when_a_change_is_charged_leaves_an_invoice_that_is_dunned(house: House) -> None:
+    """Seed 2247 of the lives without news: dropped while the change was made, and nobody asked for its price again."""
+    shopper = Shopper(house, "demo-card")
+    await shopper.subscribe("free", paymentMethodId=await shopper.default_card())
+    row = await only(house, "subscriptions")
+    async with house.app.database.read() as session:
+        card = (await session.exec(select(PaymentMethod).where(PaymentMethod.customer_id == row["customer_id"]))).one()
+
+    async def drop() -> None:
+        await dashboard(house).payment_methods.detach_async(card.gateway_ref)
+
+    app = just_before(house.app, "confirm_payment_intent", drop)
+    wish = ChangePlanWish(row["id"], plan_code="premium-monthly", is_now=True)
+    outcome = await change_plan(app, house.actor("demo-card"), wish)
+    assert outcome.payment is not None
+    assert [problem.code for problem in outcome.payment.problems] == [ErrorCode.INVALID_STATE]
+    assert outcome.subscription.status is SubscriptionStatus.PAST_DUE
+    assert outcome.payment.payment is not None
+    assert outcome.payment.payment.give_up_at is not None
+    assert await house.audit() == []

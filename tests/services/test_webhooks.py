@@ -358,6 +358,15 @@ async def test_events_that_lie_about_an_open_payment_change_nothing(house: House
     assert await dump(house) == before
 
 
+async def test_late_news_of_what_is_known_do_not_put_off_the_next_question(house: House) -> None:
+    told = await Shopper(house, "demo-new").subscribe()
+    await house.deliver()
+    before = await dump(house)
+    house.pass_time(20 * SECONDS)
+    await lie(house, told["paymentIntent"]["gatewayId"])
+    assert await dump(house) == before
+
+
 async def test_events_that_lie_about_a_paid_one_change_nothing(house: House) -> None:
     shopper = Shopper(house, "demo-new")
     told = await shopper.subscribe()

@@ -35,7 +35,7 @@ from logs import configure_logging
 from schema.build import build_schema
 from services.own_books import audit_own_books
 from tests.schema.test_odd_values import VALUES
-from tests.soak.renewals import database
+from tests.soak.surroundings import database
 from tests.support.house import House, open_house
 
 CALLERS = ("demo-card", "demo-admin", "demo-admin", "demo-support", "fuzz", None)
@@ -219,7 +219,7 @@ def main() -> int:
     configure_logging(json=True, level="CRITICAL")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-soak-")))
-        url = stack.enter_context(database(asked.database, folder))
+        url = stack.enter_context(database(asked.database, folder)).url
         seen = asyncio.run(_run(url, asked.cases, asked.seed, asked.only))
     for fault in (*seen.faults[:20], *seen.findings[:20]):
         sys.stdout.write(f"{fault}\n")

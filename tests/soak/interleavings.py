@@ -1,21 +1,27 @@
 """Thousands of random lives, each in a house of its own: no order of events may break a promise.
 
-Every seed is one life. One that breaks something is told with its story, and can be lived again alone.
+Every seed is one life. One that breaks something is told with its story, and can be lived again alone. With
+`--missed-news` no webhook ever arrives: one reconcile must find out, and all of them sent after all change nothing.
 
     python -m tests.soak.interleavings --database sqlite --rounds 10000 --seed 1
 """
 
-import argparse
 import asyncio
+import multiprocessing
+import os
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from tests.conftest import load_demo_into
 from tests.scenarios.lifetimes import live_through
+from tests.scenarios.missed_news import miss_all_news
+from tests.soak.surroundings import parser
 from tests.support.databases import (
     STOCKED,
     apart,
@@ -26,18 +32,20 @@ from tests.support.databases import (
     sqlite_template,
     stock_template,
 )
-from tests.support.house import open_house
+from tests.support.house import House, open_house
 
 Fresh = Callable[[], AbstractAsyncContextManager[str]]
 """The address of a new database with the demo data, gone at the end."""
 
+Live = Callable[[House, int, list[str]], Awaitable[Sequence[str]]]
 
-async def live_once(fresh: Fresh, seed: int) -> Sequence[str]:
+
+async def live_once(fresh: Fresh, live: Live, seed: int) -> Sequence[str]:
     """What a life broke, its story first; nothing when it broke nothing."""
     story = [f"seed {seed}:"]
     try:
         async with fresh() as url, open_house(url, demo=False) as house:
-            broken = list(await live_through(house, seed, story))
+            broken = list(await live(house, seed, story))
     except Exception:  # Whatever goes wrong is this seed's; the others are lived all the same.
         broken = [traceback.format_exc()]
     return [*story, *broken] if broken else []
@@ -67,21 +75,41 @@ def _files(folder: Path) -> Fresh:
     return fresh
 
 
+def live_all(fresh: Fresh, live: Live, seeds: Sequence[int], jobs: int) -> Iterator[Sequence[str]]:
+    """What each life broke, in the order of the seeds, lived in so many processes at a time."""
+    # Forked, for what is handed on lives in this process only.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin, (fresh, live)) as pool:
+        yield from pool.map(_live, seeds)
+
+
+_given: tuple[Fresh, Live]
+
+
+def _begin(fresh: Fresh, live: Live) -> None:
+    global _given
+    _given = fresh, live
+
+
+def _live(seed: int) -> Sequence[str]:
+    return asyncio.run(live_once(*_given, seed))
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--rounds", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    broken = 0
+    asking = parser("interleavings", __doc__, rounds=10_000, jobs=os.cpu_count() or 1)
+    asking.add_argument("--missed-news", action="store_true", help="no webhook ever arrives")
+    given = asking.parse_args()
+    broken, began = 0, time.monotonic()
+    seeds = range(given.seed, given.seed + given.rounds)
     with databases(given.database) as fresh:
-        for seed in range(given.seed, given.seed + given.rounds):
-            told = asyncio.run(live_once(fresh, seed))
+        for told in live_all(fresh, miss_all_news if given.missed_news else live_through, seeds, given.jobs):
             broken += bool(told)
             if told:
                 print(*told, sep="\n  ", flush=True)
-    last = given.seed + given.rounds - 1
-    print(f"{given.database}: {given.rounds} lives, seeds {given.seed} to {last}: {broken} broken", flush=True)
+    without = " of which no news came" * given.missed_news
+    print(
+        f"{given.database}: {given.rounds} lives{without}, seeds {seeds[0]} to {seeds[-1]}: {broken} broken; "
+        f"{time.monotonic() - began:.0f} s"
+    )
     return 1 if broken else 0
 
 

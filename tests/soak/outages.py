@@ -31,7 +31,7 @@ from services.cards import attach_payment_method
 from services.demo import load_catalog
 from services.ordering import SubscribeWish
 from services.subscribing import subscribe
-from tests.soak.renewals import database, gateway_at
+from tests.soak.surroundings import database, gateway_process
 from tests.support.house import House, open_house
 from worker import Worker
 
@@ -211,9 +211,11 @@ def main() -> int:
     asked = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-soak-")))
-        database_url = stack.enter_context(database(asked.database, folder))
-        url, process = stack.enter_context(gateway_at(folder))
-        seen = asyncio.run(sit_out(Outage(database_url, url, process, asked.seconds, asked.subscriptions)))
+        database_url = stack.enter_context(database(asked.database, folder)).url
+        gateway = stack.enter_context(gateway_process(folder))
+        seen = asyncio.run(
+            sit_out(Outage(database_url, gateway.url, gateway.process, asked.seconds, asked.subscriptions))
+        )
     sys.stdout.write(
         f"{asked.database}: the gateway hangs for {asked.seconds:.0f} s with {asked.subscriptions} renewals due: "
         f"{len(seen.reads)} reads, half within {_ms(_share(seen.reads, 0.5))} "

@@ -28,7 +28,7 @@ from resolvers.identity import Role, issue_development_token
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET, load_settings
 from tests.readme.processes import environment, free_port, running
 from tests.scenarios.shopping import ATTACH, SUBSCRIBE
-from tests.soak.renewals import gateway_process
+from tests.soak.surroundings import gateway_process
 from tests.support.databases import apart, migrate, on_server, run
 
 _BETWEEN_SECONDS = 1.5
@@ -192,7 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
         ports = [str(free_port()), str(free_port())]
         settings = {
             "PERENNIAL_DATABASE_URL": url,
-            "PERENNIAL_STRIPE_API_BASE": stack.enter_context(gateway_process(folder)),
+            "PERENNIAL_STRIPE_API_BASE": stack.enter_context(gateway_process(folder)).url,
             "PERENNIAL_STRIPE_WEBHOOK_SECRET": SANDBOX_WEBHOOK_SECRET,
             "PERENNIAL_WORKER": "off",
             "PERENNIAL_PORT": ports[0],

@@ -26,7 +26,7 @@ from models.database import Database
 from models.inbox import GatewayEvent
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET
 from tests.readme.processes import free_port, running
-from tests.soak.renewals import database
+from tests.soak.surroundings import database
 
 PROMISED_MS = 200.0
 _CONNECTIONS = 64
@@ -142,7 +142,7 @@ def main() -> int:
     asked = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-soak-")))
-        url = stack.enter_context(database(asked.database, folder))
+        url = stack.enter_context(database(asked.database, folder)).url
         seen = measure(url, folder, rate=asked.rate, seconds=asked.seconds)
     sent, p99 = int(asked.rate * asked.seconds), seen.percentile(0.99)
     sys.stdout.write(

@@ -1,0 +1,248 @@
+"""What a long run stands on: a database of its own, and the gateway as a process of its own with books of its own."""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from gateways.sandbox import Fault
+from logs import configure_logging
+from settings import ROOT, SANDBOX_SECRET_KEY
+from tests.support.databases import apart, migrate, on_server, postgres_server, run
+from tests.support.house import ENTITLEMENT_KEY
+
+LOST_SHARE = 0.2
+LOST = (
+    Fault.TIMEOUT_BEFORE,
+    Fault.TIMEOUT_AFTER,
+    Fault.RESET_AFTER,
+    Fault.ERROR_500_AFTER,
+    Fault.ERROR_500_BEFORE,
+    Fault.CONFLICT_409,
+)
+_READY_SECONDS = 30.0
+
+
+def parser(module: str, says: str | None, **size: int) -> argparse.ArgumentParser:
+    """The arguments that each run takes, and those of its size with what they are unless given. From here on only
+    warnings are logged."""
+    configure_logging(level="WARNING")
+    made = argparse.ArgumentParser(prog=f"python -m tests.soak.{module}", description=says)
+    made.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    for name, default in size.items():
+        made.add_argument(f"--{name}", type=int, default=default)
+    made.add_argument("--seed", type=int, default=1)
+    return made
+
+
+@dataclass(frozen=True)
+class Place:
+    """A migrated database. `server` is None on SQLite, where it is a file."""
+
+    server: str | None
+    url: str
+
+    def save(self) -> "Place":
+        """A copy, as a backup is; nobody may be connected."""
+        return self._copied_to(Place(self.server, f"{self.url}_saved"))
+
+    def restore(self, backup: "Place") -> None:
+        backup._copied_to(self)
+
+    @property
+    def name(self) -> str:
+        return self.url.partition("///")[2] if self.server is None else self.url.rpartition("/")[2].partition("?")[0]
+
+    def drop(self) -> None:
+        if self.server is None:
+            for leftover in ("", "-wal", "-shm"):
+                Path(f"{self.name}{leftover}").unlink(missing_ok=True)
+        else:
+            asyncio.run(run(self.server, f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)'))
+
+    def _copied_to(self, target: "Place") -> "Place":
+        target.drop()
+        if self.server is None:
+            with closing(sqlite3.connect(self.name)) as source, closing(sqlite3.connect(target.name)) as copy:
+                source.backup(copy)
+        else:
+            asyncio.run(run(self.server, f'CREATE DATABASE "{target.name}" TEMPLATE "{self.name}"'))
+        return target
+
+
+@contextmanager
+def database(engine: str, folder: Path) -> Iterator[Place]:
+    if engine == "sqlite":
+        place = Place(None, f"sqlite:///{folder / 'perennial.db'}")
+        apart(lambda: migrate(place.url))
+        yield place
+        return
+    with postgres_server() as server:
+        name = f"perennial_{uuid4().hex[:12]}"
+        asyncio.run(run(server, f'CREATE DATABASE "{name}"'))
+        place = Place(server, on_server(server, name))
+        try:
+            apart(lambda: migrate(place.url))
+            yield place
+        finally:
+            place.drop()
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The sandbox at its address: what it is told to do wrong, and what its books hold in the end."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+
+    def lose_answers(self, seed: int, *, share: float = LOST_SHARE) -> None:
+        """That share of all answers is lost or broken, each way as often as the others."""
+        for place, kind in enumerate(LOST):
+            self.arm(kind, rate=share / len(LOST), seed=seed + place)
+
+    def forget_keys(self) -> None:
+        """Each idempotency key is met as if it had never been seen."""
+        self.arm(Fault.KEYS_FORGOTTEN, rate=1.0)
+
+    def arm(self, kind: Fault, **told: Any) -> None:
+        self._call("POST", "/sandbox/faults", {"kind": kind.value, **told})
+
+    def mend(self) -> None:
+        self._call("DELETE", "/sandbox/faults")
+
+    def charges(self, *, but: Set[str] = frozenset()) -> Mapping[str, list[int]]:
+        """The amounts of the succeeded charges by our invoices, those of some intents left out."""
+        invoices = {row["id"]: row["metadata"]["perennial_invoice"] for row in self.listed("payment_intents")}
+        found: dict[str, list[int]] = {}
+        for row in self.listed("charges"):
+            if row["status"] == "succeeded" and row["payment_intent"] not in but:
+                found.setdefault(invoices[row["payment_intent"]], []).append(row["amount"])
+        return found
+
+    def refunds(self) -> Counter[str]:
+        """What has been given back, by the gateway's intents."""
+        found: Counter[str] = Counter()
+        for row in self.listed("refunds"):
+            if row["status"] == "succeeded":
+                found[row["payment_intent"]] += row["amount"]
+        return found
+
+    def listed(self, kind: str) -> list[dict[str, Any]]:
+        """Every object of a kind, the newest first."""
+        rows: list[dict[str, Any]] = []
+        after: dict[str, str] = {}
+        while True:
+            page = self._call("GET", f"/v1/{kind}?" + urlencode({"limit": "100", **after}))
+            rows += page["data"]
+            if not page["has_more"]:
+                return rows
+            after = {"starting_after": rows[-1]["id"]}
+
+    def _call(self, method: str, path: str, told: object = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 (http, our own loopback)
+            f"{self.url}{path}",
+            method=method,
+            data=json.dumps(told).encode() if told is not None else None,
+            headers={"Authorization": f"Bearer {SANDBOX_SECRET_KEY}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (http, our own loopback)
+            return json.loads(answer.read() or b"null")
+
+
+@contextmanager
+def gateway_process(folder: Path) -> Iterator[Gateway]:
+    """The sandbox as its own process on its own SQLite file."""
+    port = free_port()
+    told = ["--port", str(port), "--database", f"sqlite:///{folder / 'gateway.db'}"]
+    # Callers who are killed in the middle of a request make it complain.
+    with (folder / "gateway.log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "gateways.sandbox", *told], cwd=ROOT, stderr=log)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(f"{url}/v1/customers", process)
+            yield Gateway(url, process)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def product(around: "Surroundings", *command: str, **settings: Any) -> "subprocess.Popen[str]":
+    """`python cli.py …` as an operator runs it, on the run's database and gateway."""
+    told = {
+        "database_url": around.place.url,
+        "stripe_api_base": around.gateway.url,
+        "entitlement_key": ENTITLEMENT_KEY,
+        "reconcile_minutes": 0,
+        **settings,
+    }
+    return subprocess.Popen(
+        [sys.executable, "cli.py", *command],
+        cwd=ROOT,
+        env={**os.environ, **{f"PERENNIAL_{name.upper()}": str(value) for name, value in told.items()}},
+        stdout=subprocess.PIPE,
+        stderr=(around.folder / "product.log").open("a"),
+        text=True,
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def wait_for(url: str, process: "subprocess.Popen[Any]") -> None:
+    """Until somebody answers there, whatever the answer is."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the process that should answer at {url} has ended"
+        try:
+            urllib.request.urlopen(url, timeout=1)  # noqa: S310 (http, our own loopback)
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(f"nobody answers at {url}")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """All that a run needs. `dice` is its own chance, by its seed."""
+
+    place: Place
+    gateway: Gateway
+    dice: random.Random
+    folder: Path
+
+
+def logged_errors(*logs: Path) -> list[str]:
+    """What processes logged as an error: steps outlive one row's trouble by telling the log of it."""
+    lines = [line for log in logs if log.exists() for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if json.loads(line).get("level") in ("error", "critical")]
+
+
+@contextmanager
+def surroundings(engine: str, seed: int, folder: Path | None = None) -> Iterator[Surroundings]:
+    with ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-soak-")))
+        place = stack.enter_context(database(engine, folder))
+        yield Surroundings(place, stack.enter_context(gateway_process(folder)), random.Random(seed), folder)
