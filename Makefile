@@ -44,10 +44,17 @@ bench: dev
 
 # Long runs: what they print stands in docs/reliability.md with its seeds.
 soak: dev
-	@PERENNIAL_TEST_EVERY_KILL=1 $(BIN)/pytest -q -n 2 tests/services -k "kill and postgresql"
 	@$(BIN)/python -m tests.soak.cents --rounds 100000
-	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200; done
-	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.interleavings --database $$engine --rounds 10000; done
+	@for engine in sqlite postgresql; do \
+		$(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200 && \
+		$(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200 --forget-keys && \
+		$(BIN)/python -m tests.soak.restored --database $$engine --kills 40 --subscriptions 100 && \
+		$(BIN)/python -m tests.soak.seams --database $$engine && \
+		$(BIN)/python -m tests.soak.at_once --database $$engine --rounds 20 && \
+		$(BIN)/python -m tests.soak.shared_work --database $$engine --workers 10 --subscriptions 1000 && \
+		$(BIN)/python -m tests.soak.interleavings --database $$engine --rounds 10000 && \
+		$(BIN)/python -m tests.soak.interleavings --database $$engine --rounds 1000 --missed-news \
+		|| exit 1; done
 
 explorer: $(EXPLORER)
 
