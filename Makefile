@@ -48,15 +48,21 @@ bench: dev
 
 # Long runs: what they print stands in docs/reliability.md with its seeds.
 soak: dev
-	@PERENNIAL_TEST_EVERY_KILL=1 $(BIN)/pytest -q -n 2 tests/services -k "kill and postgresql"
 	@$(BIN)/python -m tests.soak.cents --rounds 100000
-	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.renewals --database $$engine --kills 200 --subscriptions 200; done
-	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.outages --database $$engine; done
-	@for gateway in sandbox stranger; do $(BIN)/python -m tests.soak.fleet --gateway $$gateway --subscriptions 200; done
-	@for processes in 1 2; do $(BIN)/python -m tests.soak.stopping --processes $$processes; done
-	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.fuzzing --database $$engine --cases 2000; done
-	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.webhooks --database $$engine; done
-	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.interleavings --database $$engine --rounds 10000; done
+	@set -e; for engine in sqlite postgresql; do run="$(BIN)/python -m tests.soak"; on="--database $$engine"; \
+		$$run.renewals $$on --kills 200 --subscriptions 200; \
+		$$run.renewals $$on --kills 200 --subscriptions 200 --forget-keys; \
+		$$run.restored $$on --kills 40 --subscriptions 100; \
+		$$run.seams $$on; \
+		$$run.at_once $$on --rounds 20; \
+		$$run.shared_work $$on --workers 10 --subscriptions 1000; \
+		$$run.outages $$on; \
+		$$run.webhooks $$on; \
+		$$run.fuzzing $$on --cases 2000; \
+		$$run.interleavings $$on --rounds 1000 --missed-news; \
+		$$run.interleavings $$on --rounds 10000; done
+	@set -e; for processes in 1 2; do $(BIN)/python -m tests.soak.stopping --processes $$processes; done
+	@set -e; for gateway in sandbox stranger; do $(BIN)/python -m tests.soak.fleet --gateway $$gateway --subscriptions 200; done
 	@$(BIN)/python -m tests.soak.restarts --restarts 20 --shoppers 40
 
 explorer: $(EXPLORER)

@@ -107,10 +107,18 @@ def in_child(work: Callable[[Points], Awaitable[None]], deadly: int) -> int | No
     told = os.read(reading, 20)
     os.close(reading)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        _note_kill()
         return None
     assert os.WIFEXITED(status), f"the child was stopped: {status}"
     assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback stands above"
     return int(told)
+
+
+def _note_kill() -> None:
+    """One mark for each in the file that PERENNIAL_TEST_KILLS_FILE names, which several processes may share."""
+    if "PERENNIAL_TEST_KILLS_FILE" in os.environ:
+        with open(os.environ["PERENNIAL_TEST_KILLS_FILE"], "a") as tally:
+            tally.write("x")
 
 
 async def _bounded(work: Awaitable[None]) -> None:
