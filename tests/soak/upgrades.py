@@ -167,8 +167,7 @@ class Stage:
                         [str(tree / "cli.py"), command],
                         f"http://127.0.0.1:{each}/health/ready",
                         self.folder,
-                        self.of(tree)
-                        | {"PERENNIAL_PORT": str(port), "PERENNIAL_WORKER_PORT": str(ports["worker"])},
+                        self.of(tree) | {"PERENNIAL_PORT": str(port), "PERENNIAL_WORKER_PORT": str(ports["worker"])},
                     )
                 )
                 for command, each in ports.items()
