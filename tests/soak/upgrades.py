@@ -18,10 +18,10 @@ import tarfile
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -34,7 +34,7 @@ from models.inbox import GatewayEvent
 from models.invoices import Invoice
 from models.subscriptions import Subscription
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET
-from tests.readme.processes import Started, environment, free_port, started
+from tests.readme.processes import environment, free_port, started
 from tests.soak.restarts import Seen, Shop
 from tests.support.databases import on_server, postgres_server, run
 
@@ -54,6 +54,7 @@ class Upgrade:
 
     seen: Seen = field(default_factory=Seen)
     answered: Counter[str] = field(default_factory=Counter)
+    heard: dict[str, Counter[str]] = field(default_factory=dict)
     migrated_seconds: float = 0.0
     shoppers: Counter[str] = field(default_factory=Counter)
     renewed: int = 0
@@ -93,14 +94,10 @@ class Crowd:
     """Clients of whichever servers are in turn, as behind a load balancer."""
 
     def __init__(self, members: int, outcome: Upgrade) -> None:
+        self.shop = Shop(outcome.seen)
         self._members = members
         self._outcome = outcome
-        self._shops: list[Shop] = []
-        self._turns = itertools.count()
         self._is_over = asyncio.Event()
-
-    def serve_by(self, *shops: Shop) -> None:
-        self._shops = list(shops)
 
     def go_home(self) -> None:
         self._is_over.set()
@@ -108,15 +105,12 @@ class Crowd:
     async def come(self) -> None:
         await asyncio.gather(self._webhooks(), self._shoppers(), *(self._looks(number) for number in range(_CLIENTS)))
 
-    def _next(self) -> Shop:
-        return self._shops[next(self._turns) % len(self._shops)]
-
     async def _looks(self, number: int) -> None:
         for turn in itertools.count(number, _CLIENTS):
             if self._is_over.is_set():
                 return
             user = f"user-{turn % self._members}"
-            await self._next().ask(user, _SHELF if turn % 3 else _PROFILE, {})
+            await self.shop.ask(user, _SHELF if turn % 3 else _PROFILE, {})
             self._outcome.answered["asked"] += 1
             await asyncio.sleep(0.1)
 
@@ -124,7 +118,7 @@ class Crowd:
         for number in itertools.count():
             if self._is_over.is_set():
                 return
-            states = await self._next().shopper(f"new-{number}")
+            states = await self.shop.shopper(f"new-{number}")
             self._outcome.shoppers[", ".join(states)] += 1
             await asyncio.sleep(0.3)
 
@@ -132,7 +126,7 @@ class Crowd:
         for number in itertools.count():
             if self._is_over.is_set():
                 return
-            await self._next().webhook(number)
+            await self.shop.webhook(number)
             await asyncio.sleep(_WEBHOOK_SECONDS)
 
 
@@ -157,8 +151,8 @@ class Stage:
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
     @contextmanager
-    def processes(self, tree: Path, port: int) -> "Iterator[list[Started]]":
-        """A server and a worker of that code, ready."""
+    def processes(self, tree: Path, port: int) -> Iterator[list[Path]]:
+        """A server and a worker of that code, ready: their logs."""
         ports = {"serve": port, "worker": free_port()}
         with ExitStack() as stack:
             both = [
@@ -174,44 +168,52 @@ class Stage:
             ]
             for each in both:
                 each.wait()
-            yield both
+            yield [each.log for each in both]
 
 
 async def upgrade_under_load(stage: Stage, ports: tuple[int, int], members: int, seconds: float) -> Upgrade:
     """Four quarters: the old code alone; on the new schema; beside the new code; the new code alone."""
     outcome = Upgrade()
     crowd = Crowd(members, outcome)
-    old_shop, new_shop = (Shop(f"http://127.0.0.1:{port}", outcome.seen) for port in ports)
+    old, new = (f"http://127.0.0.1:{port}" for port in ports)
     logs: list[Path] = []
+
+    async def lasts(name: str) -> None:
+        before = outcome.seen.answers.copy()
+        await asyncio.sleep(seconds / 4)
+        outcome.heard[name] = outcome.seen.answers - before
+
     with ExitStack() as old_code, ExitStack() as new_code:
-        logs += [each.log for each in await _enter(old_code, lambda: stage.processes(stage.old, ports[0]))]
-        crowd.serve_by(old_shop)
+        logs += await _enter(old_code, stage.processes(stage.old, ports[0]))
+        crowd.shop.serve_by(old)
         coming = asyncio.create_task(crowd.come())
-        await asyncio.sleep(seconds / 4)
+        await lasts("old")
         outcome.migrated_seconds = await _migrate(stage)
-        await asyncio.sleep(seconds / 4)
-        logs += [each.log for each in await _enter(new_code, lambda: stage.processes(ROOT, ports[1]))]
-        crowd.serve_by(old_shop, new_shop)
-        await asyncio.sleep(seconds / 4)
-        crowd.serve_by(new_shop)
+        await lasts("old, migrated")
+        logs += await _enter(new_code, stage.processes(ROOT, ports[1]))
+        crowd.shop.serve_by(old, new)
+        await lasts("both")
+        crowd.shop.serve_by(new)
         await asyncio.sleep(2)  # who was let in is answered
         await asyncio.to_thread(old_code.close)
-        await asyncio.sleep(seconds / 4)
+        await lasts("new")
         crowd.go_home()
         await coming
-        await old_shop.close()
-        await new_shop.close()
+        await crowd.shop.close()
     outcome.faults = [
         line
         for log in logs
         for line in log.read_text().splitlines()
-        if "resolver failed" in line or '"level":"error"' in line or line.startswith("Traceback")
+        if "resolver failed" in line
+        or "resolver timed out" in line
+        or '"level":"error"' in line
+        or line.startswith("Traceback")
     ]
     return outcome
 
 
-async def _enter(stack: ExitStack, open_them: "Callable[[], object]") -> list[Started]:
-    return await asyncio.to_thread(stack.enter_context, open_them())  # type: ignore[arg-type]
+async def _enter(stack: ExitStack, processes: AbstractContextManager[list[Path]]) -> list[Path]:
+    return await asyncio.to_thread(stack.enter_context, processes)
 
 
 async def _migrate(stage: Stage) -> float:
@@ -241,7 +243,7 @@ async def look(stage: Stage, outcome: Upgrade, due: datetime) -> None:
                 col(Invoice.period_start) >= due - timedelta(seconds=1), Invoice.status == InvoiceStatus.PAID
             )
             renewals = Counter(each.subscription_id for each in (await session.exec(paid)).all())
-            stored = {each for each in (await session.exec(select(GatewayEvent.gateway_ref))).all()}
+            stored = set((await session.exec(select(GatewayEvent.gateway_ref))).all())
             total = (await session.exec(select(func.count()).select_from(Subscription))).one()
     finally:
         await books.close()
@@ -322,6 +324,8 @@ def main() -> int:
         f"{outcome.renewed} renewals, {outcome.charged_twice} charged twice, {outcome.missed} missed; "
         f"{outcome.findings or 'books agree'}\n"
     )
+    if outcome.seen.answers:
+        sys.stderr.write(f"heard in {outcome.heard}\n")
     sys.stderr.writelines(f"{fault}\n" for fault in outcome.faults[:20])
     return 0 if outcome.is_clean else 1
 
