@@ -58,6 +58,7 @@ soak: dev
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.webhooks --database $$engine; done
 	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.interleavings --database $$engine --rounds 10000; done
 	@$(BIN)/python -m tests.soak.restarts --restarts 20 --shoppers 40
+	@for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.upgrades --database $$engine --subscriptions 100; done
 
 explorer: $(EXPLORER)
 
