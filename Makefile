@@ -56,6 +56,7 @@ soak: dev
 		$$run.seams $$on; \
 		$$run.at_once $$on --rounds 20; \
 		$$run.shared_work $$on --workers 10 --subscriptions 1000; \
+		$$run.lost_answers $$on; \
 		$$run.outages $$on; \
 		$$run.webhooks $$on; \
 		$$run.fuzzing $$on --cases 2000; \
@@ -64,6 +65,7 @@ soak: dev
 	@set -e; for processes in 1 2; do $(BIN)/python -m tests.soak.stopping --processes $$processes; done
 	@set -e; for gateway in sandbox stranger; do $(BIN)/python -m tests.soak.fleet --gateway $$gateway --subscriptions 200; done
 	@$(BIN)/python -m tests.soak.restarts --restarts 20 --shoppers 40
+	@set -e; for engine in sqlite postgresql; do $(BIN)/python -m tests.soak.upgrades --database $$engine --subscriptions 100; done
 
 explorer: $(EXPLORER)
 

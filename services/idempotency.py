@@ -95,6 +95,31 @@ async def answer_with(
         record.leased_until, record.answer = None, dict(answer)
 
 
+async def rows_of(
+    session: AsyncSession,
+    actor: Actor,
+    customer_id: str,
+    mutation: str,
+    key: str | None,
+    *,
+    subscription_id: str,
+    payment_id: str | None,
+) -> None:
+    """Keep what a run has just written, in its own transaction: who dies afterwards is answered by those rows.
+
+    A successor goes on with the payment; once others have ended it, it is told of its own subscription, and not that
+    there is one already.
+    """
+    record = await idempotency_record(session, scope_of(actor, customer_id, mutation, key)) if key else None
+    if record is not None:
+        open_end = {"code": ErrorCode.PAYMENT_IN_PROGRESS.value, "message": "", "field": None}
+        record.answer = {
+            "subscription": subscription_id,
+            "payment": payment_id,
+            "problems": [open_end] if payment_id else [],
+        }
+
+
 def scope_of(actor: Actor, customer_id: str, mutation: str, key: str) -> str:
     """Whose key it is, in 64 characters: another caller's, customer's or mutation's equal key is another one."""
     return _digest([str(actor), customer_id, mutation, key])
@@ -131,6 +156,8 @@ async def _begin(app: App, scope: str, wanted: str) -> bool:
             if is_free and (record.answer is None or await _goes_on(session, record.answer)):
                 record.leased_until = machine_now + LEASE
                 return True
+            if is_free:
+                record.leased_until = None  # whoever died left rows that answer for it
             return False
     except IntegrityError as error:
         if not is_unique_violation(error):

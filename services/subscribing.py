@@ -18,7 +18,7 @@ from services.cards import create_setup_intent
 from services.changes import Why
 from services.customers import acting_customer, refuse_anonymized
 from services.ending import end_incomplete
-from services.idempotency import PAYMENT_OUTCOMES, once
+from services.idempotency import PAYMENT_OUTCOMES, once, rows_of
 from services.on_session import Visit, collect_on_session
 from services.ordering import Ordered, SubscribeWish, ordered
 from services.outcomes import PaymentOutcome, payment_outcome
@@ -137,9 +137,13 @@ async def _decide(
         return _Decided(decision, existing.id, None, method)
     if existing is not None and decision is Course.CONTINUE:
         payment_id = await _continue(session, existing, wish, why)
-        return _Decided(decision, existing.id, payment_id, method)
-    placed = await place(app, session, customer, wanted.order, why)
-    return _Decided(decision, placed.subscription_id, placed.payment_id, method, placed.fence)
+        decided = _Decided(decision, existing.id, payment_id, method)
+    else:
+        placed = await place(app, session, customer, wanted.order, why)
+        decided = _Decided(decision, placed.subscription_id, placed.payment_id, method, placed.fence)
+    kept = partial(rows_of, subscription_id=decided.subscription_id, payment_id=decided.payment_id)
+    await kept(session, why.actor, customer.id, _CAUSE, wish.idempotency_key)
+    return decided
 
 
 def _is_done_already(wanted: Ordered, why: Why) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from services.ordering import SubscribeWish
 from services.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
 
 USER = "demo-card"
 
@@ -94,6 +95,42 @@ def test_subscribe_killed_at_every_point_charges_once(
         url = fresh()
         assert in_child(_subscribing(url), deadly) is None, f"point {deadly} was not reached"
         asyncio.run(recover(url))  # pyright: ignore[reportArgumentType] (coroutine functions)
+
+
+KEYED = "one purchase"
+
+
+def _subscribing_by_key(url: str) -> Callable[[Points], "asyncio.Future[None]"]:
+    async def work(points: Points) -> None:
+        async with open_house(url, demo=False) as house:
+            wish = replace(await _wish(house), idempotency_key=KEYED)
+            await subscribe(mortal(house.app, url, points), house.actor(USER), wish)
+
+    return work  # pyright: ignore[reportReturnType] (a coroutine function is awaited the same way)
+
+
+def test_who_repeats_after_the_worker_has_finished_it_is_told_of_the_own_purchase(fresh: Fresh) -> None:
+    """And not that there is a subscription already: the key says whose it is."""
+
+    async def repeat(url: str) -> None:
+        async with open_house(url, demo=False) as house:
+            house.pass_time(timedelta(seconds=61))
+            await house.deliver()
+            wish = replace(await _wish(house), idempotency_key=KEYED)
+            for _ in range(2):
+                outcome = await subscribe(house.app, house.actor(USER), wish)
+                assert list(outcome.problems) == []
+                assert outcome.subscription is not None
+                assert outcome.subscription.status is SubscriptionStatus.ACTIVE
+            assert await _charges(house) == [700]
+            assert await house.audit() == []
+
+    points = in_child(_subscribing_by_key(fresh()), EVER)
+    assert points is not None
+    for deadly in deadly_points(points, fresh())[::2]:  # after one effect is before the next
+        url = fresh()
+        assert in_child(_subscribing_by_key(url), deadly) is None, f"point {deadly} was not reached"
+        asyncio.run(repeat(url))
 
 
 def _canceling(url: str) -> Callable[[Points], "asyncio.Future[None]"]:
