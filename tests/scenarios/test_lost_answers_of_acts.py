@@ -1,4 +1,4 @@
-"""An answer lost at each gateway call of a change and of a refund; `tests.soak.lost_answers` has all acts and faults."""
+"""An answer lost at each gateway call of a change and of a refund; `tests.soak.lost_answers` has all of them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
