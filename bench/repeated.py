@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from bench.million import the_id
 from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionStatus
 from models.backlog import due_in_billing_time, due_in_machine_time, unknown_payments, unpublished
+from models.base import Leased
 from models.batches import EVERYTHING, Between, Span, Where, page_of
 from models.billing_lists import INVOICES, PAYMENTS, SUBSCRIPTIONS, InvoicesWhere, PaymentsWhere, SubscriptionsWhere
 from models.books import refs_to_look_up
@@ -17,7 +18,7 @@ from models.customers import GatewayAccount, accounts_at, customer_of_account
 from models.endpoints import WebhookDelivery, endpoints_with_due, for_endpoint
 from models.events import last_position, readable_after, unpublished_events
 from models.inbox import GatewayEvent, GatewayEventStatus
-from models.leases import due_keys
+from models.leases import claim_all_due, due_keys
 from models.operation_lists import (
     AUDIT_LOG,
     EVENT_STREAM,
@@ -26,11 +27,12 @@ from models.operation_lists import (
     AuditLogWhere,
     GatewayEventsWhere,
 )
-from models.payments import Payment, payments_to_collect, payments_to_give_up
+from models.payments import Payment, collected_on, payments_to_give_up
 from models.returns import Refund
 from models.runs import subscriptions_with_work
 from models.subscriptions import Subscription, live_subscriptions_of, on_timeline, unpaid_subscriptions
 from models.timelines import DueTime, clocks_with_work, earliest_after
+from services.abreast import ABREAST
 
 Ask = Callable[[AsyncSession, datetime], Awaitable[Any]]
 
@@ -42,15 +44,18 @@ def _page(listing: Any, where: Where = EVERYTHING, span: Span = _FIRST) -> Ask:
     return lambda session, _now: page_of(session, listing, where, span)
 
 
+def _claim(row: type[Leased], **which: Any) -> Ask:
+    """Whoever asks keeps nothing, so that what was claimed is free again."""
+    return lambda session, now: claim_all_due(session, row, now=now, machine_now=now, limit=ABREAST, **which)
+
+
 DUE: Mapping[str, Ask] = {
-    "subscriptions due": lambda s, now: due_keys(
-        s, Subscription, now=now, machine_now=now, limit=100, only=on_timeline(None)
-    ),
-    "cards to try again": lambda s, now: payments_to_collect(s, now, timeline=None, limit=100),
+    "subscriptions due": _claim(Subscription, only=on_timeline(None)),
+    "cards to try again": _claim(Payment, due="collect_at", only=collected_on(None)),
     "dunning to end": lambda s, now: payments_to_give_up(s, now, timeline=None, limit=100),
-    "payments to ask for": lambda s, now: due_keys(s, Payment, now=now, machine_now=now, limit=100),
-    "refunds due": lambda s, now: due_keys(s, Refund, now=now, machine_now=now, limit=100),
-    "inbox": lambda s, now: due_keys(s, GatewayEvent, now=now, machine_now=now, limit=100),
+    "payments to ask for": _claim(Payment),
+    "refunds due": _claim(Refund),
+    "inbox": _claim(GatewayEvent),
     "customers to tell of": lambda s, now: due_keys(
         s, GatewayAccount, now=now, machine_now=now, limit=100, only=accounts_at("stripe")
     ),

@@ -638,7 +638,10 @@ NOT_TOLD = {
     **dict.fromkeys(("invoice_lines", "pending_lines", "credit_notes", "discount_uses"), "follow from invoices"),
     **dict.fromkeys(("collection_intents", "charge_attempts", "disputes", "setup_intents"), "follow the gateway"),
     **dict.fromkeys(("usage_records", "credit_balances", "customer_balances"), "are sums, or too many; have entries"),
-    **dict.fromkeys(("gateway_accounts", "live_places", "used_trials", "timers"), "hold nothing that anybody chooses"),
+    **dict.fromkeys(
+        ("gateway_accounts", "gateway_paces", "live_places", "used_trials", "timers"),
+        "hold nothing that anybody chooses",
+    ),
     "idempotency_records": "are about requests",
     "test_clocks": "exist in the sandbox only",
 }
@@ -667,9 +670,12 @@ BY_STATEMENT = {
     "models/coupons.py:forget_uses": "the invoice's entry",
     "models/leases.py:extend": "nothing: it is leased",
     "models/leases.py:_claim": "nothing: it is leased",
+    "models/leases.py:claim_all_due": "nothing: it is leased",
+    "models/pacing.py:_keep": "nothing: whose turn it is",
+    "models/pacing.py:_locked": "nothing: whose turn it is",
     "models/usage.py:count_on_invoice": "the invoice's entry",
     "models/usage.py:take_off_invoice": "the invoice's entry",
-    "models/usage.py:insert_missing": "the records themselves, which are never changed",
+    "models/inserting.py:insert_missing": "the records themselves, of usage and of the gateway's news",
 }
 
 
