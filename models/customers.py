@@ -99,7 +99,8 @@ class GatewayAccount(Leased, table=True):
     __table_args__ = (
         UniqueConstraint("customer_id", "platform"),
         UniqueConstraint("platform", "gateway_ref"),
-        index_where_set("gateway_accounts", "due_at"),
+        # With the platform, by whose unique key SQLite would else look through all of them.
+        index_where_set("gateway_accounts", "platform", "due_at"),
     )
 
     id: str = Field(primary_key=True, max_length=40)

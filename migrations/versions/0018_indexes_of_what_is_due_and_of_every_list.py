@@ -1,7 +1,7 @@
 """Indexes of what is due and of every list
 
 Revision: 0018
-Follows: 0016
+Follows: 0017
 """
 
 from alembic import op
@@ -42,7 +42,7 @@ _NEW = (
         "due_at IS NOT NULL",
     ),
     ("ix_refunds_due_at_set", "refunds", ("due_at",), "due_at IS NOT NULL"),
-    ("ix_gateway_accounts_due_at_set", "gateway_accounts", ("due_at",), "due_at IS NOT NULL"),
+    ("ix_gateway_accounts_platform_due_at_set", "gateway_accounts", ("platform", "due_at"), "due_at IS NOT NULL"),
 )
 # Of all rows, most of which are never due again.
 _OLD = (
