@@ -31,7 +31,7 @@ from logs import configure_logging
 from resolvers.identity import Role, issue_development_token
 from schema.build import build_schema
 from schema.cost import COST_LIMIT, price
-from schema.documents import select_operation
+from schema.documents import CACHED_WEIGHT, select_operation
 from schema.errors import DocumentError
 from schema.limits import DocumentLimitsRule
 from services.app import Actor, ActorKind
@@ -73,6 +73,7 @@ class Held:
     asked: int = 0
     processor: float = 0.0
     wall: float = 0.0
+    collector: float = 0.0
     step: str = ""
     statuses: set[int] = field(default_factory=set)
 
@@ -116,6 +117,7 @@ class Asker:
         held.asked += 1
         held.statuses.add(answer.status_code)
         held.wall = max(held.wall, worst["wall"])
+        held.collector = max(held.collector, worst["collector"])
         if worst["processor"] > held.processor:
             held.processor, held.step = worst["processor"], f"{worst['step']} {body[:160]!r}"
         return answer
@@ -130,9 +132,16 @@ class Asker:
     async def everything(self) -> None:
         await self.ask("warming up", "{ me { id } plans { nodes { id } } }", role=Role.CUSTOMER)
         del self.held["warming up"]
+        await self._many_documents()
         kinds = (self._lists, self._documents, self._introspection, self._bodies, self._webhooks, self._usage)
         for kind in (*kinds, self._documents_to_print, self._at_random, self._sandbox):
             await kind()
+
+    async def _many_documents(self) -> None:
+        """The cache of documents is full from here on: what is kept is looked through by the collector."""
+        plan = " ".join(f'a{n}: plan(code: "free") {{ id code name description interval }}' for n in range(20))
+        for n in range(CACHED_WEIGHT // 300 + 20):
+            await self.ask("many documents", f"query M{n} {{ {plan} }}")
 
     async def _lists(self) -> None:
         """Each list, as wide as the cost allows; told apart by whether its document was seen before."""
@@ -186,7 +195,7 @@ class Asker:
         for document in DOCUMENTS.values():
             for _ in range(min(self.rounds, 2)):
                 await self.ask("hostile documents", document)
-        plan = " ".join(f"a{n}: plan(code: \"reader-pro\") {{ id name description product {{ id }} }}" for n in range(20))
+        plan = " ".join(f'a{n}: plan(code: "reader-pro") {{ id name product {{ id }} }}' for n in range(20))
         wide = " ".join(f"query Q{n} {{ plans {{ nodes {{ id code name interval }} }} }}" for n in range(9))
         for n in range(self.rounds):
             await self.ask("valid documents at the limits", f"query R{n} {{ {plan} }}")
@@ -237,8 +246,8 @@ class Asker:
                 await self._deliver("webhooks of 1 MB", orjson.dumps(event))
             for body in (b"[" * 500_000 + b"]" * 500_000, b"9" * 1_000_000, b'"' + b"\\u0041" * 170_000 + b'"'):
                 await self._deliver("webhooks of 1 MB that are signed nonsense", body)
-            body = b"[" * 500_000
-            await self.send("webhooks of 1 MB, forged", "POST", "/webhooks/stripe", body, **{"Stripe-Signature": "t=1,v1=x"})
+            forged = {"Stripe-Signature": "t=1,v1=x"}
+            await self.send("webhooks of 1 MB, forged", "POST", "/webhooks/stripe", b"[" * 500_000, **forged)
 
     async def _deliver(self, kind: str, body: bytes) -> None:
         second = int(SystemClock().now().timestamp())
@@ -336,10 +345,10 @@ def main() -> int:
             f"{kind}: {each.asked} asked, answered {sorted(each.statuses)}, longest step {each.processor:.0f} ms "
             f"({each.wall:.0f} ms by the wall)\n{f'    {each.step}{chr(10)}' if asked.steps else ''}"
         )
-    worst = max(each.processor for each in held.values())
+    worst, collector = (max(getattr(each, of) for each in held.values()) for of in ("processor", "collector"))
     sys.stdout.write(
         f"{asked.database}, seed {asked.seed}: {sum(each.asked for each in held.values())} requests, "
-        f"the loop was never held for more than {worst:.0f} ms\n"
+        f"none held the loop for more than {worst:.0f} ms, the collector for at most {collector:.0f} ms\n"
     )
     return 0 if worst < PROMISED_MS else 1
 

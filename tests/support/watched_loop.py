@@ -2,10 +2,12 @@
 
 Run as a process of its own: `python -m tests.support.watched_loop`, set up by the environment as the command is. What
 was longest since the last question is told at WORST, the wall clock's and the processor's milliseconds apart: on a
-machine that has more to do, a step also waits for its turn.
+machine that has more to do, a step also waits for its turn. The collector comes when it likes, in whoever's step: its
+time is counted apart.
 """
 
 import asyncio
+import gc
 import time
 from asyncio import events
 from dataclasses import dataclass
@@ -26,17 +28,29 @@ WORST = "/worst"
 
 @dataclass
 class Watch:
-    """The longest step by either clock; of the wall's, what it was."""
+    """The longest step by either clock, what it was, and the collector's longest turn."""
 
     wall: float = 0.0
     processor: float = 0.0
-    steps: int = 0
+    collector: float = 0.0
     step: str = ""
+    collected: float = 0.0
+    _began: float = 0.0
 
     def told(self) -> dict[str, Any]:
-        told = {"wall": self.wall * 1000, "processor": self.processor * 1000, "steps": self.steps, "step": self.step}
-        self.wall, self.processor, self.steps, self.step = 0.0, 0.0, 0, ""
+        told = {name: getattr(self, name) * 1000 for name in ("wall", "processor", "collector")}
+        told["step"] = self.step
+        self.wall, self.processor, self.collector, self.step = 0.0, 0.0, 0.0, ""
         return told
+
+    def collecting(self, phase: str, _about: object) -> None:
+        """The collector's callback."""
+        if phase == "start":
+            self._began = time.thread_time()
+            return
+        took = time.thread_time() - self._began
+        self.collected += took
+        self.collector = max(self.collector, took)
 
 
 def watch_the_loop() -> Watch:
@@ -44,15 +58,15 @@ def watch_the_loop() -> Watch:
     watch, run = Watch(), events.Handle._run
 
     def measured(handle: asyncio.Handle) -> None:
-        processor, wall = time.thread_time(), time.perf_counter()
+        collected, processor, wall = watch.collected, time.thread_time(), time.perf_counter()
         run(handle)
-        wall, processor = time.perf_counter() - wall, time.thread_time() - processor
-        watch.steps += 1
+        wall, processor = time.perf_counter() - wall, time.thread_time() - processor - (watch.collected - collected)
         watch.wall = max(watch.wall, wall)
         if processor > watch.processor:
             watch.processor, watch.step = processor, repr(handle)[:300]
 
     events.Handle._run = measured  # type: ignore[method-assign]
+    gc.callbacks.append(watch.collecting)
     return watch
 
 
