@@ -1,6 +1,7 @@
 """Live updates over a real port: the present state first, then each change, for those who may see it."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from sqlalchemy import event
 from sqlmodel import select, text
 from starlette.types import Message
 
@@ -17,7 +19,7 @@ from models.payments import Payment
 from schema.build import build_schema
 from schema.event_streams import EventStream
 from schema.results import Answer
-from tests.schema.keys import secret_of_key
+from tests.schema.keys import REVOKE, secret_of_key
 from tests.schema.rows import add_customer
 from tests.support.house import House, open_house
 from tests.support.live import connected, events_of, on_a_port, signed_in
@@ -258,6 +260,33 @@ async def test_a_key_follows_any_customer_until_it_is_revoked(small: Served) -> 
         assert await client.hear() == {"type": "connection_ack"}
         await client.subscribe("a", UPDATED, {"id": small.subscription})
         assert (await client.next())["subscriptionUpdated"]["status"] == "ACTIVE"
+        (key,) = (await small.house.ask("{ apiKeys { id } }", user="demo-admin"))["apiKeys"]
+        await small.house.ask(REVOKE, {"id": key["id"]}, user="demo-admin")
+        revoked = time.monotonic()
+        assert await client.closed() == 4403
+        assert time.monotonic() - revoked < 2.0  # one of them for a machine that has more to do
+
+
+async def test_whose_key_cannot_be_looked_up_just_now_is_not_signed_out(
+    small: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schema.entrance._BEAT_SECONDS", 0.05)
+    secret = await secret_of_key(small.house, "read")
+    async with connected(small.address, headers={"X-API-Key": secret}) as client:
+        await client.init()
+        assert await client.hear() == {"type": "connection_ack"}
+        engine, asked = small.house.app.database.engine.sync_engine, list[str]()
+
+        def away(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            asked.append(statement)
+            raise ConnectionRefusedError
+
+        event.listen(engine, "before_cursor_execute", away)
+        await asyncio.sleep(0.4)
+        event.remove(engine, "before_cursor_execute", away)
+        assert len(asked) > 1
+        await client.say({"type": "ping"})
+        assert await client.hear() == {"type": "pong"}
 
 
 async def test_the_connection_ends_with_the_token(served: Served) -> None:
