@@ -11,18 +11,21 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from billing.pacing import WORKERS_SHARE
+from services.abreast import ABREAST
+
 MONTH_DAYS = 30
 DAY_SECONDS = 86_400
 
 MONTH, FIRST, MIDNIGHT = "the month", "the 1st", "its midnight"
 
-PACE_PER_ACCOUNT = 25
-"""Charges a second that one account of the gateway takes: the stricter of its two limits."""
+PACE_PER_ACCOUNT = round(25 * WORKERS_SHARE)
+"""Charges a second that workers make at one account: their share of the stricter of its two limits."""
 
-RENEWALS_PER_WORKER_SECOND = 8
-"""What one worker was measured at; see `python -m bench.renewals`. To be measured again whenever that table is."""
+RENEWALS_PER_WORKER_SECOND = 66
+"""What one worker was measured at, a million rows and 50 ms of the gateway's; see `python -m bench.renewals`."""
 
-CLAIM_BATCH = 100
+CLAIM_BATCH = ABREAST
 """Rows that a worker takes at once: what is claimed is done before anything else is."""
 
 _DECLINED_SHARE = 0.08
@@ -122,7 +125,7 @@ def _median(waits: Counter[int]) -> int:
     return 0
 
 
-_FLEETS = ((1_000_000, 1, 1), (1_000_000, 1, 4), (10_000_000, 1, 4), (100_000_000, 1, 4), (100_000_000, 4, 13))
+_FLEETS = ((1_000_000, 1, 1), (10_000_000, 1, 1), (100_000_000, 1, 1), (100_000_000, 4, 2))
 PLANS = [
     Plan(subscriptions, spread, accounts, workers)
     for subscriptions, accounts, workers in _FLEETS

@@ -14,12 +14,12 @@ def test_the_page_holds_the_table_that_the_simulation_prints() -> None:
 
 
 def test_who_falls_due_at_one_moment_waits_for_the_gateways_pace() -> None:
-    minutes = -(-ONE.due // (25 * 60)) - 1
-    assert simulate(ONE, seed=1).latest == minutes * 60 + CLAIM_BATCH * 4 // 25
+    minutes = -(-ONE.due // (20 * 60)) - 1
+    assert simulate(ONE, seed=1).latest == minutes * 60 + round(CLAIM_BATCH * 4 / 20)
 
 
 def test_spread_over_the_month_nobody_waits_longer_than_for_the_batches_under_way() -> None:
-    assert simulate(replace(ONE, spread=MONTH), seed=1).latest == CLAIM_BATCH * 4 // 25
+    assert simulate(replace(ONE, spread=MONTH), seed=1).latest == round(CLAIM_BATCH * 4 / 20)
 
 
 def test_nobody_is_lost_between_two_minutes() -> None:
@@ -33,5 +33,5 @@ def test_nobody_is_lost_between_two_minutes() -> None:
 
 def test_more_than_the_pace_takes_in_a_month_is_told_as_left_over() -> None:
     assert ONE.behind == 0
-    assert replace(ONE, subscriptions=100_000_000).behind == 108_000_000 - 25 * 30 * 86_400
-    assert [plan.behind > 0 for plan in PLANS] == [False] * 9 + [True] * 3 + [False] * 3
+    assert replace(ONE, subscriptions=100_000_000).behind == 108_000_000 - 20 * 30 * 86_400
+    assert [plan.behind > 0 for plan in PLANS] == [False] * 6 + [True] * 3 + [False] * 3
