@@ -155,7 +155,8 @@ def main() -> int:
     sys.stdout.write(
         f"SQLite, {asked.servers} servers and {asked.workers} workers, {asked.clients} clients: {seen.written} writes, "
         f"{seen.written / seen.seconds:.0f} a second, the slowest {seen.slowest:.1f} s, "
-        f"{seen.refused.total()} refused, {seen.locked_in_logs} × 'database is locked' in the logs; a revoked key is refused by every server "
+        f"{seen.refused.total()} refused, {seen.locked_in_logs} × 'database is locked' "
+        "in the logs; a revoked key is refused by every server "
         f"after {seen.revoked:.2f} s\n"
     )
     return 0 if seen.is_clean else 1
