@@ -62,6 +62,9 @@ soak: dev
 		$$run.fuzzing $$on --cases 2000; \
 		$$run.interleavings $$on --rounds 1000 --missed-news; \
 		$$run.interleavings $$on --rounds 10000; done
+	@$(BIN)/python -m tests.soak.crowd
+	@$(BIN)/python -m tests.soak.canaries
+	@$(BIN)/python -m tests.soak.blocking
 	@set -e; for processes in 1 2; do $(BIN)/python -m tests.soak.stopping --processes $$processes; done
 	@set -e; for gateway in sandbox stranger; do $(BIN)/python -m tests.soak.fleet --gateway $$gateway --subscriptions 200; done
 	@$(BIN)/python -m tests.soak.restarts --restarts 20 --shoppers 40

@@ -68,6 +68,12 @@ _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+@")
 # Libraries quote the offending value ("invalid literal for int(): 'Jane'"); the frames say enough without it.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\((?=[^)]*@)[^)]*\)|=\([^)]*\)", re.DOTALL)
 
+# At their lowest level these print requests, bodies, frames, and statements with their values.
+_TALKATIVE = (
+    "aiosqlite", "alembic", "asyncio", "httpcore", "httpx", "multipart", "opentelemetry", "python_multipart",
+    "sqlalchemy", "strawberry", "stripe", "watchfiles", "websockets",
+)  # fmt: skip
+
 
 def current_request() -> Request | None:
     """The HTTP request being served, or None outside of one."""
@@ -180,9 +186,10 @@ def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("httpx", "httpcore", "stripe", "sqlalchemy", "asyncio", "strawberry", "watchfiles", "alembic"):
+    for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))  # below, it tells each frame of a WebSocket
         logging.getLogger(name).propagate = name != "uvicorn.access"  # the guard writes the access line
     logging.getLogger("uvicorn.error").addFilter(_no_websocket_address)

@@ -213,6 +213,16 @@ def test_the_servers_own_access_line_is_silenced_for_it_holds_the_query_string(w
     assert written.getvalue() == ""
 
 
+@pytest.mark.parametrize("library", ["aiosqlite", "sqlalchemy.engine", "httpx", "websockets.server", "uvicorn.error"])
+def test_libraries_that_print_values_are_silent_at_the_lowest_level(library, written):
+    configure_logging(json=True, level="DEBUG", stream=written)
+    logging.getLogger(library).debug("executing INSERT INTO customers with ('Jan Canary',)")
+    assert written.getvalue() == ""
+    configure_logging(json=True, level="WARNING", stream=written)
+    logging.getLogger(library).info("Jan Canary")
+    assert written.getvalue() == ""
+
+
 @pytest.mark.parametrize(
     ("text", "scrubbed"),
     [

@@ -28,7 +28,7 @@ from resolvers.identity import Role, issue_development_token
 from settings import ROOT, load_settings
 from tests.readme.processes import Started, free_port, started
 from tests.schema.keys import CREATE, REVOKE
-from tests.soak.renewals import database
+from tests.soak.surroundings import database
 
 PROFILE = 'mutation { updateProfile(input: {name: "Ann %d"}) { customer { id } userErrors { code } } }'
 SAVE = "mutation { createSetupIntent { setupIntent { id } userErrors { code } } }"
@@ -116,7 +116,7 @@ def crowd(folder: Path, *, writes: int, servers: int, workers: int, clients: int
     """On a file of its own."""
     seen = Crowded()
     with ExitStack() as stack:
-        url = stack.enter_context(database("sqlite", folder))
+        url = stack.enter_context(database("sqlite", folder)).url
         common = {
             "PERENNIAL_DATABASE_URL": url,
             "PERENNIAL_WORKER": "off",
@@ -155,8 +155,9 @@ def main() -> int:
     sys.stdout.write(
         f"SQLite, {asked.servers} servers and {asked.workers} workers, {asked.clients} clients: {seen.written} writes, "
         f"{seen.written / seen.seconds:.0f} a second, the slowest {seen.slowest:.1f} s, "
-        f"{seen.refused.total()} refused, {seen.locked_in_logs} × 'database is locked' in the logs; "
-        f"a revoked key is refused by every server after {seen.revoked:.2f} s\n"
+        f"{seen.refused.total()} refused, {seen.locked_in_logs} × 'database is locked' "
+        "in the logs; a revoked key is refused by every server "
+        f"after {seen.revoked:.2f} s\n"
     )
     return 0 if seen.is_clean else 1
 
