@@ -141,8 +141,15 @@ async def _decide(
     else:
         placed = await place(app, session, customer, wanted.order, why)
         decided = _Decided(decision, placed.subscription_id, placed.payment_id, method, placed.fence)
-    kept = partial(rows_of, subscription_id=decided.subscription_id, payment_id=decided.payment_id)
-    await kept(session, why.actor, customer.id, _CAUSE, wish.idempotency_key)
+    await rows_of(
+        session,
+        why.actor,
+        customer.id,
+        _CAUSE,
+        wish.idempotency_key,
+        subscription_id=decided.subscription_id,
+        payment_id=decided.payment_id,
+    )
     return decided
 
 

@@ -5,7 +5,6 @@ import asyncio
 import json
 import os
 import random
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from uuid import uuid4
 from gateways.sandbox import Fault
 from logs import configure_logging
 from settings import ROOT, SANDBOX_SECRET_KEY
+from tests.readme.processes import free_port
 from tests.support.databases import apart, migrate, on_server, postgres_server, run
 from tests.support.house import ENTITLEMENT_KEY
 
@@ -200,11 +200,6 @@ def product(around: "Surroundings", *command: str, **settings: Any) -> "subproce
         stderr=(around.folder / "product.log").open("a"),
         text=True,
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def wait_for(url: str, process: "subprocess.Popen[Any]") -> None:
