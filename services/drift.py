@@ -5,11 +5,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+import structlog
+
 from billing.errors import ErrorCode, UserProblem
+from billing.lifecycle import IllegalTransition
 from billing.reconciling import DriftKind
-from gateways.port import GatewayPage
+from gateways.port import GatewayPage, GatewayRefused, PaymentIntentSnapshot
 from services.app import App
 from services.changes import Why
+from services.settling import AmountMismatch, Holder, settle
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -56,6 +62,14 @@ class Pass:
         repaired: bool,
     ) -> None:
         self.found.append(Drift(kind, gateway_ref, payment_id, local, gateway, repaired))
+
+    async def settle(self, snapshot: PaymentIntentSnapshot, holder: Holder | None = None) -> bool:
+        """Settle by the gateway's state; one payment's trouble must not keep the others waiting."""
+        try:
+            return await settle(self.app, snapshot, cause=self.why.cause, actor=self.why.actor, holder=holder)
+        except (GatewayRefused, AmountMismatch, IllegalTransition, LookupError):
+            log.exception("reconcile_failed", intent=snapshot.ref)
+            return False
 
     async def pages(self, ask: Callable[[str | None], Awaitable[GatewayPage[T]]]) -> AsyncIterator[GatewayPage[T]]:
         """The pages of a gateway's list. Raises UserProblem INVALID beyond MAX_PAGES, and what the gateway raises."""

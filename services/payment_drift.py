@@ -6,20 +6,16 @@ first and the intent itself after that: then a row that says more than the gatew
 
 from datetime import timedelta
 
-import structlog
-
 from billing.charging import IntentStatus
-from billing.lifecycle import PAYMENT, IllegalTransition, PaymentStatus
+from billing.lifecycle import PAYMENT, PaymentStatus
 from billing.reconciling import DriftKind, Here, There, difference, difference_of_unknown
-from gateways.port import GatewayNotFound, GatewayPage, GatewayRefused, PaymentIntentSnapshot
+from gateways.port import GatewayNotFound, GatewayPage, PaymentIntentSnapshot
 from models.books import Collection, collections_of, refs_to_look_up
 from models.invoices import Invoice
 from models.payments import UNANSWERED, CollectionIntent, Payment, newest_intent, payment_of_invoice
 from services.collecting import adopt_intent, hold, let_go
 from services.drift import Pass
-from services.settling import AmountMismatch, Holder, settle
-
-log = structlog.get_logger(__name__)
+from services.settling import Holder
 
 _BATCH = 100
 _LOOK_BACK = timedelta(days=1)
@@ -79,7 +75,7 @@ async def _examine(run: Pass, ref: str) -> None:
     if kind is None:
         return
     if kind is DriftKind.STATE_DIFFERS and run.repair:
-        await _apply(run, snapshot)
+        await run.settle(snapshot)
     after = await _collection(run, ref)
     agrees = after is not None and difference(_here(after, snapshot), _there(snapshot)) is None
     if agrees and not run.repair:
@@ -92,15 +88,6 @@ async def _examine(run: Pass, ref: str) -> None:
         gateway=_theirs(snapshot),
         repaired=agrees,
     )
-
-
-async def _apply(run: Pass, snapshot: PaymentIntentSnapshot, holder: Holder | None = None) -> bool:
-    """Settle by the gateway's state; one payment's trouble must not keep the others waiting."""
-    try:
-        return await settle(run.app, snapshot, cause=run.why.cause, actor=run.why.actor, holder=holder)
-    except (GatewayRefused, AmountMismatch, IllegalTransition, LookupError):
-        log.exception("reconcile_failed", intent=snapshot.ref)
-        return False
 
 
 def _note_missing(run: Pass, here: Collection, ref: str) -> None:
@@ -155,7 +142,7 @@ async def _is_adoptable(
         if snapshot.status is not IntentStatus.CANCELED:
             return False
         if run.repair:
-            await _apply(run, snapshot)
+            await run.settle(snapshot)
     found = await run.app.gateway.find_payment_intents(
         customer_ref=listed.customer_ref,
         invoice_id=payment.invoice_id,
@@ -173,7 +160,7 @@ async def _adopt(run: Pass, payment: Payment, listed: PaymentIntentSnapshot) -> 
     try:
         if await adopt_intent(run.app, payment.id, fence, listed):
             snapshot = await run.app.gateway.retrieve_payment_intent(listed.ref)
-            is_answered = await _apply(run, snapshot, Holder(fence))
+            is_answered = await run.settle(snapshot, Holder(fence))
     finally:
         if not is_answered:
             await let_go(run.app, payment.id, fence)

@@ -6,9 +6,10 @@ What is new only says where to look; what differs is decided by the gateway's li
 from collections.abc import Sequence
 from functools import partial
 
+from billing.lifecycle import PAYMENT
 from billing.reconciling import DriftKind
 from gateways.port import GatewayPage
-from models.payments import intent_of
+from models.payments import Payment, intent_of, payment_by_id
 from models.returns import disputes_of, refunds_of
 from services.drift import Pass
 from services.returning import Returns, refunds_and_disputes_of, settle_returns
@@ -42,8 +43,8 @@ async def _disputes(run: Pass, after: str | None) -> GatewayPage[str | None]:
 
 
 async def _compare(run: Pass, ref: str) -> None:
-    payment_id, before = await _here(run, ref)
-    if payment_id is None:
+    payment, before = await _here(run, ref)
+    if payment is None:
         return
     run.checked += 1
     returns = await refunds_and_disputes_of(run.app, ref)
@@ -51,27 +52,31 @@ async def _compare(run: Pass, ref: str) -> None:
     if before == there:
         return
     if run.repair:
+        if payment.status not in PAYMENT.final:
+            # The payments' pass left it to whoever held it; what went back is judged by a payment that has ended.
+            await run.settle(await run.app.gateway.retrieve_payment_intent(ref))
         await settle_returns(run.app, ref, returns, cause=run.why.cause, actor=run.why.actor)
     _, after = await _here(run, ref)
     run.note(
         DriftKind.RETURNS_DIFFER,
         ref,
-        payment_id=payment_id,
+        payment_id=payment.id,
         local=_words(before),
         gateway=_words(there),
         repaired=run.repair and after == there,
     )
 
 
-async def _here(run: Pass, ref: str) -> tuple[str | None, Sequence[str]]:
+async def _here(run: Pass, ref: str) -> tuple[Payment | None, Sequence[str]]:
     """Our payment and what our rows say went back of it, in words; None of an intent that is not ours."""
     async with run.app.database.read() as session:
         intent = await intent_of(session, run.app.gateway.platform, ref)
-        if intent is None:
+        payment = intent and await payment_by_id(session, intent.payment_id)
+        if payment is None:
             return None, ()
-        refunds = await refunds_of(session, [intent.payment_id])
-        disputes = await disputes_of(session, [intent.payment_id])
-    return intent.payment_id, sorted(
+        refunds = await refunds_of(session, [payment.id])
+        disputes = await disputes_of(session, [payment.id])
+    return payment, sorted(
         [f"refund of {row.amount} {row.status}" for row in refunds]
         + [f"dispute {row.status}: {row.withdrawn} taken, {row.reinstated} given back" for row in disputes]
     )

@@ -1,6 +1,5 @@
 """Faults are masked and logged once; refusals keep their code; no line holds query text, values or secrets."""
 
-import io
 import json
 import logging
 import sys
@@ -12,6 +11,7 @@ from graphql import GraphQLError
 from logs import MASK, configure_logging, describe, mask_event, scrub
 from resolvers.identity import NOBODY, AccessDenied, Identity, Role, issue_development_token
 from tests.edge.toy import CANARY, NOW, Toy, looked_for
+from tests.support.written import written_logs
 
 
 def error_of(response) -> dict:
@@ -95,14 +95,8 @@ async def test_long_messages_and_many_locations_are_shortened(toy):
 @pytest.fixture
 def written():
     """Everything that is logged, through the real pipeline, as text."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    configure_logging(stream=stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with written_logs() as stream:
+        yield stream
 
 
 SECRETS = [CANARY, "sk_live_1234567890", "4242424242424242", "canary-variable", "canary-literal", "eyJ"]

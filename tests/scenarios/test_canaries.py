@@ -1,25 +1,21 @@
 """A short seed of the canaries that `make soak` sends through every operation many times."""
 
 import io
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from logs import configure_logging
 from tests.soak.canaries import METRICS_TOKEN, PLACES, SECRET_KEY, send_canaries
 from tests.support.databases import copy_of_file
 from tests.support.house import open_house
+from tests.support.written import written_logs
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    before = logging.getLogger().handlers[:], logging.getLogger().level
-    told = io.StringIO()
-    configure_logging(json=True, level="DEBUG", stream=told)
-    yield told
-    logging.getLogger().handlers[:], logging.getLogger().level = before
+    with written_logs(level="DEBUG") as told:
+        yield told
 
 
 async def test_no_canary_is_seen_where_it_must_not_be(stocked_file: Path, tmp_path: Path, log: io.StringIO) -> None:

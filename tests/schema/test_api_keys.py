@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from sqlmodel import select
 
-from logs import configure_logging
 from models.api_keys import ApiKey
 from models.base import metadata
 from services.api_keys import MOST_KEYS, IssuedKey
 from tests.schema.keys import ADMIN, CREATE, REVOKE, ask_with_key, create_key, post_with_key, secret_of_key
 from tests.support.databases import copy_of_file
 from tests.support.house import START, House, open_house
+from tests.support.written import written_logs
 
 ROLE = "{ viewer { role scopes user { id } } }"
 LIST = """{ apiKeys {
@@ -270,14 +269,8 @@ async def test_a_key_is_a_node_for_administrators_alone(small_house: House) -> N
 @pytest.fixture(params=[True, False], ids=["json", "console"])
 def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """Everything that is logged, through the real pipeline, as text."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    configure_logging(stream=stream, json=request.param, level="DEBUG")
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with written_logs(json=request.param, level="DEBUG") as stream:
+        yield stream
 
 
 def files_in(folder: Path) -> bytes:

@@ -1,8 +1,6 @@
 """Webhook endpoints: made and changed by administrators, inside addresses refused, secrets told once (promise S10)."""
 
 import base64
-import io
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ import pytest
 import structlog
 from sqlmodel import select
 
-from logs import configure_logging
 from models.base import metadata
 from models.endpoints import WebhookEndpoint
 from services.endpoints import MOST_ENDPOINTS, IssuedSecret
@@ -30,6 +27,7 @@ from tests.support.endpoints import (
 )
 from tests.support.house import House, open_house
 from tests.support.receiver import receiver
+from tests.support.written import written_logs
 
 LIST = f"{{ webhookEndpoints {ENDPOINT} }}"
 HERE = "http://127.0.0.1:9/hooks"
@@ -239,9 +237,7 @@ async def test_the_operator_allows_networks_by_a_setting(stocked_file: Path, tmp
 
 
 async def test_secrets_are_in_two_answers_and_nowhere_else(house: House) -> None:
-    heard = io.StringIO()
-    configure_logging(level="DEBUG", stream=heard)
-    try:
+    with written_logs(level="DEBUG") as heard:
         async with receiver() as own:
             made = await create_endpoint(house, own.url)
             id = made["webhookEndpoint"]["id"]
@@ -253,9 +249,6 @@ async def test_secrets_are_in_two_answers_and_nowhere_else(house: House) -> None
             await house.work()
         answers = [await house.ask(query, user=ADMIN) for query in (LIST, DELIVERIES)]
         structlog.get_logger("test").info("row", row=IssuedSecret(await row_of(house), made["secret"]))
-    finally:
-        structlog.reset_defaults()
-        logging.getLogger().handlers.clear()
     kept = "".join([repr(await everything(house)), repr(answers), heard.getvalue()])
     assert id in heard.getvalue()
     for secret in (made["secret"], rotated["secret"]):

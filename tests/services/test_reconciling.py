@@ -157,6 +157,25 @@ async def test_what_somebody_holds_right_now_is_left_to_them(house: House) -> No
     assert told(await reconcile(house)) == [("state_differs", True)]
 
 
+async def test_what_went_back_of_a_payment_not_settled_by_its_holder_is_no_contradiction(
+    house: House,
+) -> None:
+    """Its holder has died, or is between writing down the intent that was found and applying what it says."""
+    shopper, secret = await waiting(house)
+    await shopper.browser.confirm(secret, VISA)
+    payment, intent = await only(house, "payments"), await only(house, "collection_intents")
+    await dashboard(house).refunds.create_async({"payment_intent": intent["gateway_ref"], "amount": 200})
+    await alter(house, "collection_intents", {"id": intent["id"]}, status="succeeded")
+    until = house.machine.now() + timedelta(seconds=40)
+    await alter(house, "payments", {"id": payment["id"]}, leased_until=until)
+    assert told(await reconcile(house, repair=False)) == [("returns_differ", False)]
+    assert told(await reconcile(house)) == [("returns_differ", True)]
+    payment, refund = await only(house, "payments"), await only(house, "refunds")
+    assert (payment["status"], payment["amount_refunded_minor"]) == ("succeeded", 200)
+    assert (refund["status"], refund["contradiction"]) == ("succeeded", None)
+    assert await house.audit() == []
+
+
 async def test_an_answer_that_nobody_has_yet_is_no_drift(house: House) -> None:
     sandbox_of(house).faults.arm(Fault.TIMEOUT_BEFORE, count=2, path_contains="/confirm")
     shopper = Shopper(house, "demo-card", LOST)

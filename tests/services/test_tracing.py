@@ -1,11 +1,9 @@
 """Spans as a collector receives them over OTLP/HTTP: what is in one subscribe, and that nothing of anybody's is."""
 
 import asyncio
-import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,13 @@ import orjson
 import pytest
 
 import tracing
-from logs import configure_logging
 from settings import ROOT
 from tests.readme.processes import environment
 from tests.scenarios.shopping import SUBSCRIBE
 from tests.support.collector import Received, collector
 from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
+from tests.support.written import written_logs
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVER, CLIENT = 2, 3
@@ -127,12 +125,8 @@ async def test_a_step_that_fails_is_told_without_its_message(
 
 
 async def test_the_requests_log_lines_carry_its_trace(traced: House, received: Received) -> None:
-    stream = StringIO()
-    configure_logging(stream=stream)
-    try:
+    with written_logs() as stream:
         await subscribe(traced)
-    finally:
-        logging.getLogger().handlers.clear()
     lines = [orjson.loads(line) for line in stream.getvalue().splitlines()]
     (line,) = [line for line in lines if line.get("trace_id") == TRACE and line["event"] == "request"]
     assert line["request_id"]
