@@ -1,7 +1,6 @@
 """A sandbox as a process of its own, the official SDK before it over a socket, and a listener for its webhooks."""
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,14 +10,10 @@ import httpx
 import pytest
 import stripe
 
-ROOT = Path(__file__).resolve().parents[2]
+from settings import ROOT
+from tests.support.processes import free_port
+
 SECRET = "whsec_alone"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

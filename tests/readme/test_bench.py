@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 from bench.operations import OPERATIONS
-from tests.readme.processes import environment
 from tests.readme.snippets import ROOT
+from tests.support.processes import environment
 
 NAMES = [operation.name for operation in OPERATIONS]
 _ROW = re.compile(r"^\| ([^|]+) \| \d+(?:/\d+)? \|((?: \d+\.\d \(\d+\.\d to \d+\.\d\) \|)+)$", re.MULTILINE)

@@ -20,8 +20,8 @@ import yaml
 from cli import cli
 from settings import Settings
 from tests.architecture.repository import committed
-from tests.readme.processes import environment, free_port, running
 from tests.readme.snippets import ROOT
+from tests.support.processes import environment, free_port, running
 from tests.support.scraping import METRICS_TOKEN, read
 
 KNOWN = {"FROM", "WORKDIR", "ENV", "COPY", "RUN", "USER", "EXPOSE", "HEALTHCHECK", "CMD"}

@@ -10,8 +10,8 @@ import httpx
 from clocks import SystemClock
 from resolvers.identity import Role, issue_development_token
 from settings import load_settings
-from tests.readme.processes import environment, perennial
 from tests.readme.snippets import ROOT
+from tests.support.processes import environment, perennial
 
 PLAN = """mutation { createPlan(input: {productCode: "acme-music", code: "exporter", name: "Exporter",
   interval: MONTH, prices: [{currencyCode: "USD", amount: "0.00", isDefault: true}],

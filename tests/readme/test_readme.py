@@ -14,8 +14,8 @@ import pytest
 
 from bootstrap import build
 from settings import DEVELOPMENT_SECRET, Settings, load_settings
-from tests.readme.processes import environment, free_port, perennial, stripe_stand_in
 from tests.readme.snippets import ROOT, Snippet, answered, difference, snippets
+from tests.support.processes import environment, free_port, perennial, stripe_stand_in
 
 README = snippets("README.md")
 STORY = [each for each in README if each.section == "The first five minutes"]

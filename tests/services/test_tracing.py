@@ -12,11 +12,11 @@ import pytest
 
 import tracing
 from settings import ROOT
-from tests.readme.processes import environment
 from tests.scenarios.shopping import SUBSCRIBE
 from tests.support.collector import Received, collector
 from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
+from tests.support.processes import environment
 from tests.support.written import written_logs
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

@@ -23,14 +23,13 @@ from settings import load_settings
 from tests.scenarios.shopping import ATTACH
 from tests.soak.surroundings import (
     Surroundings,
-    free_port,
     logged_errors,
     parser,
     product,
     surroundings,
-    wait_for,
 )
 from tests.support.house import open_house
+from tests.support.processes import Started, free_port
 
 KEYS = ("one key", "no key", "many keys")
 REFUSALS = ("ALREADY_SUBSCRIBED", "PAYMENT_OUTCOME_UNKNOWN", "PAYMENT_IN_PROGRESS")
@@ -67,10 +66,11 @@ class Crowd:
 def rush(around: Surroundings, *, rounds: int, requests: int, servers: int) -> Crowd:
     asyncio.run(_open_shop(around))
     port = free_port()
+    address = f"http://127.0.0.1:{port}"
     server = product(around, "serve", "--workers", str(servers), port=port, worker="off")
     try:
-        wait_for(f"http://127.0.0.1:{port}/health/live", server)
-        crowd = asyncio.run(_rounds(around, f"http://127.0.0.1:{port}", rounds, requests))
+        Started(server, f"{address}/health/live", around.folder / "product.log").wait()
+        crowd = asyncio.run(_rounds(around, address, rounds, requests))
     finally:
         server.terminate()
         server.wait(timeout=60)

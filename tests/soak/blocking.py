@@ -42,12 +42,12 @@ from services.recording import MOST_EVENTS
 from services.subscribing import subscribe
 from settings import SANDBOX_WEBHOOK_SECRET, load_settings
 from tests.edge.test_hostile import BODIES, DOCUMENTS
-from tests.readme.processes import free_port, running
 from tests.scenarios.metering import RECORD, sell
 from tests.schema.keys import secret_of_key
 from tests.soak.fuzzing import Maker
 from tests.soak.surroundings import database
 from tests.support.house import open_house
+from tests.support.processes import free_port, running
 from tests.support.watched_loop import WORST
 
 PROMISED_MS = 100.0

@@ -26,9 +26,9 @@ import httpx
 from clocks import SystemClock
 from resolvers.identity import Role, issue_development_token
 from settings import ROOT, load_settings
-from tests.readme.processes import Started, free_port, started
 from tests.schema.keys import CREATE, REVOKE
 from tests.soak.surroundings import database
+from tests.support.processes import Started, free_port, started
 
 PROFILE = 'mutation { updateProfile(input: {name: "Ann %d"}) { customer { id } userErrors { code } } }'
 SAVE = "mutation { createSetupIntent { setupIntent { id } userErrors { code } } }"

@@ -37,13 +37,13 @@ from services.demo import USERS, load_catalog
 from services.ordering import SubscribeWish
 from services.subscribing import subscribe
 from settings import SANDBOX_PUBLISHABLE_KEY, SANDBOX_SECRET_KEY, SANDBOX_WEBHOOK_SECRET, Settings, load_settings
-from tests.readme.processes import Started, environment, free_port, started
 from tests.readme.snippets import ROOT
 from tests.support import stranger
 from tests.support.databases import apart, migrate, on_server, postgres_server, run
 from tests.support.house import ENTITLEMENT_KEY, STAFF, open_house
 from tests.support.line import Line, line_to
 from tests.support.live import events_of, signed_in
+from tests.support.processes import Started, environment, free_port, started
 from tests.support.story import Story, shelf
 
 CLI = str(ROOT / "cli.py")

@@ -28,10 +28,10 @@ import stripe
 
 from resolvers.identity import Role, issue_development_token
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET, load_settings
-from tests.readme.processes import environment, free_port, running
 from tests.scenarios.shopping import ATTACH, SUBSCRIBE
 from tests.soak.surroundings import gateway_process
 from tests.support.databases import apart, migrate, on_server, run
+from tests.support.processes import environment, free_port, running
 
 _BETWEEN_SECONDS = 1.5
 _WEBHOOK_SECONDS = 0.05

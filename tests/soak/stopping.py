@@ -22,8 +22,8 @@ from pathlib import Path
 import httpx
 
 from settings import ROOT
-from tests.readme.processes import environment, free_port
 from tests.support.live import signed_in
+from tests.support.processes import environment, free_port
 
 STREAM_SECONDS, END_SECONDS = 2.0, 30.0
 _ASK = (

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -24,9 +23,9 @@ from uuid import uuid4
 from gateways.sandbox import Fault
 from logs import configure_logging
 from settings import ROOT, SANDBOX_SECRET_KEY
-from tests.readme.processes import free_port
 from tests.support.databases import apart, migrate, on_server, postgres_server, run
 from tests.support.house import ENTITLEMENT_KEY
+from tests.support.processes import free_port, started
 
 LOST_SHARE = 0.2
 LOST = (
@@ -37,7 +36,6 @@ LOST = (
     Fault.ERROR_500_BEFORE,
     Fault.CONFLICT_409,
 )
-_READY_SECONDS = 30.0
 
 
 def parser(module: str, says: str | None, **size: int) -> argparse.ArgumentParser:
@@ -170,17 +168,12 @@ class Gateway:
 def gateway_process(folder: Path) -> Iterator[Gateway]:
     """The sandbox as its own process on its own SQLite file."""
     port = free_port()
+    url = f"http://127.0.0.1:{port}"
     told = ["--port", str(port), "--database", f"sqlite:///{folder / 'gateway.db'}"]
-    # Callers who are killed in the middle of a request make it complain.
-    with (folder / "gateway.log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "gateways.sandbox", *told], cwd=ROOT, stderr=log)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_for(f"{url}/v1/customers", process)
-            yield Gateway(url, process)
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    # Its log is a file, for callers who are killed in the middle of a request make it complain.
+    with started(["-m", "gateways.sandbox", *told], f"{url}/v1/customers", folder, {}) as it:
+        it.wait()
+        yield Gateway(url, it.process)
 
 
 def product(around: "Surroundings", *command: str, **settings: Any) -> "subprocess.Popen[str]":
@@ -200,22 +193,6 @@ def product(around: "Surroundings", *command: str, **settings: Any) -> "subproce
         stderr=(around.folder / "product.log").open("a"),
         text=True,
     )
-
-
-def wait_for(url: str, process: "subprocess.Popen[Any]") -> None:
-    """Until somebody answers there, whatever the answer is."""
-    deadline = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"the process that should answer at {url} has ended"
-        try:
-            urllib.request.urlopen(url, timeout=1)  # noqa: S310 (http, our own loopback)
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(f"nobody answers at {url}")
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,9 @@ from models.inbox import GatewayEvent
 from models.invoices import Invoice
 from models.subscriptions import Subscription
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET
-from tests.readme.processes import environment, free_port, started
 from tests.soak.restarts import Seen, Shop
 from tests.support.databases import on_server, postgres_server, run
+from tests.support.processes import environment, free_port, started
 
 FIRST_NEW = "0017"
 _A_RENEWAL_OF_THE_PAST_SECONDS = 0.3

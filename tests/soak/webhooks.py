@@ -25,8 +25,8 @@ from clocks import SystemClock
 from models.database import Database
 from models.inbox import GatewayEvent
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET
-from tests.readme.processes import free_port, running
 from tests.soak.surroundings import database
+from tests.support.processes import free_port, running
 
 PROMISED_MS = 200.0
 _CONNECTIONS = 64

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.readme.snippets import ROOT
+from settings import ROOT
 
 _READY_SECONDS = 60.0  # several processes on a machine that has more to do
 
