@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Index, UniqueConstraint, text, tuple_
+from sqlalchemy import ColumnElement, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,7 +12,7 @@ from billing.charging import IntentStatus, SetupFutureUsage
 from billing.money import Money
 from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, EnumText, Leased, Record, UTCDateTime, index_where_set
-from models.lockstep import claim_subject, first_of, for_each, grouped
+from models.lockstep import by_platform, claim_subject, first_of, for_each, grouped
 
 
 class Customer(Record, table=True):
@@ -259,8 +259,9 @@ async def payment_method_of(session: AsyncSession, platform: str, gateway_ref: s
 async def _method(
     session: AsyncSession, places: Sequence[tuple[str, str]]
 ) -> Mapping[tuple[str, str], PaymentMethod | None]:
-    place = tuple_(col(PaymentMethod.platform), col(PaymentMethod.gateway_ref))
-    rows = (await session.exec(select(PaymentMethod).where(place.in_(places)))).all()
+    rows: list[PaymentMethod] = []
+    for platform, refs in by_platform(places).items():
+        rows += await payment_methods_of(session, platform, refs)
     return first_of(places, rows, lambda row: (row.platform, row.gateway_ref))
 
 

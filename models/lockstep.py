@@ -13,9 +13,11 @@ from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import inspect, tuple_
+from sqlalchemy import inspect
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+from models.among import among
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -57,6 +59,14 @@ def grouped(keys: Sequence[K], rows: Sequence[V], key: Callable[[V], K | None]) 
 def first_of(keys: Sequence[K], rows: Sequence[V], key: Callable[[V], K | None]) -> Mapping[K, V | None]:
     """The first row of each key, None where there is none."""
     return {each: rows[0] if rows else None for each, rows in grouped(keys, rows, key).items()}
+
+
+def by_platform(places: Sequence[tuple[str, str]]) -> Mapping[str, Sequence[str]]:
+    """The references at each gateway: a statement each, which as good as always is one."""
+    found: dict[str, list[str]] = {}
+    for platform, ref in places:
+        found.setdefault(platform, []).append(ref)
+    return found
 
 
 def claim_subject(session: AsyncSession, subject: str) -> None:
@@ -153,7 +163,7 @@ def _is_among(entity: type[Any], idents: Sequence[tuple[Any, ...]]) -> Any:
     columns = inspect(entity).primary_key
     if len(columns) == 1:
         return columns[0].in_([ident[0] for ident in idents])
-    return tuple_(*columns).in_(idents)
+    return among(columns, idents)
 
 
 @dataclass(frozen=True, slots=True)

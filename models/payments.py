@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, Index, String, UniqueConstraint, or_, text, tuple_, union_all
+from sqlalchemy import Column, ColumnElement, ForeignKey, Index, String, UniqueConstraint, or_, text, union_all
 from sqlalchemy.orm import aliased
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -14,7 +14,7 @@ from billing.money import Money
 from billing.returning import PaymentStanding, standing
 from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, SERIAL, EnumText, Leased, Notes, UTCDateTime, index_where_set
-from models.lockstep import first_of, for_each, grouped
+from models.lockstep import by_platform, first_of, for_each, grouped
 
 
 class Payment(Leased, table=True):
@@ -256,8 +256,10 @@ async def intent_of(session: AsyncSession, platform: str, gateway_ref: str) -> C
 async def _intent(
     session: AsyncSession, places: Sequence[tuple[str, str]]
 ) -> Mapping[tuple[str, str], CollectionIntent | None]:
-    place = tuple_(col(CollectionIntent.platform), col(CollectionIntent.gateway_ref))
-    rows = (await session.exec(select(CollectionIntent).where(place.in_(places)))).all()
+    rows: list[CollectionIntent] = []
+    for platform, refs in by_platform(places).items():
+        here = select(CollectionIntent).where(CollectionIntent.platform == platform)
+        rows += (await session.exec(here.where(col(CollectionIntent.gateway_ref).in_(refs)))).all()
     return first_of(places, rows, lambda row: (row.platform, row.gateway_ref or ""))
 
 

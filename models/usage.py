@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Index, UniqueConstraint, tuple_, update
+from sqlalchemy import Index, UniqueConstraint, update
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -13,6 +13,7 @@ from billing.lifecycle import SUBSCRIPTION
 from billing.lines import LineKind
 from billing.metering import Aggregation, UsageEvent, UsageType, aggregate
 from models import inserting
+from models.among import among
 from models.base import DecimalText, UTCDateTime
 from models.catalog import Plan, PlanEntitlement
 from models.customers import Customer
@@ -110,10 +111,8 @@ async def take_off_invoice(session: AsyncSession, subscription_id: str, invoice_
 
 async def recorded_hashes(session: AsyncSession, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """The hash of what was recorded under each of these (subscription, idempotency key), where something was."""
-    place = tuple_(col(UsageRecord.subscription_id), col(UsageRecord.idempotency_key))
-    query = select(UsageRecord.subscription_id, UsageRecord.idempotency_key, UsageRecord.input_hash).where(
-        place.in_(keys)
-    )
+    place = (col(UsageRecord.subscription_id), col(UsageRecord.idempotency_key))
+    query = select(*place, UsageRecord.input_hash).where(among(place, keys))
     return {(subscription, key): known for subscription, key, known in (await session.exec(query)).all()}
 
 
