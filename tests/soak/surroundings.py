@@ -20,6 +20,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
+from sqlalchemy import make_url
+
 from gateways.sandbox import Fault
 from logs import configure_logging
 from settings import ROOT, SANDBOX_SECRET_KEY
@@ -59,14 +61,14 @@ class Place:
 
     def save(self) -> "Place":
         """A copy, as a backup is; nobody may be connected."""
-        return self._copied_to(Place(self.server, f"{self.url}_saved"))
+        return self._copied_to(Place(self.server, on_server(self.url, f"{self.name}_saved")))
 
     def restore(self, backup: "Place") -> None:
         backup._copied_to(self)
 
     @property
     def name(self) -> str:
-        return self.url.partition("///")[2] if self.server is None else self.url.rpartition("/")[2].partition("?")[0]
+        return make_url(self.url).database or ""
 
     def drop(self) -> None:
         if self.server is None:
