@@ -37,7 +37,7 @@ from models.pacing import SharedPace
 from resolvers.document_links import DocumentLinks
 from resolvers.entitlement_tokens import EntitlementKeys, UnusableEntitlementKey, new_key
 from services.app import App
-from services.hearing import Hearing
+from services.events.hearing import Hearing
 from services.shielding import drain
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET, Pooler, Settings, SettingsError
 from tracing import begin_tracing, flush_spans

@@ -173,8 +173,8 @@ def check() -> None:
     settings = _settings().model_copy(update={"database_statement_seconds": 0})  # it reads everything
     from bootstrap import build
     from gateways.port import GatewayRefused, GatewayUnavailable
-    from services.audit import Audit, audit_against_gateway
-    from services.own_books import audit_own_books
+    from services.books.audit import Audit, audit_against_gateway
+    from services.books.own_books import audit_own_books
 
     installation = build(settings)
 
@@ -206,7 +206,7 @@ async def _work_once(app: "App") -> None:
     from dataclasses import replace
 
     from progress import Progress
-    from services.backlog import read_standing
+    from services.runs.backlog import read_standing
     from worker import Worker
 
     progress = Progress(out, (await read_standing(app)).due["happened"])

@@ -1,7 +1,7 @@
 """What this process measures for Prometheus: every metric by name, and the text that a scrape is answered with.
 
 Owns: names, labels, buckets, and the operation being measured. Does not own: what happens (callers), what the database
-holds (services.backlog), who may read it (probes).
+holds (services.runs.backlog), who may read it (probes).
 May import: prometheus_client and the standard library.
 
 No label takes its values from outside: fields of the schema, methods of the port, steps of the worker, listed codes.

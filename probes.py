@@ -1,7 +1,7 @@
 """What machines that watch us ask: is the process alive, is it ready, how is it doing.
 
 Owns: those routes, who may read the metrics, and how seldom the database is asked for them. Does not own: what is
-measured (gauges) or waits (services.backlog).
+measured (gauges) or waits (services.runs.backlog).
 May import: services and everything below, settings, gauges.
 """
 
@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from gauges import CONTENT_TYPE, Standing, exposition
 from services.app import App
-from services.backlog import read_standing
+from services.runs.backlog import read_standing
 from settings import Settings
 
 _ANSWER_SECONDS = 1.5

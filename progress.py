@@ -1,6 +1,6 @@
 """How far a run of the worker has come: a bar and a report on a terminal, lines in the log elsewhere.
 
-Owns: what is counted and how it is shown. Does not own: the run (worker), what is due (services.backlog).
+Owns: what is counted and how it is shown. Does not own: the run (worker), what is due (services.runs.backlog).
 May import: billing, rich and the standard library, beside the log.
 """
 

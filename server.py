@@ -37,8 +37,8 @@ from resolvers.identity import Identity, Role, TokenVerifier, issue_development_
 from resolvers.loaders import Loaders
 from schema.build import build_schema
 from schema.transport import GraphQLApp
-from services.intake import Intake
-from services.webhooks import receive
+from services.inbox.intake import Intake
+from services.inbox.webhooks import receive
 from settings import ROOT, WorkerMode
 from tracing import span
 from worker import Worker

@@ -12,16 +12,16 @@ import structlog
 from gateways.port import in_turn
 from gauges import FAILED_PASSES, PASSES, WORKED_ROWS
 from services.app import App
-from services.delivering import Lanes
-from services.due_work import BILLING_STEPS
-from services.giving_back import work_on_due_refunds
-from services.moving_time import work_on_test_clocks
-from services.publishing import publish_events
+from services.books.reconciling import reconcile_when_due
+from services.events.delivering import Lanes
+from services.events.publishing import publish_events
+from services.inbox.webhooks import drain_inbox
+from services.payments.resolving import resolve_due_payments
+from services.people.telling import tell_gateway_of_customers
 from services.reaching import gateway_answers
-from services.reconciling import reconcile_when_due
-from services.resolving import resolve_due_payments
-from services.telling import tell_gateway_of_customers
-from services.webhooks import drain_inbox
+from services.refunds.giving_back import work_on_due_refunds
+from services.runs.due_work import BILLING_STEPS
+from services.runs.moving_time import work_on_test_clocks
 from tracing import worker_step
 
 log = structlog.get_logger(__name__)

@@ -20,8 +20,8 @@ import asyncpg
 from bench.measuring import new_customer
 from logs import configure_logging
 from services.app import Actor, ActorKind
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
 from tests.support.databases import migrate, on_server, postgres_server, run
 from tests.support.house import counted, open_house
 

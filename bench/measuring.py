@@ -18,8 +18,8 @@ from gateways.port import PaymentGateway
 from models.customers import Customer as CustomerRow
 from models.customers import gateway_account
 from services.app import Actor, ActorKind, App
-from services.cards import attach_payment_method
-from services.own_books import audit_own_books
+from services.books.own_books import audit_own_books
+from services.wallet.cards import attach_payment_method
 from tests.support.house import House, open_house
 
 _CARD = "pm_card_visa"

@@ -37,10 +37,10 @@ from models.invoices import Invoice
 from models.ledger import sums_by_currency
 from models.payments import ChargeAttempt
 from services.app import Actor, ActorKind
-from services.cards import attach_payment_method
 from services.demo import load_catalog
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import attach_payment_method
 from settings import load_settings
 from tests.support.databases import apart, copy_of_file, migrate, on_server, postgres_server, run, sqlite_template
 from tests.support.house import ENTITLEMENT_KEY, QUIET, START, open_house

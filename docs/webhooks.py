@@ -6,8 +6,8 @@ from billing.delivering import RETRY_AFTER
 from billing.events import EVENT_MEANINGS
 from docs.markdown import page, table
 from gateways.https import ANSWER_SECONDS
-from services.delivering import LANES
-from services.endpoints import MOST_ENDPOINTS, ROTATION
+from services.events.delivering import LANES
+from services.events.endpoints import MOST_ENDPOINTS, ROTATION
 
 INTRODUCTION = """Your own programs learn what happens in two ways, and both tell the same: **webhooks**, sent to
 addresses of yours, and **`billingEvents`**, a stream that you read on from wherever you were. Webhooks are fast; the

@@ -1,6 +1,6 @@
 """PostgreSQL's own word to other processes that events became readable: NOTIFY and LISTEN.
 
-Owns: the channel. Does not own: what is done on hearing it (services.hearing). A word is a hint and may be lost;
+Owns: the channel. Does not own: what is done on hearing it (services.events.hearing). A word is a hint and may be lost;
 SQLite has none.
 """
 

@@ -16,7 +16,7 @@ from models.runs import BillingRun, BillingRunItem
 
 GATEWAY_EVENTS = Listing("gatewayEvent", GatewayEvent, (Key("id", str),), descending=True)
 BILLING_EVENTS = Listing("billingEvent", BillingEvent, (Key("id", str),), descending=False)
-# Where a reader of all events has got to: not by id, see services.publishing.
+# Where a reader of all events has got to: not by id, see services.events.publishing.
 EVENT_STREAM = Listing("eventStream", BillingEvent, (Key("position", int, largest=2**62),), descending=False)
 WEBHOOK_DELIVERIES = Listing("webhookDelivery", WebhookDelivery, (Key("id", str),), descending=True)
 AUDIT_LOG = Listing("auditEntry", AuditEntry, (Key("at", datetime), Key("id", str)), descending=True)

@@ -1,6 +1,7 @@
 """Following something: its present state first, and again whenever it is another.
 
-Owns: when to read again. Does not own: what is read (the caller's own function) and what wakes (services.hearing).
+Owns: when to read again.
+Does not own: what is read (the caller's own function) and what wakes (services.events.hearing).
 
 Nothing is kept for a slow reader: while one state is being told no other is read, and those between are passed over.
 Events alone are told one by one.
@@ -15,7 +16,7 @@ from models.events import BillingEvent, EventsWhere, last_position
 from models.operation_lists import EVENT_STREAM
 from resolvers import owned
 from resolvers.context import RequestContext
-from services.hearing import POLL_SECONDS
+from services.events.hearing import POLL_SECONDS
 
 T = TypeVar("T")
 

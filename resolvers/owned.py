@@ -26,8 +26,8 @@ from models.subscriptions import Subscription, SubscriptionItem
 from resolvers.access import permits, refuse_archived, refuse_foreign_owner
 from resolvers.context import RequestContext
 from resolvers.identity import AccessDenied
-from services.outcomes import PaymentIntentView
-from services.reconciling import ReportView, report_view
+from services.books.reconciling import ReportView, report_view
+from services.payments.outcomes import PaymentIntentView
 
 # One for each product: a bound for the statement, not for the customer.
 MOST_LIVE = 1_000

@@ -21,8 +21,8 @@ from schema.invoices import Invoice
 from schema.payments import Payment
 from schema.returns import Refund
 from schema.subscriptions import PlanSubscription
-from services.endpoints import refuse_unknown_types
-from services.event_bodies import data_of
+from services.events.bodies import data_of
+from services.events.endpoints import refuse_unknown_types
 
 NAMES = "Types such as `invoice.paid`, all of one kind as `invoice.*`, or `*` for all"
 

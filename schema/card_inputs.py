@@ -11,7 +11,7 @@ from schema.fields import described, optional
 from schema.given import references
 from schema.inputs import at_most
 from schema.scalars import CountryCode
-from services.card_changes import CardDetails
+from services.wallet.card_changes import CardDetails
 
 
 @strawberry.input(description="Which cards.")

@@ -14,7 +14,7 @@ from schema.intents import SetupIntent
 from schema.payloads import DefaultPaymentMethodPayload, PaymentMethodPayload, SetupIntentPayload, refusals
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
-from services import card_changes, cards
+from services.wallet import card_changes, cards
 
 
 @strawberry.type(description="Saved cards.")

@@ -27,7 +27,7 @@ from schema.plan_term_inputs import (
     prices_over,
 )
 from schema.scalars import URL
-from services.catalog_entries import BLANK_PLAN, BLANK_PRODUCT, PlanEntry, ProductEntry
+from services.selling.entries import BLANK_PLAN, BLANK_PRODUCT, PlanEntry, ProductEntry
 
 MOST_TEXTS = 20
 _LARGEST_SIZE = 10**6

@@ -14,8 +14,8 @@ from schema.fields import Info, argument, described
 from schema.payloads import ERRORS, refusals
 from schema.steps import INPUT, done
 from schema.user_errors import UserError
-from services import catalog
-from services.catalog_entries import BLANK_PLAN, BLANK_PRODUCT
+from services.selling import catalog
+from services.selling.entries import BLANK_PLAN, BLANK_PRODUCT
 
 ProductId = Annotated[strawberry.ID, argument("The product.")]
 PlanId = Annotated[strawberry.ID, argument("The plan.")]

@@ -10,7 +10,7 @@ from schema.enums import EffectiveAt
 from schema.fields import described, optional
 from schema.inputs import QUOTED, at_most
 from schema.scalars import URL, CurrencyCode
-from services.plan_changes import ChangePlanWish
+from services.amendments.plan_changes import ChangePlanWish
 
 
 @strawberry.input(

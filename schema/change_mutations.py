@@ -10,7 +10,7 @@ from schema.fields import Info
 from schema.payloads import SubscriptionPayload
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
-from services import plan_changes
+from services.amendments import plan_changes
 
 
 @strawberry.type(description="What subscriptions consist of.")

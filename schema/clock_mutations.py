@@ -12,7 +12,7 @@ from schema.payloads import refusals
 from schema.run_payloads import TestClockPayload, runs_of
 from schema.runs import TestClock
 from schema.steps import done
-from services import moving_time
+from services.runs import moving_time
 
 ClockId = Annotated[strawberry.ID, argument("The clock's id.")]
 

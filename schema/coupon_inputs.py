@@ -15,8 +15,8 @@ from schema.fields import described, editable
 from schema.given import METADATA, notes
 from schema.inputs import at_most
 from schema.money import MoneyInput
-from services.coupon_changes import CodeChange
-from services.couponing import NewCoupon
+from services.selling.coupon_changes import CodeChange
+from services.selling.couponing import NewCoupon
 
 
 @strawberry.input(

@@ -15,8 +15,9 @@ from schema.payloads import ERRORS, SubscriptionPayload, refusals
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError
-from services import couponing, redeeming
-from services.quoting_coupons import quote_coupon
+from services.invoices import redeeming
+from services.quotes.coupons import quote_coupon
+from services.selling import couponing
 
 
 @strawberry.input(description="A word that customers shall type for a coupon.")

@@ -13,8 +13,8 @@ from schema.payloads import ERRORS, refusals
 from schema.steps import INPUT, done
 from schema.upkeep import Drift
 from schema.user_errors import UserError
-from services import coupon_changes
-from services.dashboard_coupons import sync_coupons
+from services.selling import coupon_changes
+from services.selling.dashboard_coupons import sync_coupons
 
 
 @strawberry.type(description="What a look at the gateway's dashboard came to.")

@@ -21,7 +21,7 @@ from schema.enums import GatewayPlatform
 from schema.fields import Info, ProductRef, described
 from schema.interfaces import Node, Record, record_fields
 from schema.money import Money
-from services.discounting import as_value
+from services.invoices.discounting import as_value
 
 PromotionCodeRef = Annotated["PromotionCode", strawberry.lazy("schema.coupons")]
 

@@ -15,7 +15,7 @@ from schema.scalars import BigInt
 from schema.steps import INPUT, done
 from schema.user_errors import UserError
 from services.app import Actor, App
-from services.consuming import CreditWish, Moved, consume_credits, grant_credits
+from services.usage.consuming import CreditWish, Moved, consume_credits, grant_credits
 
 
 @strawberry.input(description="How many credits, and whose: give `subscriptionId` or `customerId`.")

@@ -14,7 +14,7 @@ from schema.connections import After, Connection, First, below
 from schema.fields import Info, described
 from schema.interfaces import Node
 from schema.scalars import BigInt
-from services.consuming import holding_of, today_of
+from services.usage.consuming import holding_of, today_of
 
 
 @strawberry.type(description="One movement of credits. Never changes.")

@@ -17,8 +17,8 @@ from schema.given import METADATA, notes
 from schema.inputs import at_most
 from schema.periods import DateTimeRange, between
 from schema.scalars import URL, CurrencyCode
-from services.profiles import CustomerChange
-from services.registering import NewCustomer
+from services.people.profiles import CustomerChange
+from services.people.registering import NewCustomer
 
 
 @strawberry.input(

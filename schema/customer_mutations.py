@@ -12,9 +12,9 @@ from schema.fields import Info, argument, described
 from schema.payloads import ERRORS, refusals
 from schema.steps import INPUT, done
 from schema.user_errors import UserError
-from services.anonymizing import anonymize_customer
-from services.profiles import update_customer, update_profile
-from services.registering import create_customer
+from services.people.anonymizing import anonymize_customer
+from services.people.profiles import update_customer, update_profile
+from services.people.registering import create_customer
 
 ExpectedVersion = Annotated[int | None, argument("Only if the customer is still at this version.")]
 

@@ -8,7 +8,7 @@ from billing.errors import ErrorCode, UserProblem
 from schema.enums import EffectiveAt
 from schema.fields import described, optional
 from schema.inputs import QUOTED, at_most
-from services.pausing import PauseWish, ResumeWish
+from services.subscriptions.pausing import PauseWish, ResumeWish
 
 _KEY = "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
 _VERSION = "Only if the subscription is still at this version."

@@ -15,8 +15,8 @@ from schema.payloads import SubscriptionPayload, refusals
 from schema.returns import Refund
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
-from services.canceling import cancel_subscription
-from services.pausing import pause_subscription, resume_subscription
+from services.ends.canceling import cancel_subscription
+from services.subscriptions.pausing import pause_subscription, resume_subscription
 
 
 @strawberry.type(description="Subscriptions that end, or stand still.")

@@ -13,8 +13,8 @@ from schema.payloads import ERRORS, refusals
 from schema.plan_terms import Feature
 from schema.steps import INPUT, done
 from schema.user_errors import UserError
-from services import features
-from services.features import FeatureEntry, RoleEntry
+from services.selling import features
+from services.selling.features import FeatureEntry, RoleEntry
 
 
 @strawberry.input(description="What to change of a feature; what is left out stays as it is.")

@@ -16,8 +16,8 @@ from schema.fields import described, optional
 from schema.given import METADATA, notes, references
 from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL, CurrencyCode
-from services.canceling import CancelWish
-from services.ordering import SubscribeWish
+from services.ends.canceling import CancelWish
+from services.subscriptions.ordering import SubscribeWish
 
 QUOTED = (
     "What a preview with the same input answered at most ten minutes ago: do exactly that, or be refused with "

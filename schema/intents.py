@@ -20,7 +20,7 @@ from schema.interfaces import Node
 from schema.mandates import Mandate
 from schema.money import Money
 from services.as_told import intent_as_told
-from services.outcomes import PaymentIntentView, SetupIntentView
+from services.payments.outcomes import PaymentIntentView, SetupIntentView
 
 
 @strawberry.type(description="The gateway's object for collecting one invoice. Every try of that invoice confirms it.")

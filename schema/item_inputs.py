@@ -5,7 +5,7 @@ import strawberry
 from billing.errors import ErrorCode, UserProblem
 from schema.fields import optional
 from schema.money import MoneyInput
-from services.ordering import WishedItem
+from services.subscriptions.ordering import WishedItem
 
 MOST = 10_000
 

@@ -14,10 +14,10 @@ from schema.inputs import at_most
 from schema.lookups import CustomerLookup
 from schema.money import MoneyInput
 from schema.scalars import BigInt
-from services.allowances import Allowance
-from services.manual import ManualOrder, ManualRenewal
-from services.offline import PaymentRecord
-from services.registering import KnownAs
+from services.payments.offline import PaymentRecord
+from services.people.registering import KnownAs
+from services.subscriptions.manual import ManualOrder, ManualRenewal
+from services.usage.allowances import Allowance
 
 KEY = "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
 MOST_UNITS = 50

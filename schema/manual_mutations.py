@@ -15,9 +15,9 @@ from schema.manual_inputs import (
 from schema.payloads import PaymentPayload, SubscriptionPayload, refusals
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
-from services import manual
-from services.offline import record_manual_payment
-from services.registering import found_or_made_customer
+from services.payments.offline import record_manual_payment
+from services.people.registering import found_or_made_customer
+from services.subscriptions import manual
 
 
 @strawberry.type(description="What no gateway knows of.")

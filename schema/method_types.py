@@ -8,7 +8,7 @@ from gateways.method_types import Requirement
 from schema.fields import Info, argument, described
 from schema.money import Money
 from schema.scalars import URL, CountryCode, CurrencyCode
-from services.method_types import Offer, offer, offers
+from services.wallet.method_types import Offer, offer, offers
 from settings import Settings
 
 IMAGES = "/payment-methods"

@@ -14,7 +14,14 @@ from schema.payloads import ERRORS, refusals
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError
-from services.migrating import LONGEST_NOTICE, PREVIEWED, Migration, MigrationWish, Move, migrate_plan_subscribers
+from services.selling.migrating import (
+    LONGEST_NOTICE,
+    PREVIEWED,
+    Migration,
+    MigrationWish,
+    Move,
+    migrate_plan_subscribers,
+)
 
 
 @strawberry.input(description="From which price to which, and when.")

@@ -48,11 +48,11 @@ from schema.upkeep import GatewayEvent, GatewayEventPayload, ReconciliationPaylo
 from schema.usage_mutations import UsageMutations
 from schema.webhook_endpoints import EndpointMutations
 from services import api_keys, sandbox
+from services.books.reconciling import reconcile_payments
+from services.inbox.webhooks import replay
+from services.payments.resolving import refresh_payment
 from services.problems import not_found
-from services.reconciling import reconcile_payments
-from services.resolving import refresh_payment
-from services.subscribing import subscribe
-from services.webhooks import replay
+from services.subscriptions.subscribing import subscribe
 
 
 @strawberry.type(description="All that can be changed. Mutations of one document are carried out one after another.")

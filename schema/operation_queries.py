@@ -12,7 +12,7 @@ from schema.api_keys import ApiKey
 from schema.connections import After, Before, Connection, First, Last, connection, span, whole
 from schema.fields import Info, argument
 from schema.upkeep import DoubleChargeProof, GatewayEvent, ReconciliationReport, prove
-from services.reconciling import with_drift
+from services.books.reconciling import with_drift
 
 MAX_KEYS = 200
 

@@ -18,8 +18,8 @@ from schema.payments import Payment
 from schema.returns import Refund
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError, user_errors
-from services.changing import ChangeOutcome
-from services.outcomes import PaymentOutcome
+from services.amendments.changing import ChangeOutcome
+from services.payments.outcomes import PaymentOutcome
 
 ERRORS = "What stood in the way; empty when all went well. Always select it: success and refusal can come together."
 

@@ -17,8 +17,8 @@ from schema.return_mutations import RefundPaymentInput
 from schema.steps import INPUT
 from schema.subscription_inputs import RetryPaymentInput, UpdateSubscriptionInput
 from schema.user_errors import UserError, user_errors
-from services import previewing
-from services.quoting import Quoted
+from services.quotes import previewing
+from services.quotes.quoting import Quoted
 
 
 @strawberry.type(description="The answer to a preview.")

@@ -16,8 +16,8 @@ from schema.money import Money
 from schema.periods import Period
 from schema.plan_terms import Feature, feature_of
 from schema.scalars import BigInt
-from services.forecasting import upcoming_invoices
-from services.quoting import Quoted
+from services.quotes.forecasting import upcoming_invoices
+from services.quotes.quoting import Quoted
 
 MOST_UPCOMING = 36
 

@@ -15,7 +15,7 @@ from schema.money import MoneyInput
 from schema.payloads import PaymentPayload
 from schema.scalars import URL
 from schema.steps import INPUT, done
-from services.payment_records import (
+from services.payments.records import (
     NewRecord,
     RecordChange,
     create_payment_record,

@@ -16,8 +16,8 @@ from schema.returns import Refund
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
 from schema.user_errors import UserError
-from services.giving_back import RefundWish, refund_payment
-from services.voiding import void_invoice
+from services.invoices.voiding import void_invoice
+from services.refunds.giving_back import RefundWish, refund_payment
 
 
 @strawberry.input(

@@ -12,7 +12,7 @@ from schema.payloads import refusals
 from schema.run_payloads import BillingRunPayload
 from schema.runs import BillingRun
 from schema.steps import done
-from services.running import run_billing
+from services.runs.running import run_billing
 
 
 @strawberry.type(description="Runs of the billing.")

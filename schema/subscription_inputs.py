@@ -11,7 +11,7 @@ from schema.given import METADATA, notes, references
 from schema.inputs import QUOTED, at_most, within
 from schema.item_inputs import SubscribeItemInput
 from schema.scalars import URL
-from services.amending import UpdateWish
+from services.amendments.amending import UpdateWish
 
 _KEY = "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."
 

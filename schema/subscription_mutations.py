@@ -17,7 +17,9 @@ from schema.subscription_inputs import (
     UpdateSubscriptionInput,
 )
 from schema.subscriptions import PlanSubscription
-from services import amending, card_changes, paying_again
+from services.amendments import amending
+from services.payments import paying_again
+from services.wallet import card_changes
 
 
 @strawberry.type(description="Subscriptions that exist.")

@@ -16,10 +16,10 @@ from schema.fields import Info, PaymentRef, described
 from schema.interfaces import Node
 from schema.payloads import ERRORS
 from schema.user_errors import UserError
-from services.audit import DoubleChargeProof as ProofFacts
-from services.audit import prove_no_double_charge
-from services.drift import Drift as FoundDrift
-from services.reconciling import ReportView
+from services.books.audit import DoubleChargeProof as ProofFacts
+from services.books.audit import prove_no_double_charge
+from services.books.drift import Drift as FoundDrift
+from services.books.reconciling import ReportView
 
 KINDS = " ".join(f"`{kind.name}`: {meaning}" for kind, meaning in DRIFT_MEANINGS.items())
 

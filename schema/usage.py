@@ -11,7 +11,7 @@ from schema.fields import Info, described
 from schema.money import Money
 from schema.periods import Period, PeriodInput
 from schema.plan_terms import Feature
-from services.metering import MeterReading, meter_readings
+from services.usage.metering import MeterReading, meter_readings
 
 
 @strawberry.type(description="What one metered item shows for a period.")

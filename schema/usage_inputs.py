@@ -9,7 +9,7 @@ from schema.fields import described, optional
 from schema.lookups import CustomerLookup
 from schema.payloads import ERRORS
 from schema.user_errors import UserError
-from services.recording import NewUsage, Recorded
+from services.usage.recording import NewUsage, Recorded
 
 
 @strawberry.input(description="One thing that was used. Name the subscription, or the customer if one measures it.")

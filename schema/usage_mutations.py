@@ -9,7 +9,7 @@ from schema.fields import Info, argument
 from schema.payloads import refusals
 from schema.steps import done
 from schema.usage_inputs import UsageEventInput, UsagePayload
-from services.recording import Recorded, record_usage
+from services.usage.recording import Recorded, record_usage
 
 
 @strawberry.type(description="Usage.")

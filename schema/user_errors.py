@@ -12,7 +12,7 @@ from schema.fields import PaymentRef, described
 from schema.payments import Payment
 from schema.previews import MoneyPreview
 from services.problems import CardDeclined, PaymentActionRequired, TooManyAttempts
-from services.quoting import QuoteStale
+from services.quotes.quoting import QuoteStale
 
 
 @strawberry.interface(description="Why something was not done, or not finished. The message says what to do next.")

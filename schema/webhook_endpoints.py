@@ -22,9 +22,9 @@ from schema.payloads import ERRORS
 from schema.scalars import URL
 from schema.steps import INPUT, done
 from schema.user_errors import UserError, user_errors
-from services import endpoints
-from services.endpoints import EndpointChange
-from services.event_bodies import body_of
+from services.events import endpoints
+from services.events.bodies import body_of
+from services.events.endpoints import EndpointChange
 
 publish(
     DeliveryStatus,

@@ -14,7 +14,7 @@ from gateways.method_types import CountrySpecification
 from gateways.outward import Messenger
 from gateways.port import PaymentGateway
 from models.database import Database
-from services.hearing import Hearing
+from services.events.hearing import Hearing
 from services.scopes import Scope
 
 Witness = Callable[[Deed], Awaitable[None]]

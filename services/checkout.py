@@ -22,16 +22,16 @@ from models.api_keys import ApiKey
 from models.customers import Customer, customer_of_user
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, App
-from services.arrears import effective_method
-from services.cards import create_setup_intent, follow_setup_intent
-from services.customers import acting_customer
 from services.idempotency import PAYMENT_OUTCOMES, answer_of, once
-from services.ordering import SubscribeWish
-from services.outcomes import PaymentOutcome
-from services.previewing import preview_subscribe
-from services.quoting import Quoted
-from services.resolving import refresh_payment
-from services.subscribing import subscribe
+from services.payments.arrears import effective_method
+from services.payments.outcomes import PaymentOutcome
+from services.payments.resolving import refresh_payment
+from services.people.customers import acting_customer
+from services.quotes.previewing import preview_subscribe
+from services.quotes.quoting import Quoted
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import create_setup_intent, follow_setup_intent
 
 LIFETIME = timedelta(hours=24)
 _LONGEST = 1_800  # with what stands before it, an address of 2048 characters at most: mail programs cut longer ones

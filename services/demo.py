@@ -9,8 +9,8 @@ from billing.money import Money
 from models.base import new_id
 from models.catalog import AppRole, Plan, Price, Product, product_by
 from services.app import Actor, ActorKind, App
-from services.cards import attach_payment_method
-from services.customers import ensure_customer
+from services.people.customers import ensure_customer
+from services.wallet.cards import attach_payment_method
 
 
 @dataclass(frozen=True, slots=True)

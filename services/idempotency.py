@@ -19,8 +19,8 @@ from models.leases import LEASE
 from models.payments import payment_by_id
 from models.setbacks import repeated
 from services.app import Actor, App
-from services.outcomes import PaymentOutcome, payment_outcome
-from services.resolving import live_snapshot
+from services.payments.outcomes import PaymentOutcome, payment_outcome
+from services.payments.resolving import live_snapshot
 
 _KEPT = timedelta(days=30)
 _MAX_KEY = 255

@@ -8,7 +8,7 @@ from models.invoices import Invoice
 from models.payments import Payment, payment_by_id
 from models.subscriptions import Subscription
 from services.app import Actor, App
-from services.customers import may_act_for
+from services.people.customers import may_act_for
 from services.problems import not_found
 
 

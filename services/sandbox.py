@@ -18,7 +18,7 @@ from gateways.port import (
 from models.customers import PaymentMethod, payment_method_of, setup_intent_of
 from models.payments import Payment, intent_of, payment_by_id
 from services.app import App
-from services.outcomes import PaymentIntentView, SetupIntentView
+from services.payments.outcomes import PaymentIntentView, SetupIntentView
 from services.problems import CardDeclined, gateway_unavailable, not_found
 
 _RETURN_URL = "https://example.com/return"

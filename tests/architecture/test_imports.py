@@ -114,3 +114,12 @@ def test_no_room_speaks_a_gateways_words() -> None:
         if GATEWAY_WORDS.search(line)
     }
     assert said == {(module, line) for module, lines in NAMES_A_GATEWAY.items() for line in lines}
+
+
+def test_the_picture_of_services_names_each_of_its_rooms_by_its_sign() -> None:
+    signs = {
+        f"| `{Path(door).parent}/` | {(ast.get_docstring(ast.parse(text_of(door))) or '').splitlines()[0]} |"
+        for door in committed("services/*/__init__.py")
+    }
+    told = text_of("docs/architecture.md").splitlines()
+    assert {line for line in told if line.startswith("| `services/") and line.count("/") == 2} == signs

@@ -19,7 +19,7 @@ from gateways.sandbox.cards import CARDS, Asks, Card
 from gateways.sandbox.deliveries import BACK_OFF_SECONDS
 from gateways.sandbox.faults import Fault
 from gauges import Standing, exposition
-from services.due_work import BILLING_STEPS
+from services.runs.due_work import BILLING_STEPS
 from tests.architecture.repository import committed, text_of
 from tests.architecture.test_imports import LEAVES, imports_of
 from tests.readme.snippets import ROOT, snippets

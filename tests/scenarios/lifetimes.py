@@ -7,8 +7,8 @@ from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 
 from billing.errors import UserProblem
-from services.canceling import CancelWish, cancel_subscription
-from services.reconciling import reconcile_payments
+from services.books.reconciling import reconcile_payments
+from services.ends.canceling import CancelWish, cancel_subscription
 from tests.scenarios.invariants import books_of, broken, left_over, unfinished
 from tests.scenarios.random_life import Life
 from tests.scenarios.random_terms import ACTS, open_shop

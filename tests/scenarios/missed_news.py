@@ -7,8 +7,8 @@ from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 
 from gateways.sandbox import Fault
-from services.audit import audit
-from services.reconciling import reconcile_payments
+from services.books.audit import audit
+from services.books.reconciling import reconcile_payments
 from tests.scenarios.invariants import books_of, broken, unfinished
 from tests.scenarios.lifetimes import HUNG_UP, LIFETIME, REST, STEPS
 from tests.scenarios.random_life import Act, Life

@@ -17,12 +17,12 @@ from gateways.sandbox import Fault
 from gateways.sandbox.cards import GENERIC, INSUFFICIENT_FUNDS, STOLEN
 from models.customers import customer_of_user
 from services.app import Actor
-from services.canceling import CancelWish, cancel_subscription
-from services.card_changes import detach_payment_method, update_subscription_payment_method
-from services.cards import attach_payment_method, set_default_payment_method
-from services.ordering import SubscribeWish
-from services.resolving import refresh_payment
-from services.subscribing import subscribe
+from services.ends.canceling import CancelWish, cancel_subscription
+from services.payments.resolving import refresh_payment
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.card_changes import detach_payment_method, update_subscription_payment_method
+from services.wallet.cards import attach_payment_method, set_default_payment_method
 from tests.support.bank import MAY_DECLINE, Bank
 from tests.support.house import House
 from tests.support.outside import ASKS_ALWAYS, ASKS_THEN_DECLINES, DECLINES, VISA, Browser, dashboard, sandbox_of

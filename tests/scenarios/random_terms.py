@@ -13,20 +13,20 @@ from billing.returning import RefundReason
 from models.invoices import Invoice
 from models.payments import MANUAL, Payment, newest_intent
 from models.subscriptions import CollectionMethod
-from services.amending import UpdateWish, uncancel_subscription, update_subscription
-from services.canceling import CancelWish, cancel_subscription
-from services.couponing import NewCoupon, NewPromotionCode, create_coupon, create_promotion_code
-from services.giving_back import RefundWish, refund_payment
-from services.offline import PaymentRecord, record_manual_payment
-from services.ordering import SubscribeWish, WishedItem
-from services.pausing import PauseWish, ResumeWish, pause_subscription, resume_subscription
-from services.paying_again import retry_payment, start_subscription_payment
-from services.plan_changes import ChangePlanWish, cancel_scheduled_change, change_plan
+from services.amendments.amending import UpdateWish, uncancel_subscription, update_subscription
+from services.amendments.plan_changes import ChangePlanWish, cancel_scheduled_change, change_plan
+from services.books.reconciling import reconcile_payments
+from services.ends.canceling import CancelWish, cancel_subscription
+from services.invoices.redeeming import apply_coupon, remove_coupon
+from services.invoices.voiding import void_invoice
+from services.payments.offline import PaymentRecord, record_manual_payment
+from services.payments.paying_again import retry_payment, start_subscription_payment
 from services.policies import PolicyChange, update_dunning_policy
-from services.reconciling import reconcile_payments
-from services.redeeming import apply_coupon, remove_coupon
-from services.subscribing import subscribe
-from services.voiding import void_invoice
+from services.refunds.giving_back import RefundWish, refund_payment
+from services.selling.couponing import NewCoupon, NewPromotionCode, create_coupon, create_promotion_code
+from services.subscriptions.ordering import SubscribeWish, WishedItem
+from services.subscriptions.pausing import PauseWish, ResumeWish, pause_subscription, resume_subscription
+from services.subscriptions.subscribing import subscribe
 from tests.scenarios.random_life import OWN_ACTS, Act, Life, kept_cards
 from tests.support.house import House
 from tests.support.outside import dashboard

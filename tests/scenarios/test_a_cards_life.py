@@ -7,7 +7,7 @@ import pytest
 
 from gateways.sandbox import Fault
 from models.customers import customer_of_user, live_payment_methods
-from services.card_changes import detach_payment_method
+from services.wallet.card_changes import detach_payment_method
 from tests.scenarios.shopping import Shopper
 from tests.support.deliveries import event, send
 from tests.support.house import House

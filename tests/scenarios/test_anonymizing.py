@@ -14,13 +14,13 @@ from billing.errors import ErrorCode, UserProblem
 from gateways.sandbox import Fault
 from models.base import metadata
 from models.events import hold_unpublished, unpublished_events
-from services.anonymizing import anonymize_customer
 from services.app import Actor, ActorKind
-from services.customers import ensure_customer, ensure_gateway_account
-from services.event_bodies import snapshots_of
-from services.ordering import SubscribeWish
-from services.publishing import publish_events
-from services.subscribing import subscribe
+from services.events.bodies import snapshots_of
+from services.events.publishing import publish_events
+from services.people.anonymizing import anonymize_customer
+from services.people.customers import ensure_customer, ensure_gateway_account
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
 from tests.scenarios.by_hand import write_down
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.breaking import add

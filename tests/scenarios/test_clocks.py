@@ -11,8 +11,8 @@ from billing.errors import UserProblem
 from gateways.sandbox import Fault
 from models.clocks import TestClockStatus
 from schema.build import build_schema
-from services import moving_time
-from services.registering import NewCustomer, create_customer
+from services.people.registering import NewCustomer, create_customer
+from services.runs import moving_time
 from services.shielding import drain
 from tests.support.house import House
 from tests.support.outside import charges_by_invoice

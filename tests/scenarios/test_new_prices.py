@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import col, select
 
 from models.events import BillingEvent
-from services import migrating
+from services.selling import migrating
 from tests.scenarios.changing import CHANGE, END, FORGET, HALF, START, UPDATE, Changer, changer_of, clean, codes, totals
 from tests.scenarios.curating import ADMIN, MIGRATE, migrate, refused, reprice, told
 from tests.scenarios.merchant import Merchant

@@ -96,7 +96,7 @@ async def test_live_updates_of_another_process(
     if told != "by the timer":
         listen["database_listen_url"] = addresses.direct
         for timer in ("POLL_SECONDS", "_POLL_SECONDS_WHEN_TOLD"):
-            monkeypatch.setattr(f"services.hearing.{timer}", 60.0)
+            monkeypatch.setattr(f"services.events.hearing.{timer}", 60.0)
     async with addresses.house() as one, addresses.house(**listen) as other:
         subscription = await subscribe(one)
         async with on_a_port(other.asgi) as address, signed_in(address, other.token("demo-card")) as client:

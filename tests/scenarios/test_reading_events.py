@@ -14,7 +14,7 @@ from models.base import new_id
 from models.database import Database
 from models.events import BillingEvent
 from models.subscriptions import Subscription
-from services.publishing import publish_events
+from services.events.publishing import publish_events
 from tests.schema.keys import post_with_key, secret_of_key
 from tests.support.endpoints import ADMIN, subscribe
 from tests.support.house import START, House, counted

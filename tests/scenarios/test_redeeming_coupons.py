@@ -12,7 +12,7 @@ from models.invoices import Invoice, open_invoices_of
 from models.subscriptions import Subscription
 from services.app import WORKER
 from services.changes import Why
-from services.stopping import collecting_stopped, void_collection
+from services.payments.stopping import collecting_stopped, void_collection
 from tests.scenarios.couponing import A_MONTH, Story, codes, on_it, totals
 from tests.scenarios.merchant import Merchant, do
 from tests.support.house import House

@@ -9,7 +9,7 @@ import pytest
 from billing.returning import RefundReason
 from gateways.sandbox import Fault
 from gateways.sandbox.refunds import SETTLES_AFTER_SECONDS
-from services.giving_back import RefundWish, refund_payment
+from services.refunds.giving_back import RefundWish, refund_payment
 from tests.scenarios.shopping import Shopper
 from tests.services.returns import (
     IS_DISPUTED,

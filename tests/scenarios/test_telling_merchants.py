@@ -14,8 +14,8 @@ from clocks import SystemClock
 from models.database import Database
 from models.endpoints import WebhookDelivery
 from models.subscriptions import Change
-from services.delivering import LANES
-from services.endpoints import rotate_secret
+from services.events.delivering import LANES
+from services.events.endpoints import rotate_secret
 from tests.scenarios.by_hand import write_down
 from tests.scenarios.test_credits import sell_credits
 from tests.support.endpoints import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.happening import work_on_due_subscriptions
+from services.subscriptions.happening import work_on_due_subscriptions
 from tests.scenarios.orders import (
     ADMIN,
     ATTACH,

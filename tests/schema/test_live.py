@@ -131,7 +131,7 @@ async def test_a_change_in_one_process_is_seen_through_another(
             pytest.skip("SQLite passes on no words")
         listen["database_listen_url"] = url
         for timer in ("POLL_SECONDS", "_POLL_SECONDS_WHEN_TOLD"):
-            monkeypatch.setattr(f"services.hearing.{timer}", 60.0)
+            monkeypatch.setattr(f"services.events.hearing.{timer}", 60.0)
     subscription = await stocked(house)
     async with (
         open_house(url, demo=False, **listen) as second,

@@ -11,7 +11,7 @@ from sqlmodel import select
 
 from models.base import metadata
 from models.endpoints import WebhookEndpoint
-from services.endpoints import MOST_ENDPOINTS, IssuedSecret
+from services.events.endpoints import MOST_ENDPOINTS, IssuedSecret
 from tests.support.databases import copy_of_file
 from tests.support.endpoints import (
     ADMIN,

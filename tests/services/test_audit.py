@@ -14,8 +14,8 @@ from gateways.port import GatewayUnavailable
 from gateways.sandbox import Fault
 from models.base import new_id
 from models.ledger import paid_by_payment, settled_payments
-from services.audit import audit, prove_no_double_charge
-from services.own_books import DOUBLE_CHARGES
+from services.books.audit import audit, prove_no_double_charge
+from services.books.own_books import DOUBLE_CHARGES
 from tests.scenarios.couponing import Story
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import add, alter, only

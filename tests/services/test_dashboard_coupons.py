@@ -15,8 +15,8 @@ from gateways.sandbox import Fault
 from models.subscriptions import Subscription
 from services.app import WORKER
 from services.changes import Why
-from services.dashboard_coupons import follow_coupon, follow_promotion_code
-from services.redeeming import applied_to, asked_coupon, redeem
+from services.invoices.redeeming import applied_to, asked_coupon, redeem
+from services.selling.dashboard_coupons import follow_coupon, follow_promotion_code
 from tests.scenarios.couponing import Story, codes, on_it, price
 from tests.scenarios.merchant import ADMIN, Merchant
 from tests.scenarios.test_coupons_for_staff import change_code, changed, delete, refusal, shown, update

@@ -11,7 +11,7 @@ from sqlmodel import col, func, select
 
 from models.base import new_id
 from models.inbox import GatewayEvent, GatewayEventStatus
-from services.intake import Intake
+from services.inbox.intake import Intake
 from tests.support.house import House
 
 AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)

@@ -12,9 +12,9 @@ from billing.lifecycle import InvoiceStatus, SubscriptionStatus
 from models.customers import customer_of_user
 from models.invoices import Invoice
 from models.subscriptions import Subscription
-from services.canceling import CancelWish, cancel_subscription
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.ends.canceling import CancelWish, cancel_subscription
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
 from tests.support.kills import EVER, Points, deadly_points, in_child, mortal

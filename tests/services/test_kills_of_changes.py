@@ -11,10 +11,10 @@ from models.catalog import Plan
 from models.customers import customer_of_user
 from models.invoices import Invoice
 from models.subscriptions import Subscription, items_of
+from services.amendments.plan_changes import ChangePlanWish, change_plan
 from services.app import App
-from services.ordering import SubscribeWish
-from services.plan_changes import ChangePlanWish, change_plan
-from services.subscribing import subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.services.killing import Step, killed_everywhere
 from tests.support.house import START, House

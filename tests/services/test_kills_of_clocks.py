@@ -8,11 +8,11 @@ from sqlmodel import col, select
 from billing.lifecycle import InvoiceStatus
 from models.clocks import TestClock, TestClockStatus
 from models.invoices import Invoice
-from services.cards import attach_payment_method
-from services.moving_time import advance_test_clock, create_test_clock
-from services.ordering import SubscribeWish
-from services.registering import NewCustomer, create_customer
-from services.subscribing import subscribe
+from services.people.registering import NewCustomer, create_customer
+from services.runs.moving_time import advance_test_clock, create_test_clock
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import attach_payment_method
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
 from tests.support.kills import EVER, Points, deadly_points, in_child, mortal

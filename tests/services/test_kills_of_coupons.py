@@ -14,9 +14,9 @@ from models.coupons import Coupon, Discount, DiscountStatus, DiscountUse, Promot
 from models.customers import customer_of_user
 from models.invoices import Invoice
 from models.subscriptions import Subscription
-from services.couponing import NewCoupon, NewPromotionCode, create_coupon, create_promotion_code
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.selling.couponing import NewCoupon, NewPromotionCode, create_coupon, create_promotion_code
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
 from tests.support.kills import EVER, Points, deadly_points, in_child, mortal

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from models.endpoints import WebhookDelivery
 from models.events import BillingEvent
 from services.app import App
-from services.endpoints import EndpointChange, create_endpoint
+from services.events.endpoints import EndpointChange, create_endpoint
 from tests.services.conftest import Fresh
 from tests.services.killing import killed_everywhere
 from tests.support.endpoints import subscribe

@@ -17,7 +17,7 @@ from models.payments import ChargeAttempt
 from models.subscriptions import Subscription
 from services.app import App
 from services.policies import PolicyChange, update_dunning_policy
-from services.subscribing import SubscribeWish, subscribe
+from services.subscriptions.subscribing import SubscribeWish, subscribe
 from tests.services.conftest import Fresh
 from tests.support.bank import bank
 from tests.support.house import House, open_house

@@ -18,14 +18,14 @@ from models.events import BillingEvent
 from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.app import App
-from services.canceling import CancelWish, cancel_subscription
-from services.catalog import create_plan
-from services.catalog_entries import PlanEntry
-from services.ordering import SubscribeWish
-from services.pausing import PauseWish, ResumeWish, pause_subscription, resume_subscription
-from services.recording import NewUsage, record_usage
-from services.subscribing import subscribe
-from services.voiding import void_invoice
+from services.ends.canceling import CancelWish, cancel_subscription
+from services.invoices.voiding import void_invoice
+from services.selling.catalog import create_plan
+from services.selling.entries import PlanEntry
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.pausing import PauseWish, ResumeWish, pause_subscription, resume_subscription
+from services.subscriptions.subscribing import subscribe
+from services.usage.recording import NewUsage, record_usage
 from tests.services.conftest import Fresh
 from tests.services.killing import killed_everywhere
 from tests.support.bank import bank

@@ -18,8 +18,8 @@ from gateways.sandbox import Fault
 from models.payments import Payment
 from models.returns import Refund
 from models.subscriptions import Subscription
-from services.canceling import CancelWish, cancel_subscription
-from services.giving_back import RefundWish, refund_payment, work_on_due_refunds
+from services.ends.canceling import CancelWish, cancel_subscription
+from services.refunds.giving_back import RefundWish, refund_payment, work_on_due_refunds
 from tests.scenarios.shopping import Shopper
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house

@@ -9,11 +9,11 @@ from models.customers import PaymentMethod, customer_of_user, live_payment_metho
 from models.invoices import Invoice
 from models.subscriptions import Subscription
 from services.app import App
-from services.card_changes import detach_payment_method, update_subscription_payment_method
-from services.cards import attach_payment_method
-from services.ordering import SubscribeWish
-from services.paying_again import retry_payment
-from services.subscribing import subscribe
+from services.payments.paying_again import retry_payment
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.card_changes import detach_payment_method, update_subscription_payment_method
+from services.wallet.cards import attach_payment_method
 from tests.services.conftest import Fresh
 from tests.services.killing import killed_everywhere
 from tests.support.house import House

@@ -12,10 +12,10 @@ from models.invoices import Invoice
 from models.payments import MANUAL, Payment
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import App
-from services.cards import attach_payment_method
-from services.offline import PaymentRecord, record_manual_payment
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.payments.offline import PaymentRecord, record_manual_payment
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import attach_payment_method
 from tests.services.conftest import Fresh
 from tests.services.killing import killed_everywhere
 from tests.support.house import House

@@ -14,13 +14,13 @@ from models.invoices import Invoice, lines_of
 from models.subscriptions import Subscription
 from models.usage import UsageRecord
 from services.app import App
-from services.canceling import CancelWish, cancel_subscription
-from services.catalog import create_plan
-from services.catalog_entries import PlanEntry
-from services.consuming import CreditWish, consume_credits
-from services.ordering import SubscribeWish
-from services.recording import NewUsage, record_usage
-from services.subscribing import subscribe
+from services.ends.canceling import CancelWish, cancel_subscription
+from services.selling.catalog import create_plan
+from services.selling.entries import PlanEntry
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.usage.consuming import CreditWish, consume_credits
+from services.usage.recording import NewUsage, record_usage
 from tests.services.conftest import Fresh
 from tests.services.killing import killed_everywhere
 from tests.support.house import House

@@ -9,8 +9,8 @@ from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.customers import customer_of_user
 from models.payments import ChargeAttempt, Payment
-from services.ordering import SubscribeWish
-from services.subscribing import SubscribeOutcome, subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import SubscribeOutcome, subscribe
 from tests.support.house import House
 
 BROKEN = [

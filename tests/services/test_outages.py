@@ -9,8 +9,8 @@ from billing.lifecycle import PaymentStatus
 from gateways.sandbox import Fault, Sandbox
 from models.customers import customer_of_user
 from models.payments import Payment
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
 from tests.support.house import House
 
 _SECOND = timedelta(seconds=1)

@@ -14,7 +14,7 @@ from models import convoys
 from models.base import Leased, metadata
 from models.database import Database
 from services.app import Actor, ActorKind
-from services.cards import attach_payment_method
+from services.wallet.cards import attach_payment_method
 from tests.scenarios.metering import key_of, sell, take, tell
 from tests.support.databases import TEMPLATE, copy_of_template
 from tests.support.house import House

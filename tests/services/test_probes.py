@@ -12,7 +12,7 @@ import pytest
 from billing.delivering import DeliveryStatus
 from gateways.sandbox import Fault
 from models.base import made_at, new_id
-from services.backlog import read_standing
+from services.runs.backlog import read_standing
 from tests.scenarios.shopping import SUBSCRIBE
 from tests.support.breaking import add
 from tests.support.databases import TEMPLATE, copy_of_file, copy_of_template

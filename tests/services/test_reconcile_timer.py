@@ -7,7 +7,7 @@ import pytest
 
 from gateways.sandbox import Fault
 from models.base import metadata
-from services.reconciling import reconcile_when_due
+from services.books.reconciling import reconcile_when_due
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import only
 from tests.support.house import House, open_house

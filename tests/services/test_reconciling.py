@@ -15,7 +15,7 @@ from billing.lifecycle import PaymentStatus
 from gateways.sandbox import Fault
 from models.base import new_id
 from services.app import Actor, ActorKind
-from services.reconciling import ReportView, reconcile_payments, report_view
+from services.books.reconciling import ReportView, reconcile_payments, report_view
 from services.shielding import drain
 from tests.scenarios.shopping import Channel, Shopper
 from tests.scenarios.standing import standing
@@ -446,7 +446,7 @@ async def test_a_pass_longer_than_a_request_goes_on_and_ends(house: House) -> No
 async def test_too_much_to_compare_is_refused_with_what_was_seen_so_far(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.drift.MAX_PAGES", 1)
+    monkeypatch.setattr("services.books.drift.MAX_PAGES", 1)
     for n in range(101):
         await dashboard(house).payment_intents.create_async(
             {"amount": 100 + n, "currency": "usd", "metadata": {"perennial_invoice": f"inv_{n}"}}

@@ -21,9 +21,9 @@ from gateways.sandbox import Fault
 from models.customers import customer_of_user
 from models.invoices import Invoice
 from models.subscriptions import Subscription
-from services.ordering import SubscribeWish
-from services.reconciling import ReportView, report_view
-from services.subscribing import subscribe
+from services.books.reconciling import ReportView, report_view
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import only
 from tests.support.databases import TEMPLATE, copy_of_file, on_server, run

@@ -14,7 +14,7 @@ from billing.returning import RefundOrigin, RefundReason
 from gateways.sandbox import Fault
 from models.payments import Payment
 from models.returns import Refund
-from services.giving_back import RefundWish, refund_payment
+from services.refunds.giving_back import RefundWish, refund_payment
 from tests.services.test_restored_backup import Place, buy, in_use
 from tests.services.test_restored_backup import place as place
 from tests.support.databases import run

@@ -20,9 +20,9 @@ from models.base import metadata
 from models.payments import Payment
 from models.returns import Refund
 from services.app import WEBHOOK, Actor, ActorKind
-from services.own_books import audit_own_books
-from services.reconciling import reconcile_payments
-from services.returning import Returns, settle_returns
+from services.books.own_books import audit_own_books
+from services.books.reconciling import reconcile_payments
+from services.refunds.returning import Returns, settle_returns
 from tests.scenarios.shopping import REFRESH
 from tests.services.returns import (
     IS_DISPUTED,

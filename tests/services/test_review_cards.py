@@ -11,11 +11,11 @@ from gateways.customer_side import CardInput
 from gateways.port import GatewayRefused
 from models.customers import SetupIntentRow, customer_of_user, live_payment_methods
 from services.app import Actor, ActorKind
-from services.cards import SetupIntentView, attach_payment_method, create_setup_intent, follow_setup_intent
-from services.customers import ensure_customer
-from services.ordering import SubscribeWish
+from services.people.customers import ensure_customer
 from services.sandbox import confirm_payment_intent, confirm_setup_intent
-from services.subscribing import subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import SetupIntentView, attach_payment_method, create_setup_intent, follow_setup_intent
 from tests.support.house import House
 from tests.support.meanwhile import just_before
 from tests.support.outside import VISA

@@ -12,11 +12,11 @@ from models.invoices import Invoice
 from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.subscriptions import Subscription
 from services.app import App
-from services.canceling import CancelOutcome, CancelWish, cancel_subscription
-from services.cards import attach_payment_method
-from services.happening import work_on_due_subscriptions
-from services.ordering import SubscribeWish
-from services.subscribing import SubscribeOutcome, subscribe
+from services.ends.canceling import CancelOutcome, CancelWish, cancel_subscription
+from services.subscriptions.happening import work_on_due_subscriptions
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import SubscribeOutcome, subscribe
+from services.wallet.cards import attach_payment_method
 from tests.support.breaking import only
 from tests.support.house import House
 from tests.support.meanwhile import after_commit, before_writing, just_after, just_before

@@ -10,9 +10,9 @@ from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.customers import customer_of_user
-from services.cards import create_setup_intent
-from services.ordering import SubscribeWish
-from services.subscribing import SubscribeOutcome, subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import SubscribeOutcome, subscribe
+from services.wallet.cards import create_setup_intent
 from tests.support.house import House
 from tests.support.outside import charges_by_invoice, sandbox_of
 

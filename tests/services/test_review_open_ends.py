@@ -13,9 +13,9 @@ from gateways.sandbox.cards import GENERIC
 from models.invoices import Invoice
 from models.payments import Payment
 from models.subscriptions import Subscription
-from services.canceling import CancelOutcome, CancelWish, cancel_subscription
 from services.changes import Why
-from services.ending import Ending, stop_and_end
+from services.ends.canceling import CancelOutcome, CancelWish, cancel_subscription
+from services.ends.ending import Ending, stop_and_end
 from tests.scenarios.changing import Changer, changer_of
 from tests.scenarios.metering import key_of, sell, take, tell
 from tests.support.bank import bank

@@ -10,12 +10,12 @@ from billing.lifecycle import PaymentStatus, SubscriptionStatus
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.customers import PaymentMethod
 from models.payments import ChargeAttempt, Payment
-from services.cards import attach_payment_method, set_default_payment_method
-from services.collecting import hold
-from services.ordering import SubscribeWish
-from services.plan_changes import ChangePlanWish, change_plan
-from services.retrying import collect_due_payments
-from services.subscribing import subscribe
+from services.amendments.plan_changes import ChangePlanWish, change_plan
+from services.payments.collecting import hold
+from services.payments.retrying import collect_due_payments
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import attach_payment_method, set_default_payment_method
 from tests.scenarios.shopping import Shopper
 from tests.support.breaking import only
 from tests.support.house import House

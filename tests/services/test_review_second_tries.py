@@ -7,9 +7,9 @@ from sqlmodel import select
 from billing.lifecycle import AttemptOutcome, PaymentStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.payments import ChargeAttempt, CollectionIntent, Payment
-from services.cards import attach_payment_method
-from services.ordering import SubscribeWish
-from services.subscribing import SubscribeOutcome, subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import SubscribeOutcome, subscribe
+from services.wallet.cards import attach_payment_method
 from tests.support.house import House
 from tests.support.meanwhile import just_after, just_before
 from tests.support.outside import VISA, Browser, charges_by_invoice, dashboard, sandbox_of

@@ -26,11 +26,11 @@ from models.payments import Payment
 from models.setbacks import Setback, setback_of
 from models.subscriptions import Subscription
 from services.app import Actor, ActorKind
-from services.cards import attach_payment_method
-from services.customers import ensure_customer
-from services.happening import work_on_due_subscriptions
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.people.customers import ensure_customer
+from services.subscriptions.happening import work_on_due_subscriptions
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import attach_payment_method
 from tests.support.breaking import alter
 from tests.support.house import House, counted
 

@@ -9,9 +9,9 @@ from sqlmodel import select
 from gateways.sandbox import Fault
 from models.customers import GatewayAccount
 from services.app import Actor, ActorKind
-from services.customers import ensure_customer, ensure_gateway_account
-from services.profiles import CustomerChange, update_customer
-from services.telling import tell_gateway_of_customers
+from services.people.customers import ensure_customer, ensure_gateway_account
+from services.people.profiles import CustomerChange, update_customer
+from services.people.telling import tell_gateway_of_customers
 from tests.support.house import House
 from tests.support.meanwhile import just_after, just_before
 from tests.support.outside import dashboard, sandbox_of

@@ -35,11 +35,11 @@ from schema.documents import CACHED_WEIGHT, select_operation
 from schema.errors import DocumentError
 from schema.limits import DocumentLimitsRule
 from services.app import Actor, ActorKind
-from services.cards import attach_payment_method
 from services.demo import load_catalog
-from services.ordering import SubscribeWish
-from services.recording import MOST_EVENTS
-from services.subscribing import subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.usage.recording import MOST_EVENTS
+from services.wallet.cards import attach_payment_method
 from settings import SANDBOX_WEBHOOK_SECRET, load_settings
 from tests.edge.test_hostile import BODIES, DOCUMENTS
 from tests.scenarios.metering import RECORD, sell

@@ -32,10 +32,10 @@ from clocks import ManualClock, SystemClock
 from gateways.browser import SandboxBrowser
 from resolvers.identity import Role, issue_development_token
 from services.app import Actor, ActorKind
-from services.cards import attach_payment_method
 from services.demo import USERS, load_catalog
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import attach_payment_method
 from settings import SANDBOX_PUBLISHABLE_KEY, SANDBOX_SECRET_KEY, SANDBOX_WEBHOOK_SECRET, Settings, load_settings
 from tests.readme.snippets import ROOT
 from tests.support import stranger

@@ -33,7 +33,7 @@ from graphql import (
 
 from logs import configure_logging
 from schema.build import build_schema
-from services.own_books import audit_own_books
+from services.books.own_books import audit_own_books
 from tests.schema.test_odd_values import VALUES
 from tests.soak.surroundings import database
 from tests.support.house import House, open_house

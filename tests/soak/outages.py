@@ -27,10 +27,10 @@ from sqlmodel import col, select
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from models.payments import ChargeAttempt, Payment
 from services.app import Actor, ActorKind
-from services.cards import attach_payment_method
 from services.demo import load_catalog
-from services.ordering import SubscribeWish
-from services.subscribing import subscribe
+from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import attach_payment_method
 from tests.soak.surroundings import database, gateway_process
 from tests.support.house import House, open_house
 from worker import Worker

@@ -25,9 +25,9 @@ from models.database import Database
 from models.invoices import Invoice
 from models.payments import Payment
 from models.subscriptions import Subscription
-from services.audit import audit
+from services.books.audit import audit
+from services.books.own_books import audit_own_books
 from services.demo import load_catalog
-from services.own_books import audit_own_books
 from tests.scenarios.shopping import Shopper
 from tests.soak.crew import Mortal, SharedClock, Site
 from tests.soak.surroundings import LOST_SHARE, Surroundings, logged_errors, parser, surroundings

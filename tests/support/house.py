@@ -17,9 +17,9 @@ from resolvers.entitlement_tokens import new_key
 from resolvers.identity import Role, issue_development_token
 from server import create_app
 from services.app import Actor, ActorKind, App
-from services.audit import audit
+from services.books.audit import audit
+from services.books.own_books import unexplained_lines
 from services.demo import load_demo
-from services.own_books import unexplained_lines
 from settings import load_settings
 from worker import Worker
 

@@ -1,0 +1,237 @@
+"""Changes to come: at the period's end, or at a date. One is planned at a time, and it can be taken back."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.errors import ErrorCode, UserProblem
+from billing.events import CHANGE_SCHEDULED, CHANGE_UNSCHEDULED
+from billing.lifecycle import SubscriptionStatus
+from billing.proration import ProrationBehavior
+from billing.schedule import Happening, what_is_due
+from models.base import ID_PREFIXES
+from models.catalog import Plan, Price
+from models.customers import Customer, locked_customer
+from models.invoices import open_invoices_of
+from models.leases import LeaseLost, check_fence, release
+from models.subscriptions import ScheduledChange, Subscription, items_of
+from services.amendments.turning import Target, carry_out, propose_change, refuse_unpriced_period
+from services.app import ActorKind, App
+from services.changes import Why, announce
+from services.payments.arrears import effective_method, not_collected
+from services.payments.retrying import collect
+from services.subscriptions.places import hold_places
+from services.subscriptions.placing import PlacedItem
+
+_PLANNED = uuid5(NAMESPACE_URL, "perennial:planned-change")
+_GOES_ON = frozenset((SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE))
+
+
+async def plan_change(
+    app: App,
+    session: AsyncSession,
+    customer: Customer,
+    row: Subscription,
+    items: Sequence[PlacedItem],
+    behavior: ProrationBehavior | None,
+    at: datetime | None,
+    why: Why,
+    *,
+    is_migration: bool = False,
+) -> None:
+    """Plan the change for `at`, None: the period's end, in the place of what was planned. Writes nothing else.
+
+    To what it is already, nothing is planned. Raises INVALID, INVALID_STATE, ALREADY_SUBSCRIBED.
+    """
+    target = target_to_come(app, row, items, behavior, at, why.now)
+    when, chosen = target.at, target.behavior
+    at_the_end = Target(items, ProrationBehavior.NONE, row.period_end)
+    if await propose_change(session, customer, row, at_the_end, occasion="") is None:
+        await take_back_planned_change(session, row, why)
+        return
+    wanted = _documents(items)
+    planned = await session.get(ScheduledChange, row.id)
+    if planned is not None and (row.change_at, planned.items, planned.proration) == (when, wanted, chosen.value):
+        return
+    await drop_planned_change(session, row, why)
+    await session.flush()
+    await hold_places(session, row, await _products(session, row, items))
+    session.add(
+        ScheduledChange(
+            subscription_id=row.id,
+            plan_id=items[0].plan.id,
+            items=wanted,
+            proration=chosen.value,
+            requested_by=str(why.actor),
+            is_migration=is_migration,
+            created_at=why.now,
+        )
+    )
+    row.change_at = when
+    row.due_at = row.next_due()
+    row.touch(why.now)
+    _tell(session, CHANGE_SCHEDULED, row, items[0].plan.id, when, why)
+
+
+def target_to_come(
+    app: App,
+    row: Subscription,
+    items: Sequence[PlacedItem],
+    behavior: ProrationBehavior | None,
+    at: datetime | None,
+    now: datetime,
+) -> Target:
+    """What is planned, for the act and its preview. Raises INVALID, INVALID_STATE."""
+    refuse_if_over(app, row)
+    if row.status not in _GOES_ON:
+        raise UserProblem(ErrorCode.INVALID_STATE, f"It is {row.status}. Change it at once.", ["effectiveAt"])
+    when = row.period_end if at is None else at
+    if when <= now:
+        raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or change now.", ["date"])
+    end = row.schedule.end
+    if end is not None and end <= when:
+        raise UserProblem(
+            ErrorCode.INVALID_STATE, "It ends before that. Let it go on first, or change now.", ["effectiveAt"]
+        )
+    target = Target(items, _behavior(row, behavior, when), when)
+    if when != row.period_end:
+        refuse_unpriced_period(row, target)
+    return target
+
+
+def _behavior(row: Subscription, given: ProrationBehavior | None, when: datetime) -> ProrationBehavior:
+    if when != row.period_end:
+        return given or ProrationBehavior.PRORATE_NOW
+    if given not in (None, ProrationBehavior.NONE):
+        raise UserProblem(
+            ErrorCode.INVALID, "At the period's end there is nothing to prorate: leave it out.", ["proration"]
+        )
+    return ProrationBehavior.NONE
+
+
+async def take_back_planned_change(session: AsyncSession, row: Subscription, why: Why) -> None:
+    """Somebody wants it to stay as it is. Raises NOT_PERMITTED for customers who would stay at a price that is past."""
+    planned = await session.get(ScheduledChange, row.id)
+    if planned is not None and planned.is_migration and why.actor.kind is ActorKind.CUSTOMER:
+        raise UserProblem(
+            ErrorCode.NOT_PERMITTED,
+            "The merchant moves this subscription to another price. Choose another plan, or cancel it.",
+            ["subscriptionId"],
+        )
+    await drop_planned_change(session, row, why)
+
+
+async def drop_planned_change(session: AsyncSession, row: Subscription, why: Why) -> None:
+    """Nothing is planned any more; the products that it would have come to are free again."""
+    planned = await session.get(ScheduledChange, row.id)
+    if planned is None:
+        return
+    await session.delete(planned)
+    _tell(session, CHANGE_UNSCHEDULED, row, planned.plan_id, row.change_at, why)
+    row.change_at = None
+    row.due_at = row.next_due()
+    row.touch(why.now)
+    await hold_places(session, row, await _products(session, row, ()))
+
+
+def _tell(session: AsyncSession, event: str, row: Subscription, plan_id: str, at: datetime | None, why: Why) -> None:
+    payload = {"plan": plan_id, "at": at.isoformat() if at is not None else None}
+    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
+
+
+def refuse_if_over(app: App, row: Subscription) -> None:
+    """Once something is due the worker does it: nobody may change its mind in the middle. Raises INVALID_STATE."""
+    is_held = row.leased_until is not None and row.leased_until > app.machine_now()
+    if is_held or (row.due_at is not None and row.due_at <= app.now()):
+        raise UserProblem(
+            ErrorCode.INVALID_STATE, "Its period is just ending. Read it again in a minute.", ["subscriptionId"]
+        )
+
+
+async def _products(session: AsyncSession, row: Subscription, planned: Sequence[PlacedItem]) -> list[str]:
+    return [
+        *(item.product_id for item in await items_of(session, [row.id])),
+        *(each.plan.product_id for each in planned),
+    ]
+
+
+def _documents(items: Sequence[PlacedItem]) -> list[dict[str, Any]]:
+    return [
+        {
+            "price_id": each.price.id,
+            "quantity": each.quantity,
+            "unit_amount_minor": each.unit_amount_minor,
+            "metadata": dict(each.metadata),
+        }
+        for each in items
+    ]
+
+
+async def planned_items(session: AsyncSession, planned: ScheduledChange) -> Sequence[PlacedItem]:
+    """What it will consist of."""
+    found: list[PlacedItem] = []
+    for each in planned.items:
+        price = await session.get_one(Price, each["price_id"])
+        plan = await session.get_one(Plan, price.plan_id)
+        found.append(PlacedItem(plan, price, each["quantity"], each["unit_amount_minor"], each["metadata"]))
+    return found
+
+
+async def change_when_due(app: App, subscription_id: str, fence: int, why: Why) -> bool:
+    """Carry out what was planned, under the held lease, and try to collect it; whether anything was done."""
+    try:
+        async with app.database.write() as session:
+            held = await _carry_out_planned(app, session, subscription_id, fence, why)
+    except LeaseLost:
+        return False
+    if held is not None:
+        await collect(app, *held)
+    return True
+
+
+async def _carry_out_planned(
+    app: App, session: AsyncSession, subscription_id: str, fence: int, why: Why
+) -> tuple[str, int] | None:
+    """Write the change; the payment to try now and its fence, None when there is nothing to try. Raises LeaseLost."""
+    row = await session.get_one(Subscription, subscription_id)
+    customer = await locked_customer(session, row.customer_id)
+    await session.refresh(row)
+    check_fence(row, fence)
+    planned, at = await session.get(ScheduledChange, row.id), row.change_at
+    is_due = what_is_due(row.schedule, why.now) is Happening.CHANGE
+    if customer is None or planned is None or at is None or not is_due:
+        if planned is None:
+            row.change_at = None
+        release(row, due_at=row.next_due())
+        return None
+    behavior = ProrationBehavior(planned.proration)
+    moves_money = at < row.period_end and behavior is not ProrationBehavior.NONE
+    if moves_money and (row.given_up_at is not None or await open_invoices_of(session, row.id)):
+        # What has not been paid can be neither given back nor charged for twice: the next period begins with it.
+        row.change_at = row.period_end
+        release(row, due_at=row.next_due())
+        _tell(session, CHANGE_SCHEDULED, row, planned.plan_id, row.change_at, why)
+        return None
+    target = Target(await planned_items(session, planned), behavior, at)
+    change_id = f"{ID_PREFIXES['change']}_{uuid5(_PLANNED, f'{row.id}/{planned.created_at}/{at}').hex}"
+    await session.delete(planned)
+    row.change_at = None
+    await session.flush()
+    proposal = await propose_change(session, customer, row, target, occasion=change_id)
+    if proposal is None:
+        release(row, due_at=row.next_due())
+        _tell(session, CHANGE_UNSCHEDULED, row, planned.plan_id, at, why)
+        return None
+    _, payment = await carry_out(app, session, customer, row, proposal, change_id, why)
+    release(row, due_at=row.next_due())
+    if payment is None:
+        return None
+    if await effective_method(session, row, customer) is None:
+        release(payment, due_at=payment.due_at)
+        await not_collected(session, payment, why)
+        return None
+    payment.collect_at = why.now
+    return payment.id, payment.fence

@@ -1,0 +1,87 @@
+"""Quotes of what is subscribed to, before it is."""
+
+from dataclasses import asdict, replace
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.errors import ErrorCode, UserProblem
+from billing.forecasting import forecast
+from billing.lifecycle import SubscriptionStatus
+from billing.money import Money
+from billing.quotes import Quote, quote
+from billing.subscribing import Course
+from models.customers import Customer
+from models.invoices import open_invoices_of
+from models.subscriptions import Subscription
+from services.app import Actor, App
+from services.changes import Why
+from services.invoices.drafting import agreement_of
+from services.quotes.forecasting import outlook_with
+from services.quotes.quoting import FORESEEN, asked, issued_draft
+from services.subscriptions.entitling import changes_of_access, held_by
+from services.subscriptions.ordering import SubscribeWish, ordered
+from services.subscriptions.placing import Proposal, propose
+
+
+async def quote_subscribe(
+    actor: Actor, customer: Customer, wish: SubscribeWish, app: App, session: AsyncSession
+) -> Quote:
+    """Raises UserProblem for what cannot be subscribed to."""
+    why = Why("previewSubscribe", actor, app.now())
+    wanted = await ordered(session, customer, wish, why)
+    if wanted.existing is not None and wanted.course is Course.REFUSE:
+        raise already_subscribed()
+    if wanted.existing is not None and wanted.course is Course.CONTINUE:
+        return await _quote_first_payment(session, customer, wanted.existing, wish, why)
+    proposal = await propose(app, session, customer, wanted.order, why)
+    if wanted.existing is not None:
+        proposal = _with_balance(proposal, await _balance_without(session, proposal.agreement.balance, wanted.existing))
+    held = [(item.plan_id, item.quantity) for item in proposal.items]
+    row, agreement, draft = proposal.subscription, proposal.agreement, proposal.draft
+    is_billed_now = row.status is SubscriptionStatus.INCOMPLETE
+    after = outlook_with(row, agreement.after_period(draft) if is_billed_now else agreement)
+    return quote(
+        asked("subscribe", customer, asdict(wish)),
+        why.now,
+        agreement.balance,
+        draft if is_billed_now else None,
+        foreseen=forecast(after, FORESEEN),
+        entitlement_changes=await changes_of_access(session, customer.id, None, held, row.started_at),
+    )
+
+
+async def _quote_first_payment(
+    session: AsyncSession, customer: Customer, row: Subscription, wish: SubscribeWish, why: Why
+) -> Quote:
+    """The same wish again: what was invoiced then is what is paid now."""
+    (invoice,) = await open_invoices_of(session, row.id)
+    agreement = await agreement_of(session, customer, row)
+    return quote(
+        asked("subscribe", customer, asdict(wish), row.version),
+        why.now,
+        agreement.balance,
+        await issued_draft(session, invoice),
+        foreseen=forecast(outlook_with(row, agreement), FORESEEN),
+        entitlement_changes=await changes_of_access(
+            session, customer.id, row, await held_by(session, row), row.started_at
+        ),
+    )
+
+
+async def _balance_without(session: AsyncSession, balance: Money, old: Subscription) -> Money:
+    """What is left once an unpaid first subscription has been given up, with what its invoice had taken over."""
+    applied = [invoice.credit_applied_minor for invoice in await open_invoices_of(session, old.id)]
+    return balance + Money(sum(applied), balance.currency) if old.currency == balance.currency else balance
+
+
+def _with_balance(proposal: Proposal, balance: Money) -> Proposal:
+    agreement, draft = replace(proposal.agreement, balance=balance), proposal.draft
+    draft = agreement.draft_period(proposal.span, reason=draft.reason, occasion=draft.occasion)
+    return replace(proposal, agreement=agreement, draft=draft)
+
+
+def already_subscribed() -> UserProblem:
+    return UserProblem(
+        ErrorCode.ALREADY_SUBSCRIBED,
+        "There is a subscription to this product already. Change or cancel that one.",
+    )

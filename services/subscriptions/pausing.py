@@ -1,0 +1,247 @@
+"""Pauses: no access, nothing renews, and time stands still until it goes on, by itself or when told to."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.errors import ErrorCode, UserProblem
+from billing.events import PAUSE_SCHEDULED, PAUSE_UNSCHEDULED
+from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
+from billing.pausing import Course, resumed
+from billing.quotes import Quote
+from billing.schedule import Happening, what_is_due
+from models.customers import locked_customer
+from models.invoices import open_invoices_of
+from models.leases import LeaseLost, check_fence, release
+from models.subscriptions import Subscription, changes_of
+from services.amendments.planned import refuse_if_over
+from services.app import Actor, App
+from services.changes import Why, announce, move_subscription
+from services.idempotency import Memory, answer_with, once
+from services.owned import already_ended, locked_subscription, own_subscription
+from services.quotes.quoting import at_quote, hold_to_quote
+from services.quotes.rests import quote_pause, quote_resume
+from services.timelines import in_time_of
+
+
+@dataclass(frozen=True, slots=True)
+class PauseWish:
+    """Pause now or `at_period_end`, `until` then, None: until somebody resumes it."""
+
+    subscription_id: str
+    at_period_end: bool = False
+    until: datetime | None = None
+    expected_version: int | None = None
+    quote_token: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeWish:
+    subscription_id: str
+    expected_version: int | None = None
+    quote_token: str | None = None
+    idempotency_key: str | None = None
+
+
+async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscription:
+    """Pause it, or plan to. Of one that is paused only `until` can change; repeating a wish changes nothing.
+
+    Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE, VERSION_CONFLICT, IDEMPOTENCY_CONFLICT.
+    """
+    seen = await own_subscription(app, actor, wish.subscription_id)
+    app = await in_time_of(app, seen.test_clock_id)
+    why = Why("pauseSubscription", actor, at_quote(app, wish.quote_token).now())
+
+    async def run() -> Subscription:
+        async with app.database.write() as session:
+            row, _ = await locked_subscription(session, seen, wish.expected_version)
+            await _refuse_to_pause(app, session, row, wish, why.now)
+            await hold_to_quote(app, session, wish.quote_token, partial(quote_pausing, wish))
+            before = (row.status, row.pause_at, row.resume_at)
+            begin_pause(session, row, wish, why)
+            if (row.status, row.pause_at, row.resume_at) != before:
+                row.due_at = row.next_due()
+                row.touch(why.now)
+                if row.status is before[0]:
+                    _tell(session, PAUSE_SCHEDULED, row, why)
+            return row
+
+    return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)
+
+
+async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subscription:
+    """Let it go on now, or take a planned pause back.
+
+    Raises UserProblem NOT_FOUND, INVALID_STATE, VERSION_CONFLICT, IDEMPOTENCY_CONFLICT.
+    """
+    seen = await own_subscription(app, actor, wish.subscription_id)
+    app = await in_time_of(app, seen.test_clock_id)
+    why = Why("resumeSubscription", actor, at_quote(app, wish.quote_token).now())
+
+    async def run() -> Subscription:
+        async with app.database.write() as session:
+            row, _ = await locked_subscription(session, seen, wish.expected_version)
+            _refuse_to_resume(app, row)
+            await hold_to_quote(app, session, wish.quote_token, partial(quote_resuming, wish))
+            if row.status is SubscriptionStatus.PAUSED:
+                await end_pause(session, row, why.now, why)
+            else:
+                _tell(session, PAUSE_UNSCHEDULED, row, why)
+                row.pause_at = row.resume_at = None
+            row.due_at = row.next_due()
+            row.touch(why.now)
+            await answer_with(session, actor, seen.customer_id, why.cause, wish.idempotency_key, _kept(row))
+            return row
+
+    return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)
+
+
+async def quote_pausing(wish: PauseWish, app: App, session: AsyncSession) -> Quote:
+    """What the pause does to what is to come. Raises UserProblem as it would."""
+    row = await session.get_one(Subscription, wish.subscription_id)
+    await _refuse_to_pause(app, session, row, wish, app.now())
+    return await quote_pause(row.id, asdict(wish), wish.at_period_end, wish.until, app, session)
+
+
+async def quote_resuming(wish: ResumeWish, app: App, session: AsyncSession) -> Quote:
+    """What going on does to what is to come. Raises UserProblem as it would."""
+    row = await session.get_one(Subscription, wish.subscription_id)
+    _refuse_to_resume(app, row)
+    return await quote_resume(row.id, asdict(wish), app, session)
+
+
+def begin_pause(session: AsyncSession, row: Subscription, wish: PauseWish, why: Why) -> None:
+    """What a wish that was not refused does to the row."""
+    row.resume_at = wish.until
+    if row.status is SubscriptionStatus.PAUSED:
+        return
+    if wish.at_period_end:
+        row.pause_at = row.period_end
+        return
+    row.pause_at, row.paused_at = None, why.now
+    move_subscription(session, row, SubscriptionEvent.PAUSE, why)
+
+
+async def end_pause(session: AsyncSession, row: Subscription, at: datetime, why: Why) -> None:
+    """It goes on as of `at`, however late that is noticed."""
+    course = await course_after(session, row, at)
+    row.anchor, row.period_end, row.change_at = course.anchor, course.period_end, course.change_at
+    row.trial_end = course.trial_end or row.trial_end
+    row.paused_at = row.resume_at = None
+    event = SubscriptionEvent.RESUME if course.trial_end is None else SubscriptionEvent.RESUME_TRIAL
+    move_subscription(session, row, event, why)
+
+
+async def course_after(session: AsyncSession, row: Subscription, at: datetime) -> Course:
+    """The dates of a paused subscription were it to go on `at`; reads only, for the act and its preview."""
+    changes = await changes_of(session, SUBSCRIPTION.name, [row.id])
+    before = next((change.from_status for change in reversed(changes) if change.to_status == row.status), None)
+    trial_end = row.trial_end if before == SubscriptionStatus.TRIALING else None
+    course = Course(row.anchor, row.period_end, trial_end, row.change_at)
+    return resumed(course, row.paused_at or row.status_updated_at, at, keeps_anchor=row.billing_day is not None)
+
+
+async def _refuse_to_pause(app: App, session: AsyncSession, row: Subscription, wish: PauseWish, now: datetime) -> None:
+    if row.status in SUBSCRIPTION.final:
+        raise already_ended(row)
+    refuse_if_over(app, row)
+    begins = row.period_end if wish.at_period_end else now
+    if wish.until is not None and wish.until <= begins:
+        raise UserProblem(ErrorCode.INVALID, "A pause ends after it begins. Give a later date.", ["until"])
+    if row.status is SubscriptionStatus.PAUSED and not wish.at_period_end:
+        return
+    if not SUBSCRIPTION.allows(row.status, SubscriptionEvent.PAUSE):
+        raise UserProblem(ErrorCode.INVALID_STATE, f"The subscription is {row.status}.", ["subscriptionId"])
+    if await open_invoices_of(session, row.id):
+        raise UserProblem(
+            ErrorCode.INVALID_STATE, "An invoice is open. It can be paused once that is paid.", ["subscriptionId"]
+        )
+    end = row.schedule.end
+    if wish.at_period_end and end is not None and end <= begins:
+        raise UserProblem(ErrorCode.INVALID_STATE, "It ends with its period. Let it go on first.", ["effectiveAt"])
+
+
+def _refuse_to_resume(app: App, row: Subscription) -> None:
+    if row.status in SUBSCRIPTION.final:
+        raise already_ended(row)
+    refuse_if_over(app, row)
+    if row.status is not SubscriptionStatus.PAUSED and row.pause_at is None:
+        raise UserProblem(
+            ErrorCode.INVALID_STATE, f"The subscription is {row.status} and not paused.", ["subscriptionId"]
+        )
+
+
+async def pause_when_due(app: App, subscription_id: str, fence: int, why: Why) -> bool:
+    """The pause that was planned begins, at the instant that it was planned for.
+
+    With an invoice open there is none: the plan is dropped, and the next period is billed.
+    """
+
+    async def pause(session: AsyncSession, row: Subscription) -> None:
+        planned_for = row.pause_at
+        if SUBSCRIPTION.allows(row.status, SubscriptionEvent.PAUSE) and not await open_invoices_of(session, row.id):
+            row.pause_at, row.paused_at = None, planned_for
+            move_subscription(session, row, SubscriptionEvent.PAUSE, why)
+        else:
+            _tell(session, PAUSE_UNSCHEDULED, row, why)
+            row.pause_at = row.resume_at = None
+            row.touch(why.now)
+
+    return await _when_due(app, subscription_id, fence, Happening.PAUSE, pause, why)
+
+
+async def resume_when_due(app: App, subscription_id: str, fence: int, why: Why) -> bool:
+    """It goes on at the instant that it was paused until."""
+
+    async def resume(session: AsyncSession, row: Subscription) -> None:
+        await end_pause(session, row, row.resume_at or why.now, why)
+
+    return await _when_due(app, subscription_id, fence, Happening.RESUME, resume, why)
+
+
+def _tell(session: AsyncSession, event: str, row: Subscription, why: Why) -> None:
+    """Of a pause that is planned or whose end is another one now, by the dates that the row carries."""
+    at = row.pause_at or row.paused_at
+    payload = {"at": at and at.isoformat(), "until": row.resume_at and row.resume_at.isoformat()}
+    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
+
+
+async def _when_due(
+    app: App,
+    subscription_id: str,
+    fence: int,
+    happening: Happening,
+    carry_out: Callable[[AsyncSession, Subscription], Awaitable[None]],
+    why: Why,
+) -> bool:
+    """Decided again under the customer's lock and the held lease; whether it happened."""
+    async with app.database.write() as session:
+        row = await session.get_one(Subscription, subscription_id)
+        await locked_customer(session, row.customer_id)
+        await session.refresh(row)
+        try:
+            check_fence(row, fence)
+        except LeaseLost:
+            return False
+        is_due = what_is_due(row.schedule, why.now) is happening
+        if is_due:
+            await carry_out(session, row)
+        release(row, due_at=row.next_due())
+        return is_due
+
+
+def _kept(row: Subscription) -> Mapping[str, Any]:
+    return {"subscription": row.id}
+
+
+async def _told_again(app: App, answer: Mapping[str, Any]) -> Subscription:
+    async with app.database.read() as session:
+        return await session.get_one(Subscription, answer["subscription"])
+
+
+_ROWS = Memory(_kept, _told_again)

@@ -1,0 +1,100 @@
+"""Trials: time before the first period that costs nothing. Spent when one starts, once per customer and product.
+
+What its end brings is a renewal, except without a card: then the organization's policy decides.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.calendar import Interval, boundary
+from billing.dunning import TrialEndAction
+from billing.events import TRIAL_WILL_END
+from billing.invoicing import InvoiceDraft
+from billing.lifecycle import SubscriptionEvent
+from billing.schedule import Happening, what_is_due
+from models.customers import Customer, UsedTrial, locked_customer
+from models.leases import LeaseLost, check_fence, release
+from models.organization import dunning_policy
+from models.subscriptions import CollectionMethod, Subscription, live_places
+from services.app import App
+from services.changes import Why, announce, move_subscription
+from services.ends.closing import close
+from services.payments.arrears import effective_method
+
+NO_CARD = "term_ended"
+"""The reason of a cancellation for want of a card: the free time was all that was agreed."""
+
+
+async def trial_length(
+    session: AsyncSession, customer: Customer, product_ids: Iterable[str], days: int, start: datetime
+) -> timedelta:
+    """How long the customer's trial of these products would last; zero when one of them was tried before."""
+    if days == 0 or await _has_used(session, customer.id, product_ids):
+        return timedelta(0)
+    return boundary(start, Interval.DAY, days, ZoneInfo(customer.timezone), 1) - start
+
+
+async def begin_trial(session: AsyncSession, row: Subscription, why: Why) -> None:
+    """The trial that the row carries has started: there is no other for its products."""
+    for place in await live_places(session, row.id):
+        if await session.get(UsedTrial, (row.customer_id, place.product_id)) is None:
+            session.add(UsedTrial(customer_id=row.customer_id, product_id=place.product_id, started_at=why.now))
+
+
+async def may_begin_trial(session: AsyncSession, row: Subscription) -> bool:
+    """Whether a trial that was agreed for a start to come is still to be had then."""
+    products = [place.product_id for place in await live_places(session, row.id)]
+    return row.trial_end is not None and not await _has_used(session, row.customer_id, products)
+
+
+async def announce_trial_end(app: App, subscription_id: str, fence: int, why: Why) -> bool:
+    """Tell, under the held lease, that a trial is about to end; whether it was told."""
+    try:
+        async with app.database.write() as session:
+            row = await session.get_one(Subscription, subscription_id)
+            await locked_customer(session, row.customer_id)
+            await session.refresh(row)
+            check_fence(row, fence)
+            is_due = what_is_due(row.schedule, why.now) is Happening.ANNOUNCE_TRIAL_END
+            if is_due and row.trial_end is not None:
+                row.trial_end_announced_at = why.now
+                told = {"trial_end": row.trial_end.isoformat()}
+                announce(session, TRIAL_WILL_END, row.id, why, customer_id=row.customer_id, payload=told)
+            release(row, due_at=row.next_due())
+            return is_due
+    except LeaseLost:
+        return False
+
+
+async def end_without_card(
+    session: AsyncSession, customer: Customer, row: Subscription, draft: InvoiceDraft, why: Why
+) -> bool:
+    """Whether the trial ends here by the organization's policy, for there is no card that its first period needs.
+
+    Otherwise the period is billed, and waits for a card if there is none.
+    """
+    is_charged = row.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY and not draft.amount_due.is_zero
+    if not is_charged or await effective_method(session, row, customer) is not None:
+        return False
+    action = (await dunning_policy(session)).trial_end_action
+    if action is TrialEndAction.PAST_DUE:
+        return False
+    if action is TrialEndAction.CANCEL:
+        row.cancellation_reason = row.cancellation_reason or NO_CARD
+        row.canceled_at = row.canceled_at or why.now
+        await close(session, row, SubscriptionEvent.CANCEL, why)
+        return True
+    row.paused_at = row.period_end  # Time stands still from its end on, however late that is noticed.
+    move_subscription(session, row, SubscriptionEvent.PAUSE, why)
+    release(row, due_at=row.next_due())
+    return True
+
+
+async def _has_used(session: AsyncSession, customer_id: str, product_ids: Iterable[str]) -> bool:
+    for product_id in product_ids:
+        if await session.get(UsedTrial, (customer_id, product_id)) is not None:
+            return True
+    return False
