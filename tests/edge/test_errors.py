@@ -1,6 +1,5 @@
 """Faults are masked and logged once; refusals keep their code; no line holds query text, values or secrets."""
 
-import io
 import json
 import logging
 import sys
@@ -90,19 +89,6 @@ async def test_long_messages_and_many_locations_are_shortened(toy):
 
 
 # Logs
-
-
-@pytest.fixture
-def written():
-    """Everything that is logged, through the real pipeline, as text."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    configure_logging(stream=stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 SECRETS = [CANARY, "sk_live_1234567890", "4242424242424242", "canary-variable", "canary-literal", "eyJ"]
