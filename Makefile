@@ -60,6 +60,8 @@ soak: dev
 		$$run.outages $$on; \
 		$$run.webhooks $$on; \
 		$$run.fuzzing $$on --cases 2000; \
+		$$run.strangers $$on; \
+		$$run.sockets $$on; \
 		$$run.interleavings $$on --rounds 1000 --missed-news; \
 		$$run.interleavings $$on --rounds 10000; done
 	@$(BIN)/python -m tests.soak.crowd

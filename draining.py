@@ -2,7 +2,7 @@
 
 Owns: what happens to the port and to open connections between SIGTERM and the end. Does not own: live updates, which
 the application ends (schema), the rest of the web server's settings (serving).
-May import: the web server alone.
+May import: the web server and how it takes connections (connecting).
 """
 
 import asyncio
@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
+
+from connecting import BoundedRequests
 
 IDLE_SECONDS = 1.0
 _CLOSE = (b"connection", b"close")
@@ -25,7 +26,7 @@ _QUEUE_AT = 24  # in the kernel's tcp_info of a listening socket: how many conne
 _QUEUE_TRIES = 100
 
 
-class LastRequests(HttpToolsProtocol):
+class LastRequests(BoundedRequests):
     """A connection of a server that ends takes one more request, and its answer says that it is the last.
 
     One that is idle is left open for a moment: its client may just be writing, and would see its request reset.
@@ -44,9 +45,6 @@ class LastRequests(HttpToolsProtocol):
         super().on_headers_complete()
         if self._ending and not self._is_idle():
             self._is_the_last()
-
-    def _is_idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
 
     def _is_the_last(self) -> None:
         self.cycle.keep_alive = False

@@ -149,9 +149,10 @@ def _render_json(_logger: object, _method: str, event: MutableMapping[str, Any])
     return orjson.dumps(event, default=str).decode()
 
 
-def _no_websocket_address(record: logging.LogRecord) -> bool:
-    """Uvicorn tells a WebSocket's address with its query string, where some clients put a token."""
-    return '"WebSocket %s"' not in str(record.msg)
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Uvicorn tells a WebSocket's address with its query string, where some clients put a token; and takes a client's
+    broken UTF-8, for which it closes the connection, for an error of its own."""
+    return '"WebSocket %s"' not in str(record.msg) and not str(record.msg).startswith("Invalid UTF-8 sequence")
 
 
 def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO | None = None) -> None:
@@ -192,4 +193,4 @@ def configure_logging(*, level: str = "INFO", json: bool = True, stream: TextIO 
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).setLevel(max(root.level, logging.INFO))  # below, it tells each frame of a WebSocket
         logging.getLogger(name).propagate = name != "uvicorn.access"  # the guard writes the access line
-    logging.getLogger("uvicorn.error").addFilter(_no_websocket_address)
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_telling)

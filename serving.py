@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from bootstrap import build
+from connecting import BoundedSockets
 from draining import LastRequests, Processes, Server, ends_well
 from gauges import SHARED_FOLDER
 from logs import configure_logging
@@ -80,6 +81,7 @@ def _options(settings: Settings) -> Mapping[str, Any]:
         "host": settings.host,
         "port": settings.port,
         "http": LastRequests,
+        "ws": BoundedSockets,
         "log_config": None,
         "access_log": False,
         "server_header": False,

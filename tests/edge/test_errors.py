@@ -11,7 +11,6 @@ from graphql import GraphQLError
 from logs import MASK, configure_logging, describe, mask_event, scrub
 from resolvers.identity import NOBODY, AccessDenied, Identity, Role, issue_development_token
 from tests.edge.toy import CANARY, NOW, Toy, looked_for
-from tests.support.written import written_logs
 
 
 def error_of(response) -> dict:
@@ -90,13 +89,6 @@ async def test_long_messages_and_many_locations_are_shortened(toy):
 
 
 # Logs
-
-
-@pytest.fixture
-def written():
-    """Everything that is logged, through the real pipeline, as text."""
-    with written_logs() as stream:
-        yield stream
 
 
 SECRETS = [CANARY, "sk_live_1234567890", "4242424242424242", "canary-variable", "canary-literal", "eyJ"]

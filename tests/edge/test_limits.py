@@ -187,6 +187,18 @@ async def test_introspection_has_a_budget_beside_that_of_the_data(toy):
     assert "errors" not in (await toy.ask(together)).json()
 
 
+async def test_the_schema_alone_is_told_by_fragments_variables_and_operation_names_as_well(toy):
+    text = """query A($no: Boolean!) { ...F ... on Query { __typename } } query B { hello }
+    fragment F on Query { __schema { queryType { name } mutationType @skip(if: $no) { name } } }"""
+    asked = {"query": text, "operationName": "A", "variables": {"no": True}}
+    answer = (await toy.client.post("/graphql", json=asked)).json()
+    assert answer["data"] == {"__schema": {"queryType": {"name": "Query"}}, "__typename": "Query"}
+    assert answer["extensions"]["cost"]["requested"] == 1
+    asked["variables"] = {"no": "perhaps"}
+    refused = (await toy.client.post("/graphql", json=asked)).json()
+    assert [error["extensions"]["code"] for error in refused["errors"]] == ["BAD_USER_INPUT"]
+
+
 async def test_introspection_nested_through_lists_is_refused(toy):
     response = await toy.ask("{__schema{types{fields{type{fields{type{fields{name}}}}}}}}")
     assert response.json()["errors"][0]["message"] == "Maximum introspection depth exceeded"

@@ -180,6 +180,7 @@ class Subscription:
             while True:
                 info.context.database.append("told")
                 yield "x" * 100_000
+                await asyncio.sleep(0)  # to a client that has gone, all is said at once
         finally:
             info.context.database.append("ended")
 

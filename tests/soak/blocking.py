@@ -44,7 +44,7 @@ from settings import SANDBOX_WEBHOOK_SECRET, load_settings
 from tests.edge.test_hostile import BODIES, DOCUMENTS
 from tests.scenarios.metering import RECORD, sell
 from tests.schema.keys import secret_of_key
-from tests.soak.fuzzing import Maker
+from tests.soak.fuzzing import Maker, root_fields
 from tests.soak.surroundings import database
 from tests.support.house import open_house
 from tests.support.processes import free_port, running
@@ -285,14 +285,8 @@ class Asker:
 
     async def _at_random(self) -> None:
         maker = Maker(self.schema, self.dice.randrange(10**6))
-        roots = [
-            (word, root, name)
-            for word, root in (("query", self.schema.query_type), ("mutation", self.schema.mutation_type))
-            if root is not None
-            for name in root.fields
-        ]
         for _ in range(self.rounds):
-            for word, root, name in roots:
+            for word, root, name in root_fields(self.schema):
                 query, variables = maker.operation(word, root, name)
                 role = self.dice.choice(list(self.tokens))
                 told = await self.ask(f"{word} at random", query, variables, role)

@@ -30,7 +30,7 @@ from gateways.sandbox import Fault
 from logs import configure_logging
 from models.audit_log import AuditEntry
 from schema.build import build_schema
-from tests.soak.fuzzing import Maker
+from tests.soak.fuzzing import Maker, root_fields
 from tests.soak.surroundings import database
 from tests.support.house import House, open_house
 from tests.support.outside import sandbox_of
@@ -117,12 +117,7 @@ class _Canaries(Maker):
 
 async def send_canaries(house: House, log: io.StringIO, *, cases: int, seed: int) -> Found:
     schema, found = build_schema(sandbox=True)._schema, Found()
-    roots = [
-        (word, root, name)
-        for word, root in (("query", schema.query_type), ("mutation", schema.mutation_type))
-        if root is not None
-        for name in root.fields
-    ]
+    roots = root_fields(schema)
     maker, dice = _Canaries(schema, seed), random.Random(seed)
     secrets = {SECRET_KEY, METRICS_TOKEN, CARD}
     secrets |= await _story(house, found)

@@ -107,7 +107,7 @@ class Maker:
         definition = owner.fields[name]
         given: list[str] = []
         for argument, about in definition.args.items():
-            if isinstance(about.type, GraphQLNonNull) or self.dice.random() < 0.4:
+            if self._gives(argument, about.type, 0.4):
                 variable = f"v{len(self._declared)}"
                 self._declared.append(f"${variable}: {about.type}")
                 self._variables[variable] = self._value(about.type, 0)
@@ -115,6 +115,10 @@ class Maker:
         alias = f"a{self.dice.randrange(1_000_000)}: " if depth else ""
         arguments = f"({', '.join(given)})" if given else ""
         return f"{alias}{name}{arguments}{self._selection(get_named_type(definition.type), depth)}"
+
+    def _gives(self, name: str, kind: Any, share: float) -> bool:
+        """Whether a value is given; of those that may be left out, such a share."""
+        return isinstance(kind, GraphQLNonNull) or self.dice.random() < share
 
     def _selection(self, kind: Any, depth: int) -> str:
         if isinstance(kind, GraphQLUnionType):
@@ -155,25 +159,21 @@ class Maker:
             chosen = [self.dice.choice(names)]
         else:
             share = 0.5 if depth < 3 else 0.1
-            chosen = [
-                name
-                for name in names
-                if isinstance(kind.fields[name].type, GraphQLNonNull) or self.dice.random() < share
-            ]
+            chosen = [name for name in names if self._gives(name, kind.fields[name].type, share)]
         return {name: self._value(kind.fields[name].type, depth + 1) for name in chosen}
+
+
+def root_fields(schema: GraphQLSchema) -> list[tuple[str, GraphQLObjectType, str]]:
+    """Each as an operation names it: its word, its owner, its name."""
+    roots = (("query", schema.query_type), ("mutation", schema.mutation_type))
+    return [(word, root, name) for word, root in roots if root is not None for name in root.fields]
 
 
 async def fuzz(house: House, *, cases: int, seed: int, only: Sequence[str] = ()) -> Fuzzed:
     """So many cases of every root field, in an order of the seed's."""
     schema = build_schema(sandbox=True)._schema
     maker, seen = Maker(schema, seed), Fuzzed()
-    roots = [
-        (word, root, name)
-        for word, root in (("query", schema.query_type), ("mutation", schema.mutation_type))
-        if root is not None
-        for name in root.fields
-        if not only or name in only
-    ]
+    roots = [root for root in root_fields(schema) if not only or root[2] in only]
     seen.operations = len(roots)
     for _ in range(cases):
         maker.dice.shuffle(roots)

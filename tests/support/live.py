@@ -13,8 +13,16 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from connecting import BoundedSockets
+from draining import LastRequests
 from schema.sockets import MAX_FRAME, PROTOCOL
 
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: perennial\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+"""By hand, for those who mean no good; an empty line ends it."""
 _PATIENCE = 10.0
 
 
@@ -25,6 +33,8 @@ async def on_a_port(asgi: ASGIApp) -> AsyncIterator[str]:
         asgi,
         port=0,
         lifespan="off",
+        http=LastRequests,
+        ws=BoundedSockets,
         log_config=None,
         access_log=False,
         ws_max_size=MAX_FRAME,

@@ -1,0 +1,179 @@
+"""Connections that never come to the point are closed; those that do are not noticed."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from connecting import MOST_FRAMES, MOST_HEAD
+from tests.edge.test_sockets import ended, token
+from tests.edge.toy import Toy
+from tests.support.live import HANDSHAKE, connected, on_a_port, signed_in
+
+HEAD = b"POST /graphql HTTP/1.1\r\nHost: toy\r\nContent-Type: application/json\r\n"
+BODY = b'{"query":"{hello}"}'
+LAST = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + BODY + b"\r\n0\r\n"
+
+
+@pytest.fixture
+async def address(toy: Toy) -> AsyncIterator[str]:
+    async with on_a_port(toy.app) as address:
+        yield address
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connecting.HEAD_SECONDS", 0.3)
+
+
+async def talk(address: str, *parts: bytes, pause: float = 0.0) -> bytes:
+    """All that is answered until the server closes the connection."""
+    host, _, port = address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        async with asyncio.timeout(5):
+            reading = asyncio.create_task(reader.read())
+            for part in parts:
+                writer.write(part)
+                await asyncio.sleep(pause)
+            return await reading
+    except ConnectionError:
+        return b""
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [HEAD + b"X: ", *[b"a" * 1024] * 80],
+        [HEAD + b"X-Y: z\r\n" * (MOST_HEAD // 4)],
+        [HEAD + b"X-Y: z\r\n" * (MOST_HEAD // 4) + LAST],
+        [b"GET /", *[b"a" * 1024] * 80],
+    ],
+    ids=["a long header", "many headers", "many headers and their end", "a long path"],
+)
+async def test_a_head_without_end_is_closed(address: str, parts: list[bytes]) -> None:
+    answer = await talk(address, *parts, pause=0.002)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[CHUNKED, *[b"X-Y: z\r\n" * 2_000] * 20], [CHUNKED + b"\r\n", *[b"\r\n" * 100_000] * 50]],
+    ids=["trailers", "empty lines"],
+)
+async def test_a_request_that_goes_on_after_its_end_is_closed(address: str, parts: list[bytes]) -> None:
+    assert (await talk(address, *parts, pause=0.002)).count(b"HTTP/1.1 200") <= 1
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("parts", "answered"),
+    [
+        ([], 0),
+        ([HEAD[n : n + 1] for n in range(20)], 0),
+        ([b"\r\n"] * 20, 0),
+        ([CHUNKED + b"\r\n", *(HEAD[n : n + 1] for n in range(20))], 1),
+    ],
+    ids=["nothing", "byte by byte", "empty lines", "byte by byte after a request"],
+)
+async def test_a_head_that_does_not_come_is_not_waited_for(address: str, parts: list[bytes], answered: int) -> None:
+    answer = await talk(address, *parts, pause=0.05)
+    assert answer.count(b"HTTP/1.1 200") == answered
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_an_answer_takes_as_long_as_it_takes(address: str) -> None:
+    body = b'{"query":"{slow(seconds: 0.6)}"}'
+    slow = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    answer = await talk(address, slow, slow + HEAD + LAST, pause=0.1)
+    assert answer.count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_websocket_has_no_head_to_wait_for(toy: Toy, address: str) -> None:
+    async with signed_in(address, token(toy)) as client:
+        await asyncio.sleep(0.5)
+        await client.say({"type": "ping"})
+        assert await client.hear() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("headers", [b"X-Y: z\r\n" * 200, b"X: " + b"a" * 9_000 + b"\r\n"], ids=["many", "long"])
+async def test_a_handshake_that_cannot_be_read_is_closed(address: str, headers: bytes) -> None:
+    assert await talk(address, HANDSHAKE + headers + b"\r\n") == b""
+
+
+PING, TEXT = b"\x89\x80\0\0\0\0", b'\x81\xf9\0\0\0\0{"type":"ping"' + b" " * 106 + b"}"
+PIECE, NEXT_PIECE = b"\x01\x80\0\0\0\0", b"\x00\x80\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [PING * (MOST_FRAMES + 1), TEXT * (MOST_FRAMES + 1), PIECE + NEXT_PIECE * MOST_FRAMES],
+    ids=["pings", "messages", "pieces"],
+)
+async def test_a_flood_of_frames_ends_a_websocket(address: str, frames: bytes, written: io.StringIO) -> None:
+    async with connected(address) as client:
+        client.socket.transport.write(frames)
+        assert await client.closed() == 1013
+    assert '"level":"error"' not in written.getvalue()
+
+
+async def test_a_flood_after_the_close_is_cut_off(address: str) -> None:
+    answer = await talk(address, HANDSHAKE + b"\r\n", b"\x81\x81\0\0\0\0{", *[PING * MOST_FRAMES] * 2, pause=0.1)
+    assert answer == b"" or answer.endswith(b"The message is not valid JSON in UTF-8.")
+
+
+async def test_as_many_frames_as_anybody_needs_are_taken(toy: Toy, address: str) -> None:
+    async with signed_in(address, token(toy)) as client:
+        client.socket.transport.write(PING * (MOST_FRAMES - 10) + TEXT)
+        assert await client.hear() == {"type": "pong"}
+
+
+@asynccontextmanager
+async def flooded(toy: Toy, address: str) -> AsyncIterator[asyncio.StreamReader]:
+    """An event stream that has always more to tell, read no faster than the reader is."""
+    body = b'{"query":"subscription {flood}"}'
+    ask = HEAD + b"Accept: text/event-stream\r\nAuthorization: Bearer %s\r\n" % token(toy).encode()
+    host, _, port = address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=128 * 1024)
+    try:
+        writer.write(ask + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        yield reader
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("given_up", [False, True], ids=["while it is told", "when it is closed"])
+async def test_whoever_takes_nothing_is_cut_off(
+    toy: Toy, address: str, monkeypatch: pytest.MonkeyPatch, given_up: bool
+) -> None:
+    monkeypatch.setattr("connecting.TAKE_SECONDS", 0.5)
+    if given_up:
+        monkeypatch.setattr("schema.event_streams.SEND_SECONDS", 0.1)
+    async with flooded(toy, address) as reader, asyncio.timeout(5):
+        await ended(toy)
+        await asyncio.sleep(0.7)
+        assert not (await reader.read()).endswith(b"\r\n")  # not even the event that was begun is told to its end
+
+
+async def test_whoever_takes_a_little_at_a_time_is_not(toy: Toy, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connecting.TAKE_SECONDS", 0.5)
+    async with flooded(toy, address) as reader, asyncio.timeout(5):
+        for _ in range(5):
+            await asyncio.sleep(0.2)
+            told = 0
+            while told < 8_000_000:
+                told += len(await reader.readuntil(b"\n\n"))
+        assert "ended" not in toy.database
+
+
+async def test_broken_text_is_no_fault_of_ours(address: str, written: io.StringIO) -> None:
+    async with connected(address) as client:
+        client.socket.transport.write(b"\x81\x82\0\0\0\0\xff\xfe")
+        assert await client.closed() == 1007
+    assert '"level":"error"' not in written.getvalue()
