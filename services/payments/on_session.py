@@ -89,7 +89,8 @@ async def _collect_held(app: App, visit: Visit, fence: int, why: Why) -> Payment
     except UserProblem as problem:
         problems.append(problem)
     except LeaseLost:
-        pass  # Whoever took over goes on; the rows tell how far it is.
+        # Whoever took over goes on and keeps the lease; of what had ended before it was ours, we keep none.
+        await let_go(app, payment_id, fence)
     if problems:
         await let_go(app, payment_id, fence)
     outcome = await payment_outcome(app, visit.subscription_id, payment_id, snapshot, problems)

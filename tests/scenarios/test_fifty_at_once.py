@@ -5,6 +5,10 @@ from collections import Counter
 
 import pytest
 
+from models.customers import customer_of_user
+from models.payments import payment_by_id
+from services.changes import Why
+from services.payments.on_session import Visit, collect_on_session
 from tests.support.house import House
 
 SUBSCRIBE = """
@@ -37,3 +41,20 @@ async def test_fifty_equal_subscribes_make_one_charge(house: House, key: str | N
     assert [(row["amount"], row["status"]) for row in charges.json()["data"]] == [(700, "succeeded")]
     await house.deliver()
     assert await house.audit() == []
+
+
+async def test_whoever_comes_for_a_payment_that_has_just_ended_does_not_keep_it_from_others(house: House) -> None:
+    """Equal requests look at the payment at the same time, and take its lease one after the other."""
+    card = await house.ask("{ me { defaultPaymentMethod { id } } }", user="demo-card")
+    told = await house.ask(SUBSCRIBE, {"card": card["me"]["defaultPaymentMethod"]["id"]}, user="demo-card")
+    payment_id, subscription_id = (told["subscribe"][kind]["id"] for kind in ("payment", "subscription"))
+    async with house.app.database.read() as session:
+        customer = await customer_of_user(session, "demo-card")
+    assert customer is not None
+    visit = Visit(customer, subscription_id, payment_id, None, "purchase", None)
+    outcome = await collect_on_session(house.app, visit, Why("subscribe", house.actor("demo-card"), house.clock.now()))
+    assert not outcome.problems
+    async with house.app.database.read() as session:
+        payment = await payment_by_id(session, payment_id)
+    assert payment is not None
+    assert (payment.status, payment.leased_until, payment.due_at) == ("succeeded", None, None)
