@@ -237,6 +237,15 @@ async def test_a_transaction_that_is_under_way_while_others_are_read_is_read_aft
     assert await ids(house, after=page["pageInfo"]["endCursor"]) == [early.id]
 
 
+async def test_one_pass_publishes_all_that_there_is(small_house: House) -> None:
+    """A pass of renewals writes more events than go into one transaction."""
+    written = [happened() for _ in range(230)]
+    async with small_house.app.database.write() as session:
+        session.add_all(written)
+    assert await publish_events(small_house.app) == len(written)
+    assert await publish_events(small_house.app) == 0
+
+
 async def test_a_reader_beside_writers_and_publishers_gets_everything_once_and_in_order(house: House) -> None:
     dice, writers, each_writes = random.Random(20260131), 4, 12
     others = [Database(house.app.database.url.render_as_string(hide_password=False)) for _ in range(2)]
