@@ -21,7 +21,6 @@ from billing.metering import UsageType
 from billing.pausing import with_its_end
 from billing.proration import INVOICED_NOW, Present, ProrationBehavior, Turn, turn_over, turn_within
 from billing.recurring import RecurringItem, recurring_lines
-from models.base import new_id
 from models.catalog import Plan
 from models.customers import Customer
 from models.invoices import Invoice, PendingLine, open_invoices_of, waiting_lines_of
@@ -227,20 +226,7 @@ def _compare(
     wanted = [(each.price.id, each.quantity, each.unit_amount_minor) for each in target.items]
     kept = [item for item in present if (item.price_id, item.quantity, item.unit_amount_minor) in wanted]
     ended = [item for item in present if item not in kept]
-    begun = [
-        SubscriptionItem(
-            id=new_id("subscription_item"),
-            subscription_id=row.id,
-            plan_id=each.plan.id,
-            price_id=each.price.id,
-            product_id=each.plan.product_id,
-            quantity=each.quantity,
-            unit_amount_minor=each.unit_amount_minor,
-            meta=dict(each.metadata),
-            created_at=target.at,
-        )
-        for each in _begun_of(target, kept)
-    ]
+    begun = [each.as_item(row, target.at) for each in _begun_of(target, kept)]
     return kept, ended, begun
 
 

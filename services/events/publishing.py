@@ -32,7 +32,8 @@ async def publish_events(app: App) -> int:
     """
     published = 0
     for _ in range(_MOST_BATCHES):
-        published += (found := await _publish_batch(app))
+        found = await _publish_batch(app)
+        published += found
         if found < _BATCH:
             break
     return published

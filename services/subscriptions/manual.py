@@ -39,6 +39,7 @@ from services.payments.offline import PaymentRecord, recorded_payment_id, refuse
 from services.people.customers import refuse_anonymized
 from services.problems import not_found
 from services.subscriptions.places import hold_places
+from services.subscriptions.placing import PlacedItem
 from services.timelines import in_time_of
 from services.usage.allowances import Allowance, grant_allowances, renew_allowances
 
@@ -114,7 +115,7 @@ async def _create(
     session.add(row)
     await session.flush()
     remember(session, SUBSCRIPTION.name, row.id, None, row.status, why, customer_id=customer.id)
-    item = _item(row, plan, price, due, why.now)
+    item = PlacedItem(plan, price, unit_amount_minor=due.minor).as_item(row, why.now)
     session.add(item)
     if row.status not in SUBSCRIPTION.final:
         await hold_places(session, row, [plan.product_id])
@@ -204,18 +205,6 @@ def _status(order: ManualOrder, period: Period, now: datetime) -> SubscriptionSt
     if not order.is_active:
         return SubscriptionStatus.PAUSED
     return SubscriptionStatus.SCHEDULED if period.start > now else SubscriptionStatus.ACTIVE
-
-
-def _item(row: Subscription, plan: Plan, price: Price, due: Money, now: datetime) -> SubscriptionItem:
-    return SubscriptionItem(
-        id=new_id("subscription_item"),
-        subscription_id=row.id,
-        plan_id=plan.id,
-        price_id=price.id,
-        product_id=plan.product_id,
-        unit_amount_minor=due.minor,
-        created_at=now,
-    )
 
 
 async def _bill(
@@ -337,7 +326,8 @@ async def _item_at(session: AsyncSession, row: Subscription, plan: Plan, due: Mo
         return item
     item.ended_at = now
     await session.flush()
-    successor = _item(row, plan, await session.get_one(Price, item.price_id), due, now)
+    price = await session.get_one(Price, item.price_id)
+    successor = PlacedItem(plan, price, unit_amount_minor=due.minor).as_item(row, now)
     session.add(successor)
     await session.flush()
     return successor

@@ -41,6 +41,20 @@ class PlacedItem:
     unit_amount_minor: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def as_item(self, row: Subscription, at: datetime) -> SubscriptionItem:
+        """Its row, for the subscription to consist of from that instant on."""
+        return SubscriptionItem(
+            id=new_id("subscription_item"),
+            subscription_id=row.id,
+            plan_id=self.plan.id,
+            price_id=self.price.id,
+            product_id=self.plan.product_id,
+            quantity=self.quantity,
+            unit_amount_minor=self.unit_amount_minor,
+            meta=dict(self.metadata),
+            created_at=at,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -123,7 +137,7 @@ class Proposal:
 async def propose(app: App, session: AsyncSession, customer: Customer, order: Order, why: Why) -> Proposal:
     """What `place` writes; nothing is written here, so that a preview is the act itself. Raises AMOUNT_TOO_SMALL."""
     row, span = new_subscription(app, customer, order, why)  # the span of the first period that costs something
-    items = _items(row, order, why)
+    items = [each.as_item(row, why.now) for each in order.items]
     discount = applied_to(row, order.coupon, why) if order.coupon is not None else None
     agreement = await agreement_with(
         session,
@@ -241,20 +255,3 @@ def _first_status(order: Order, why: Why) -> SubscriptionStatus:
     if order.start > why.now:
         return SubscriptionStatus.SCHEDULED
     return SubscriptionStatus.TRIALING if order.trial else SubscriptionStatus.INCOMPLETE
-
-
-def _items(row: Subscription, order: Order, why: Why) -> Sequence[SubscriptionItem]:
-    return [
-        SubscriptionItem(
-            id=new_id("subscription_item"),
-            subscription_id=row.id,
-            plan_id=item.plan.id,
-            price_id=item.price.id,
-            product_id=item.plan.product_id,
-            quantity=item.quantity,
-            unit_amount_minor=item.unit_amount_minor,
-            meta=dict(item.metadata),
-            created_at=why.now,
-        )
-        for item in order.items
-    ]

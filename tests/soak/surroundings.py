@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import os
 import random
 import sqlite3
 import subprocess
@@ -27,7 +26,7 @@ from logs import configure_logging
 from settings import ROOT, SANDBOX_SECRET_KEY
 from tests.support.databases import apart, migrate, on_server, postgres_server, run
 from tests.support.house import ENTITLEMENT_KEY
-from tests.support.processes import free_port, started
+from tests.support.processes import environment, free_port, started
 
 LOST_SHARE = 0.2
 LOST = (
@@ -172,7 +171,6 @@ def gateway_process(folder: Path) -> Iterator[Gateway]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     told = ["--port", str(port), "--database", f"sqlite:///{folder / 'gateway.db'}"]
-    # Its log is a file, for callers who are killed in the middle of a request make it complain.
     with started(["-m", "gateways.sandbox", *told], f"{url}/v1/customers", folder, {}) as it:
         it.wait()
         yield Gateway(url, it.process)
@@ -190,7 +188,7 @@ def product(around: "Surroundings", *command: str, **settings: Any) -> "subproce
     return subprocess.Popen(
         [sys.executable, "cli.py", *command],
         cwd=ROOT,
-        env={**os.environ, **{f"PERENNIAL_{name.upper()}": str(value) for name, value in told.items()}},
+        env=environment(**{f"PERENNIAL_{name.upper()}": str(value) for name, value in told.items()}),
         stdout=subprocess.PIPE,
         stderr=(around.folder / "product.log").open("a"),
         text=True,
