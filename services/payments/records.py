@@ -87,14 +87,14 @@ async def create_payment_record(app: App, actor: Actor, new: NewRecord) -> Payme
     why = Why("createPaymentRecord", actor, present.now())
     try:
         return await _write(present, subscription, invoice, new, why)
-    except UserProblem as problem:
-        raise _blamed(problem, {"invoiceId": "orderId", "payment": "amount"}) from None
-    except IntegrityError as error:
+    except (UserProblem, IntegrityError) as error:
         async with app.database.read() as session:
             known = await standing_record(session, new.reference)
-        if known is None or not is_unique_violation(error):
-            raise
-        return _same(known, new)  # Another request was faster under the same reference.
+        if known is not None:
+            return _same(known, new)  # Another request was faster under the same reference.
+        if isinstance(error, UserProblem):
+            raise _blamed(error, {"invoiceId": "orderId", "payment": "amount"}) from None
+        raise
 
 
 async def _order(session: AsyncSession, order_id: str) -> tuple[Subscription, Invoice | None]:
