@@ -18,7 +18,7 @@ from models.customers import GatewayAccount, accounts_at, customer_of_account
 from models.endpoints import WebhookDelivery, endpoints_with_due, for_endpoint
 from models.events import last_position, readable_after, unpublished_events
 from models.inbox import GatewayEvent, GatewayEventStatus
-from models.leases import claim_all_due, due_keys
+from models.leases import claim_all_due
 from models.operation_lists import (
     AUDIT_LOG,
     EVENT_STREAM,
@@ -56,14 +56,10 @@ DUE: Mapping[str, Ask] = {
     "payments to ask for": _claim(Payment),
     "refunds due": _claim(Refund),
     "inbox": _claim(GatewayEvent),
-    "customers to tell of": lambda s, now: due_keys(
-        s, GatewayAccount, now=now, machine_now=now, limit=100, only=accounts_at("stripe")
-    ),
+    "customers to tell of": _claim(GatewayAccount, only=accounts_at("stripe")),
     "events to publish": lambda s, now: unpublished_events(s, limit=100),
     "endpoints with something due": lambda s, now: endpoints_with_due(s, machine_now=now),
-    "deliveries of one endpoint": lambda s, now: due_keys(
-        s, WebhookDelivery, now=now, machine_now=now, limit=8, only=for_endpoint("wep_1")
-    ),
+    "deliveries of one endpoint": _claim(WebhookDelivery, only=for_endpoint("wep_1")),
     "test clocks with work": lambda s, now: clocks_with_work(
         s,
         [DueTime(Subscription, "due_at"), DueTime(Payment, "collect_at"), DueTime(Payment, "give_up_at")],

@@ -199,9 +199,10 @@ async def gateway_account(session: AsyncSession, customer_id: str, platform: str
     return next((account for account in accounts if account.platform == platform), None)
 
 
-def accounts_at(platform: str) -> Sequence[ColumnElement[bool]]:
-    """Which accounts are at that gateway."""
-    return [col(GatewayAccount.platform) == platform]
+def accounts_at(platform: str, customer_id: str | None = None) -> Sequence[ColumnElement[bool]]:
+    """Which accounts are at that gateway: all of them, or one customer's."""
+    there = col(GatewayAccount.platform) == platform
+    return [there] if customer_id is None else [there, col(GatewayAccount.customer_id) == customer_id]
 
 
 @for_each

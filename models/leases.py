@@ -64,38 +64,16 @@ async def claim_all_due(
     return {key: fence for _, key, fence in sorted(claimed, key=lambda each: (each[0], each[1]))}
 
 
-async def due_keys(
-    session: AsyncSession,
-    row: type[Leased],
-    *,
-    now: datetime,
-    machine_now: datetime,
-    limit: int,
-    only: Sequence[ColumnElement[bool]] = (),
-) -> Sequence[str]:
-    """Ids of rows (of those that `only` admits) due by `now` and free by the machine's time, the longest due first."""
-    table = _table(row)
-    query = (
-        select(table.c.id)
-        .where(*_due(table, now), _free(table, machine_now), *only)
-        .order_by(table.c.due_at, table.c.id)
-        .limit(limit)
-    )
-    return (await (await session.connection()).execute(query)).scalars().all()
-
-
-async def claim_due(
-    session: AsyncSession, row: type[Leased], key: str, *, now: datetime, machine_now: datetime
-) -> int | None:
-    """Take the lease of a row due by `now`: its new fence, or None when it is no longer due or free."""
-    table = _table(row)
-    return await _claim(session, table, key, [*_due(table, now), _free(table, machine_now)], machine_now)
-
-
 async def claim(session: AsyncSession, row: type[Leased], key: str, *, machine_now: datetime) -> int | None:
     """Take the lease of a row whether or not it is due: its new fence, or None while somebody holds it."""
     table = _table(row)
-    return await _claim(session, table, key, [_free(table, machine_now)], machine_now)
+    statement = (
+        update(table)
+        .where(table.c.id == key, _free(table, machine_now))
+        .values(leased_until=machine_now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
+        .returning(table.c.fence)
+    )
+    return (await (await session.connection()).execute(statement)).scalar_one_or_none()
 
 
 def check_fence(row: Leased, fence: int) -> None:
@@ -128,21 +106,5 @@ def release(row: Leased, *, due_at: datetime | None) -> None:
     row.due_at = due_at
 
 
-async def _claim(
-    session: AsyncSession, table: Table, key: str, conditions: Sequence[ColumnElement[bool]], machine_now: datetime
-) -> int | None:
-    statement = (
-        update(table)
-        .where(table.c.id == key, *conditions)
-        .values(leased_until=machine_now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
-        .returning(table.c.fence)
-    )
-    return (await (await session.connection()).execute(statement)).scalar_one_or_none()
-
-
 def _free(table: Table, machine_now: datetime) -> ColumnElement[bool]:
     return or_(table.c.leased_until.is_(None), table.c.leased_until <= machine_now)
-
-
-def _due(table: Table, now: datetime) -> list[ColumnElement[bool]]:
-    return [table.c.due_at.is_not(None), table.c.due_at <= now]

@@ -3,10 +3,12 @@
 from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Field
+from sqlmodel import Field, col
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.base import Leased
 from models.database import Database, is_unique_violation
+from models.leases import claim_all_due
 
 
 class Timer(Leased, table=True):
@@ -28,3 +30,10 @@ async def ensure_timer(database: Database, key: str, *, due_at: datetime) -> Non
     except IntegrityError as error:
         if not is_unique_violation(error):
             raise
+
+
+async def claim_timer(session: AsyncSession, key: str, *, machine_now: datetime) -> int | None:
+    """Take the lease of a timer whose time has come: its new fence, or None."""
+    which = [col(Timer.id) == key]
+    claimed = await claim_all_due(session, Timer, now=machine_now, machine_now=machine_now, limit=1, only=which)
+    return claimed.get(key)

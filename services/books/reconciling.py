@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.base import new_id
-from models.leases import LeaseLost, claim_due, due_keys, extend, release
+from models.leases import LeaseLost, extend, release
 from models.reconciliations import (
     DriftRow,
     ReconciliationReport,
@@ -22,7 +22,7 @@ from models.reconciliations import (
     newest_finished_by_timer,
     newest_report,
 )
-from models.timers import Timer, ensure_timer
+from models.timers import Timer, claim_timer, ensure_timer
 from services.app import WORKER, Actor, ActorKind, App
 from services.books.card_drift import compare_cards
 from services.books.drift import Drift, Pass
@@ -80,11 +80,7 @@ async def reconcile_when_due(app: App) -> int:
         return 0
     now = app.machine_now()
     await ensure_timer(app.database, _TIMER, due_at=now)
-    async with app.database.read() as session:
-        if not await due_keys(session, Timer, now=now, machine_now=now, limit=1, only=[]):
-            return 0
-    async with app.database.write() as session:
-        fence = await claim_due(session, Timer, _TIMER, now=now, machine_now=now)
+    fence = await app.database.transact(claim_timer, _TIMER, machine_now=now)
     if fence is None:
         return 0
     why = Why("reconcile", WORKER, app.now())

@@ -23,7 +23,7 @@ from models.endpoints import (
     locked_endpoint,
 )
 from models.events import BillingEvent
-from models.leases import claim_due, due_keys, release
+from models.leases import claim_all_due, release
 from services.app import WORKER, App
 from services.changes import Why
 from services.events.bodies import body_of
@@ -59,8 +59,6 @@ class Lanes:
     def __init__(self, app: App) -> None:
         self._app = app
         self._lanes: dict[str, set[asyncio.Task[None]]] = {}
-        # Lanes of one worker choose in turn, so that they do not all reach for the same delivery.
-        self._choosing = asyncio.Lock()
         self._is_stopping = False
         self._sent = 0
 
@@ -96,8 +94,7 @@ class Lanes:
     async def _run(self, endpoint_id: str) -> None:
         try:
             while not self._is_stopping:
-                async with self._choosing:
-                    claimed = await _claim_next(self._app, endpoint_id)
+                claimed = await _claim_next(self._app, endpoint_id)
                 if claimed is None:
                     return
                 self._sent += 1
@@ -108,16 +105,10 @@ class Lanes:
 
 async def _claim_next(app: App, endpoint_id: str) -> _Claimed | None:
     """The lease of what is longest due for that endpoint; None when nothing is."""
-    now = app.machine_now()
-    async with app.database.read() as session:
-        keys = await due_keys(
-            session, WebhookDelivery, now=now, machine_now=now, limit=LANES, only=for_endpoint(endpoint_id)
-        )
-    for key in keys:
-        async with app.database.write() as session:
-            fence = await claim_due(session, WebhookDelivery, key, now=now, machine_now=now)
-            if fence is None:
-                continue
+    now, which = app.machine_now(), for_endpoint(endpoint_id)
+    async with app.database.write() as session:
+        claimed = await claim_all_due(session, WebhookDelivery, now=now, machine_now=now, limit=1, only=which)
+        for key, fence in claimed.items():
             row = await session.get_one(WebhookDelivery, key)
             endpoint = await session.get_one(WebhookEndpoint, endpoint_id)
             return _Claimed(key, fence, row.tries, endpoint, await session.get_one(BillingEvent, row.event_id))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import structlog
+from sqlalchemy import ColumnElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import UserProblem
@@ -23,14 +24,14 @@ from models.customers import (
     cards_ever_of,
     locked_customer,
 )
-from models.leases import claim_due, due_keys, release
+from models.leases import claim_all_due, release
+from services.abreast import ABREAST, abreast
 from services.app import App
 from services.people.facts import told_to_gateways
 from services.shielding import within_budget
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 100
 _BACK_OFF_FIRST = timedelta(seconds=10)
 _BACK_OFF_LONGEST = timedelta(hours=1)
 
@@ -43,35 +44,47 @@ async def make_due(session: AsyncSession, app: App, customer: Customer) -> None:
 
 async def tell_now(app: App, customer_id: str) -> None:
     """Tell it without waiting for the worker. Not getting through is the worker's trouble."""
-    async with app.database.read() as session:
-        keys = [account.id for account in await accounts_of(session, customer_id) if account.due_at is not None]
-    for key in keys:
-        try:
-            await within_budget(app, _tell_if_due(app, key))
-        except UserProblem:
-            return
+    try:
+        await within_budget(app, _tell_due(app, accounts_at(app.gateway.platform, customer_id)))
+    except UserProblem:
+        return
 
 
 async def tell_gateway_of_customers(app: App) -> int:
     """One pass over the customers whom the gateway does not know as they are; how many it was told of."""
-    now = app.machine_now()
-    here = accounts_at(app.gateway.platform)
-    async with app.database.read() as session:
-        keys = await due_keys(session, GatewayAccount, now=now, machine_now=now, limit=_BATCH, only=here)
-    return sum([await _tell_if_due(app, key) for key in keys])
+    return await _tell_due(app, accounts_at(app.gateway.platform))
 
 
-async def _tell_if_due(app: App, account_id: str) -> bool:
+async def _tell_due(app: App, which: Sequence[ColumnElement[bool]]) -> int:
     now = app.machine_now()
-    async with app.database.write() as session:
-        fence = await claim_due(session, GatewayAccount, account_id, now=now, machine_now=now)
-    if fence is None:
-        return False
-    async with app.database.read() as session:
-        account = await session.get_one(GatewayAccount, account_id)
-        customer = await session.get_one(Customer, account.customer_id)
-        cards = await cards_ever_of(session, customer.id, account.platform)
-    is_heard = True
+    claimed = await app.database.transact(
+        claim_all_due, GatewayAccount, now=now, machine_now=now, limit=ABREAST, only=which
+    )
+    await abreast(app, claimed, _tell)
+    return len(claimed)
+
+
+async def _tell(app: App, account_id: str, fence: int) -> None:
+    """One customer's trouble must not keep the others waiting: its lease runs out."""
+    try:
+        account, customer, cards = await app.database.consult(_known_there, account_id)
+        is_heard = await _is_heard(app, account, customer, cards, fence)
+        await app.database.transact(_close, app, account_id, fence, customer, is_heard=is_heard)
+    except Exception:
+        log.exception("customer_not_told", account=account_id)
+
+
+async def _known_there(
+    session: AsyncSession, account_id: str
+) -> tuple[GatewayAccount, Customer, Sequence[PaymentMethod]]:
+    account = await session.get_one(GatewayAccount, account_id)
+    customer = await session.get_one(Customer, account.customer_id)
+    return account, customer, await cards_ever_of(session, customer.id, account.platform)
+
+
+async def _is_heard(
+    app: App, account: GatewayAccount, customer: Customer, cards: Sequence[PaymentMethod], fence: int
+) -> bool:
     try:
         if customer.archived_at is not None:
             await _forget(app, account, cards)
@@ -79,11 +92,10 @@ async def _tell_if_due(app: App, account_id: str) -> bool:
             facts = told_to_gateways(customer)
             await app.gateway.update_customer(account.gateway_ref, facts, idempotency_key=f"{account.id}:{fence}")
     except GatewayUnavailable:
-        is_heard = False
+        return False
     except GatewayRefused as refusal:
         # Saying it again would not help; the next change is told anew.
         log.warning("gateway_refused_customer", customer=customer.id, reason=str(refusal), param=refusal.param)
-    await _close(app, account_id, fence, customer, is_heard=is_heard)
     return True
 
 
@@ -98,18 +110,19 @@ async def _forget(app: App, account: GatewayAccount, cards: Sequence[PaymentMeth
         await app.gateway.delete_customer(account.gateway_ref)
 
 
-async def _close(app: App, account_id: str, fence: int, told: Customer, *, is_heard: bool) -> None:
+async def _close(
+    session: AsyncSession, app: App, account_id: str, fence: int, told: Customer, *, is_heard: bool
+) -> None:
     """Not due any more, unless the customer has changed while it was told of."""
     now = app.machine_now()
-    async with app.database.write() as session:
-        customer = await locked_customer(session, told.id)
-        account = await session.get(GatewayAccount, account_id, populate_existing=True)
-        if customer is None or account is None or account.fence != fence:
-            return
-        if not is_heard:
-            wait = min(_BACK_OFF_FIRST * 2 ** min(account.tries, 16), _BACK_OFF_LONGEST)
-            release(account, due_at=now + wait)
-            return
-        account.tries = 0
-        is_same = (customer.archived_at, told_to_gateways(customer)) == (told.archived_at, told_to_gateways(told))
-        release(account, due_at=None if is_same else now)
+    customer = await locked_customer(session, told.id)
+    account = await session.get(GatewayAccount, account_id, populate_existing=True)
+    if customer is None or account is None or account.fence != fence:
+        return
+    if not is_heard:
+        wait = min(_BACK_OFF_FIRST * 2 ** min(account.tries, 16), _BACK_OFF_LONGEST)
+        release(account, due_at=now + wait)
+        return
+    account.tries = 0
+    is_same = (customer.archived_at, told_to_gateways(customer)) == (told.archived_at, told_to_gateways(told))
+    release(account, due_at=None if is_same else now)
