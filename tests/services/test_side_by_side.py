@@ -198,7 +198,7 @@ async def test_a_step_that_waits_keeps_the_others_for_a_moment_only(small_house:
 
         return [quick(), waiting()]
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await side_by_side(small_house.app.database, steps)
     assert done == ["quick", "waiting"]
 
