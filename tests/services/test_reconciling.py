@@ -68,7 +68,7 @@ async def waiting(house: House) -> tuple[Shopper, str]:
 
 
 async def send_all_events_again(house: House, seed: str) -> int:
-    """Every event that the gateway has ever made, delivered in an order that the seed gives, and worked on: how many."""
+    """Every event that the gateway has ever made, delivered in the seed's order and worked on: how many."""
     events: list[Any] = [
         event async for event in (await dashboard(house).events.list_async({"limit": 100})).auto_paging_iter()
     ]
