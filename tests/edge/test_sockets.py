@@ -28,7 +28,7 @@ def token(toy: Toy, user: str = "ann") -> str:
 
 async def ended(toy: Toy) -> None:
     """Once an operation of the server has come to its end."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while "ended" not in toy.database:  # noqa: ASYNC110 (the toy tells by its list alone)
             await asyncio.sleep(0.02)
 

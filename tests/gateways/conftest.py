@@ -1,6 +1,6 @@
 """Fixtures of this room."""
 
 from tests.gateways.sandbox_alone import alone
-from tests.gateways.sandbox_fixtures import bench, quick, sandbox_postgres
+from tests.gateways.sandbox_fixtures import bench, quick
 
-__all__ = ["alone", "bench", "quick", "sandbox_postgres"]
+__all__ = ["alone", "bench", "quick"]

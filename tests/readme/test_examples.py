@@ -25,14 +25,14 @@ def _asked(address: str, query: str, user: str, role: Role = Role.CUSTOMER) -> A
     now = SystemClock().now()
     token = issue_development_token(load_settings(_env_file=None), user_id=user, role=role, now=now)
     headers = {"Authorization": f"Bearer {token}"}
-    body = httpx.post(f"{address}/graphql", json={"query": query}, headers=headers, timeout=20).json()
+    body = httpx.post(f"{address}/graphql", json={"query": query}, headers=headers, timeout=60).json()
     assert "errors" not in body, body
     return body["data"]
 
 
 def _run(example: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "examples" / example), *arguments]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_a_merchant_checks_a_token_without_asking(tmp_path: Path) -> None:

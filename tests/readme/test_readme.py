@@ -42,7 +42,7 @@ def tell(story: Sequence[Snippet], address: str, folder: Path, **settings: str) 
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -106,13 +106,13 @@ def test_the_commands_of_a_page_answer_as_it_says(page: str, server: tuple[str, 
 
 def test_make_run_starts_what_these_tests_start() -> None:
     assert "make run" in (each.text.strip() for each in README)
-    dry = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    dry = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert ".venv/bin/python cli.py serve --prepare" in dry.stdout
 
 
 def test_make_test_runs_these_tests() -> None:
     assert "make test" in (each.text.strip() for each in README)
-    dry = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    dry = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert ".venv/bin/pytest" in dry.stdout
 
 

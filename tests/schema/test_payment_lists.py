@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from billing.charging import IntentStatus
 from billing.lifecycle import PaymentStatus
@@ -27,7 +27,9 @@ async def _shelve(house: House) -> dict[str, str]:
     gone = (await create(house, invoice, "PENDING", "wire-2"))["payment"]["id"]
     await delete(house, gone)
     async with house.app.database.write() as session:
-        first, second = (await session.exec(select(Payment).where(Payment.platform == "sandbox"))).all()
+        first, second = (
+            await session.exec(select(Payment).where(Payment.platform == "sandbox").order_by(col(Payment.number)))
+        ).all()
         second.status, second.amount_paid_minor, second.return_url = PaymentStatus.REQUIRES_ACTION, 0, BACK
         intent = (await session.exec(select(CollectionIntent).where(CollectionIntent.payment_id == second.id))).one()
         intent.status = IntentStatus.REQUIRES_ACTION

@@ -23,6 +23,7 @@ from tests.support.databases import copy_of_file
 from tests.support.deliveries import dump
 from tests.support.house import House, open_house
 from tests.support.outside import VISA, dashboard, sandbox_of
+from tests.support.written import written_logs
 
 Act = Callable[[House], Awaitable[Any]]
 LOST = Channel("webhooks off", (Fault.WEBHOOKS_OFF,))
@@ -237,7 +238,8 @@ def checked(
                 await act(house)
 
         asyncio.run(prepare())
-        result = CliRunner().invoke(cli, ["check"])
+        with written_logs():  # the command sets the logs up for its own stream, which is closed when it ends
+            result = CliRunner().invoke(cli, ["check"])
         return result.exit_code, result.stdout, result.stderr
 
     return check

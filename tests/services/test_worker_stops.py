@@ -24,5 +24,5 @@ async def test_the_step_under_way_is_the_last_one(small_house: House, monkeypatc
         return 0
 
     monkeypatch.setattr(worker, "PASS", {"first": told_meanwhile, "second": next_step})
-    await asyncio.wait_for(Worker(small_house.app).run(stop), 5)
+    await asyncio.wait_for(Worker(small_house.app).run(stop), 60)
     assert done == ["finished"]
