@@ -123,7 +123,7 @@ class Life:
         return self.subscriptions[-1] if self.dice.random() < 0.7 else self.dice.choice(self.subscriptions)
 
     async def rows(self, kind: type[R]) -> list[R]:
-        """The customer's invoices or payments, in the order in which they came: the seed's choice is the same each time."""
+        """The customer's invoices or payments, in the order in which they came: a seed chooses the same each time."""
         async with self.house.app.database.read() as session:
             customer = await customer_of_user(session, self.user)
             table: Any = kind
