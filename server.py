@@ -62,7 +62,7 @@ Beside = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 _schema_once = lru_cache(build_schema)
 
 
-def create_app(installation: Installation) -> ASGIApp:
+def create_app(installation: Installation) -> Guard:
     """The whole server behind its guard. Its lifespan starts and closes the installation."""
     rates = rates_of(installation)
     front = _Front(installation, rates)

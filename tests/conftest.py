@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from models import database
 from tests.support.compiling import compile_once
 from tests.support.databases import (
     STOCKED,
@@ -24,7 +25,7 @@ from tests.support.databases import (
     sqlite_template,
     stock_template,
 )
-from tests.support.house import House, open_house
+from tests.support.house import PATIENCE_SECONDS, House, open_house
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (names below it are made by tempfile)
 _ENOUGH_BYTES = 2 * 1024**3
@@ -38,6 +39,7 @@ def pytest_configure() -> None:
     if find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment] (httpx searches the disk for it at every request)
     compile_once()
+    database.POOL_SECONDS = database.LOCK_SECONDS = PATIENCE_SECONDS
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

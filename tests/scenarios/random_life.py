@@ -123,12 +123,12 @@ class Life:
         return self.subscriptions[-1] if self.dice.random() < 0.7 else self.dice.choice(self.subscriptions)
 
     async def rows(self, kind: type[R]) -> list[R]:
-        """The customer's rows of a table that names customers, in the order in which they came."""
+        """The customer's invoices or payments, in the order in which they came: a seed chooses the same each time."""
         async with self.house.app.database.read() as session:
             customer = await customer_of_user(session, self.user)
             table: Any = kind
             query = select(kind).where(table.customer_id == customer.id if customer else col(table.id) == "")
-            return list((await session.exec(query.order_by(table.created_at, table.id))).all())
+            return list((await session.exec(query.order_by(table.number))).all())
 
     async def customer_id(self) -> str | None:
         async with self.house.app.database.read() as session:

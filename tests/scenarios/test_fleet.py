@@ -13,4 +13,3 @@ async def test_a_fleet_loses_a_worker_and_nobody_notices(
     folder = tmp_path_factory.mktemp("fleet")
     seen = await sail(postgres, folder, subscriptions=16, gateway="stranger", waits=False)
     assert seen.operations == 43
-    assert seen.live_seconds < 10

@@ -391,7 +391,10 @@ async def test_the_secret_before_the_last_does_not_sign(small_house: House) -> N
 # ── nobody is held up ──
 
 
-async def test_a_slow_endpoint_holds_up_neither_another_one_nor_the_worker(house: House) -> None:
+async def test_a_slow_endpoint_holds_up_neither_another_one_nor_the_worker(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateways.https.ANSWER_SECONDS", 60.0)  # it is slow for as long as this takes
     released = asyncio.Event()
 
     async def slow(_got: Got) -> bytes:
@@ -421,15 +424,17 @@ async def test_a_slow_endpoint_holds_up_neither_another_one_nor_the_worker(house
 
 
 async def until(holds: Any, worker: Worker) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not holds():
             worker.wake()
             await asyncio.sleep(0.02)
 
 
 async def test_a_worker_that_is_told_to_stop_lets_what_is_under_way_end(small_house: House) -> None:
+    released = asyncio.Event()
+
     async def slow(_got: Got) -> bytes:
-        await asyncio.sleep(0.3)
+        await released.wait()
         return response(200)
 
     async with receiver() as own:
@@ -440,6 +445,8 @@ async def test_a_worker_that_is_told_to_stop_lets_what_is_under_way_end(small_ho
         running = asyncio.create_task(worker.run(stop))
         await until(lambda: own.under_way == LANES, worker)
         stop.set()
+        await until(lambda: worker._lanes._is_stopping, worker)  # the pass that it was at is over
+        released.set()
         await running
         assert (own.under_way, len(own.got)) == (0, LANES)
         assert sorted(each[0] for each in await state(small_house)) == ["PENDING", *["SUCCEEDED"] * LANES]

@@ -83,14 +83,15 @@ async def _stop(seen: Stops, clients: int, processes: int, dice: random.Random, 
     try:
         address = f"127.0.0.1:{port}"
         token = await _ready(address)
-        at = [0.0]
+        at, begun = [0.0], asyncio.Barrier(3)
         busy = [asyncio.create_task(_client(seen, address, token, each)) for each in range(clients)]
         following = [
-            asyncio.create_task(_sse(seen, address, token, at)),
-            asyncio.create_task(_socket(seen, address, token, at)),
+            asyncio.create_task(_sse(seen, address, token, at, begun)),
+            asyncio.create_task(_socket(seen, address, token, at, begun)),
         ]
         warm = seen.answered + _WARM * clients
         async with asyncio.timeout(_WAIT_SECONDS):
+            await begun.wait()
             while seen.answered < warm and not seen.lost:  # noqa: ASYNC110 (the count alone tells)
                 await asyncio.sleep(0.05)
         await asyncio.sleep(dice.uniform(0.0, 0.3))
@@ -135,12 +136,13 @@ async def _client(seen: Stops, address: str, token: str, number: int) -> None:
                 seen.lost.append(f"{answer.status_code} {answer.text[:200]}")
 
 
-async def _sse(seen: Stops, address: str, token: str, at: list[float]) -> None:
+async def _sse(seen: Stops, address: str, token: str, at: list[float], begun: asyncio.Barrier) -> None:
     headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
     text = ""
     async with httpx.AsyncClient(base_url=f"http://{address}", headers=headers, timeout=60) as http:
         try:
             async with http.stream("POST", "/graphql", json={"query": _FOLLOW}) as answer:
+                await begun.wait()
                 async for part in answer.aiter_text():
                     text += part
         except httpx.TransportError as error:
@@ -151,9 +153,10 @@ async def _sse(seen: Stops, address: str, token: str, at: list[float]) -> None:
     seen.streams["sse without complete" if ended else text[-200:]] += 1
 
 
-async def _socket(seen: Stops, address: str, token: str, at: list[float]) -> None:
+async def _socket(seen: Stops, address: str, token: str, at: list[float], begun: asyncio.Barrier) -> None:
     async with signed_in(address, token) as client:
         await client.subscribe("a", _FOLLOW)
+        await begun.wait()
         seen.streams[str(await client.closed())] += 1
     seen.slowest_stream = max(seen.slowest_stream, time.monotonic() - at[0])
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from tests.support.processes import free_port
+
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 CONNECTIONS = 3
 """Fewer than a process keeps of its own, so that each is lent to many."""
 
-_READY_SECONDS = 10.0
+_READY_SECONDS = 60.0
 
 
 @contextmanager
@@ -24,9 +26,7 @@ def bouncer(server: str) -> Iterator[str]:
     """The address of the same server behind it, without a database."""
     target = make_url(server)
     host, port = target.query.get("host") or target.host, target.port or 5432
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        own = probe.getsockname()[1]
+    own = free_port()
     login = f"user={target.username}" + (f" password={target.password}" if target.password else "")
     with tempfile.TemporaryDirectory(prefix="perennial-bouncer-") as folder:
         settings = Path(folder) / "pgbouncer.ini"

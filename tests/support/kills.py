@@ -122,5 +122,5 @@ def _note_kill() -> None:
 
 
 async def _bounded(work: Awaitable[None]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await work

@@ -15,7 +15,8 @@ class Line:
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_silent = False
+        self._words, self._times = b"", 0
+        self.silent = asyncio.Event()
         self.port = 0
 
     @property
@@ -24,7 +25,7 @@ class Line:
         return through.render_as_string(hide_password=False)
 
     async def join(self) -> None:
-        self._is_silent = False
+        self.silent.clear()
         if self._server is None:
             self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
@@ -42,7 +43,11 @@ class Line:
 
     async def fall_silent(self) -> None:
         """Whatever is sent from now on comes to nothing, as when a machine or a network is gone."""
-        self._is_silent = True
+        self.silent.set()
+
+    def fall_silent_at(self, words: bytes, times: int) -> None:
+        """As soon as these words are sent for that time: they come to nothing already."""
+        self._words, self._times = words, times
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host = self._target.query.get("host") or self._target.host
@@ -60,7 +65,11 @@ class Line:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65536):
-                if not self._is_silent:
+                if self._times and self._words in data:
+                    self._times -= 1
+                    if not self._times:
+                        self.silent.set()
+                if not self.silent.is_set():
                     writer.write(data)
                     await writer.drain()
         except OSError:

@@ -23,7 +23,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
 """By hand, for those who mean no good; an empty line ends it."""
-_PATIENCE = 10.0
+_PATIENCE = 60.0  # on a machine that has much else to do
 
 
 @asynccontextmanager

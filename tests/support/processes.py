@@ -9,19 +9,29 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from settings import ROOT
 
 _READY_SECONDS = 60.0  # several processes on a machine that has more to do
+_END_SECONDS = 60.0
+
+# Below those that the system gives to connections and to whoever asks it for a port: it would give one of these away
+# again before its server has started. Each process of a parallel run begins elsewhere.
+_PORTS = range(20_000, 32_000)
+_turns = count(os.getpid() * 101)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port for a server to start at, another one each time."""
+    while True:
+        port = _PORTS[next(_turns) % len(_PORTS)]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -55,7 +65,11 @@ def started(command: Sequence[str], ready: str, folder: Path, settings: Mapping[
             yield Started(process, ready, log)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            try:
+                process.wait(timeout=_END_SECONDS)
+            finally:
+                process.kill()  # nothing to a process that has ended
+                process.wait()
 
 
 @contextmanager
