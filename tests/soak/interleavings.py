@@ -22,6 +22,7 @@ from tests.conftest import load_demo_into
 from tests.scenarios.lifetimes import live_through
 from tests.scenarios.missed_news import miss_all_news
 from tests.soak.surroundings import parser
+from tests.support.compiling import compile_once
 from tests.support.databases import (
     STOCKED,
     apart,
@@ -88,6 +89,7 @@ _given: tuple[Fresh, Live]
 def _begin(fresh: Fresh, live: Live) -> None:
     global _given
     _given = fresh, live
+    compile_once()
 
 
 def _live(seed: int) -> Sequence[str]:
