@@ -4,7 +4,7 @@ Owns: noting what an operation sends to the database, and sending it again with 
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,20 +124,6 @@ class BareRoute:
                     for each in turn.statements:
                         number = await _send(connection, each, names, number)
         return Response(orjson.dumps(self._answer), media_type="application/json")
-
-
-async def insert_again(database: Database, turns: Sequence[Turn]) -> int:
-    """Sends the INSERTs of noted turns once more, those of a turn in one transaction; how many there were."""
-    writing = database.engine.execution_options(**{_WRITES: True})
-    sent = 0
-    for turn in turns:
-        inserts = [each for each in turn.statements if each.sql.startswith("INSERT")]
-        if inserts:
-            async with writing.begin() as connection:
-                for each in inserts:
-                    await connection.exec_driver_sql(each.sql, each.parameters)
-            sent += len(inserts)
-    return sent
 
 
 async def _send(connection: Any, statement: Statement, names: Names, number: int | None) -> int | None:

@@ -35,10 +35,6 @@ class Period:
     def length(self) -> timedelta:
         return self.end - self.start
 
-    def part_from(self, instant: datetime) -> timedelta:
-        """How much of it lies after `instant`: all of it before its start, nothing after its end."""
-        return min(max(self.end - instant, timedelta(0)), self.length)
-
 
 def boundary(
     anchor: datetime, interval: Interval, count: int, zone: ZoneInfo, n: int, day: int | None = None

@@ -16,7 +16,6 @@ from billing.running import OUTCOME_OF_HAPPENING, Deed, RunOutcome
 from billing.schedule import Happening, next_happening
 
 _MOST_PASSES = 1_000
-_BILLED = (Happening.RENEW, Happening.START)
 
 
 @dataclass(frozen=True, slots=True)

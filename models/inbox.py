@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Index, text
-from sqlmodel import Field, select
+from sqlmodel import Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models import inserting
@@ -47,10 +47,6 @@ class GatewayEvent(Leased, table=True):
     error: str | None = None
     received_at: datetime = Field(sa_type=UTCDateTime)
     processed_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
-
-
-async def gateway_event_of(session: AsyncSession, gateway_ref: str) -> GatewayEvent | None:
-    return (await session.exec(select(GatewayEvent).where(GatewayEvent.gateway_ref == gateway_ref))).first()
 
 
 async def insert_unknown(session: AsyncSession, events: Sequence[GatewayEvent]) -> set[str]:

@@ -287,13 +287,6 @@ async def manual_invoice_from(session: AsyncSession, subscription_id: str, start
     return (await session.exec(query)).first()
 
 
-async def first_invoice_of(session: AsyncSession, subscription_id: str) -> Invoice | None:
-    query = select(Invoice).where(
-        Invoice.subscription_id == subscription_id, Invoice.reason == InvoiceReason.SUBSCRIPTION_CREATE
-    )
-    return (await session.exec(query)).first()
-
-
 async def credit_notes_of(session: AsyncSession, invoice_ids: Sequence[str]) -> Sequence[CreditNote]:
     """Each invoice's, the withdrawn ones too, in the order of their numbers."""
     query = (

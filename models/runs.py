@@ -77,16 +77,6 @@ async def totals_of_runs(session: AsyncSession, run_ids: Sequence[str]) -> Mappi
     return totals
 
 
-async def items_of_runs(session: AsyncSession, run_ids: Sequence[str]) -> Sequence[BillingRunItem]:
-    """In the order in which they happened."""
-    query = (
-        select(BillingRunItem)
-        .where(col(BillingRunItem.run_id).in_(run_ids))
-        .order_by(col(BillingRunItem.run_id), col(BillingRunItem.id))
-    )
-    return (await session.exec(query)).all()
-
-
 Since = tuple[str, datetime]
 """A subscription, and an instant."""
 

@@ -4,6 +4,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -42,6 +43,20 @@ def lengths(name: str) -> Iterator[tuple[str, int, int]]:
             yield f"{name}:{node.name}", (node.end_lineno or 0) - node.lineno + 1, LONGEST_FUNCTION
 
 
+def written_at_the_top(name: str) -> Iterator[str]:
+    """The names of a module's own functions, classes and values."""
+    for node in ast.parse(text_of(name)).body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield node.name
+            case ast.Assign(targets=targets):
+                yield from (target.id for target in targets if isinstance(target, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=written)):
+                yield written
+            case _:
+                pass
+
+
 def comments(name: str) -> Iterator[tuple[int, str]]:
     source = io.StringIO(text_of(name))
     for token in tokenize.generate_tokens(source.readline):
@@ -63,6 +78,12 @@ def test_no_module_or_function_is_longer_than_one_thing_needs() -> None:
     too_long = {what: lines for name in SIZED for what, lines, most in lengths(name) if lines > most}
     assert {what: lines for what, lines in too_long.items() if what not in LONG_FOR_A_REASON} == {}
     assert set(LONG_FOR_A_REASON) - set(too_long) == set(), "these exemptions are needed no longer"
+
+
+def test_nothing_is_kept_that_nobody_names() -> None:
+    named = Counter(word for name in PYTHON for word in re.findall(r"\w+", text_of(name)))
+    mine = [f"{name}: {each}" for name in SIZED for each in written_at_the_top(name) if named[each] == 1]
+    assert [each for each in mine if not each.endswith("__")] == []
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
