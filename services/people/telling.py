@@ -9,7 +9,6 @@ from contextlib import suppress
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import UserProblem
@@ -45,18 +44,18 @@ async def make_due(session: AsyncSession, app: App, customer: Customer) -> None:
 async def tell_now(app: App, customer_id: str) -> None:
     """Tell it without waiting for the worker. Not getting through is the worker's trouble."""
     try:
-        await within_budget(app, _tell_due(app, accounts_at(app.gateway.platform, customer_id)))
+        await within_budget(app, _tell_due(app, customer_id))
     except UserProblem:
         return
 
 
 async def tell_gateway_of_customers(app: App) -> int:
     """One pass over the customers whom the gateway does not know as they are; how many it was told of."""
-    return await _tell_due(app, accounts_at(app.gateway.platform))
+    return await _tell_due(app)
 
 
-async def _tell_due(app: App, which: Sequence[ColumnElement[bool]]) -> int:
-    now = app.machine_now()
+async def _tell_due(app: App, customer_id: str | None = None) -> int:
+    now, which = app.machine_now(), accounts_at(app.gateway.platform, customer_id)
     claimed = await app.database.transact(
         claim_all_due, GatewayAccount, now=now, machine_now=now, limit=ABREAST, only=which
     )

@@ -669,7 +669,7 @@ BY_STATEMENT = {
     "models/coupons.py:uncount_redemption": "the discount's entry",
     "models/coupons.py:forget_uses": "the invoice's entry",
     "models/leases.py:extend": "nothing: it is leased",
-    "models/leases.py:_claim": "nothing: it is leased",
+    "models/leases.py:claim": "nothing: it is leased",
     "models/leases.py:claim_all_due": "nothing: it is leased",
     "models/pacing.py:_keep": "nothing: whose turn it is",
     "models/pacing.py:_locked": "nothing: whose turn it is",

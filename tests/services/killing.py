@@ -8,7 +8,7 @@ from typing import Any
 from services.app import App
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, killed, mortal
 
 Step = Callable[[App, House], Awaitable[Any]]
 """What is killed; it acts through the app that it is given."""
@@ -31,7 +31,7 @@ def killed_everywhere(
     assert points >= least, "the step has lost its points"
     for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
-        assert in_child(_dying(url, step, at), deadly) is None, f"point {deadly} was not reached"
+        killed(_dying(url, step, at), deadly, url)
         asyncio.run(_in_house(url, at + timedelta(seconds=60), recover))
 
 

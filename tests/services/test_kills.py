@@ -17,7 +17,7 @@ from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, killed, mortal
 
 USER = "demo-card"
 
@@ -93,7 +93,7 @@ def test_subscribe_killed_at_every_point_charges_once(
     assert points >= 12, "subscribe has lost its points"
     for deadly in range(points):
         url = fresh()
-        assert in_child(_subscribing(url), deadly) is None, f"point {deadly} was not reached"
+        killed(_subscribing(url), deadly, url)
         asyncio.run(recover(url))  # pyright: ignore[reportArgumentType] (coroutine functions)
 
 
@@ -129,7 +129,7 @@ def test_who_repeats_after_the_worker_has_finished_it_is_told_of_the_own_purchas
     assert points is not None
     for deadly in deadly_points(points, fresh())[::2]:  # after one effect is before the next
         url = fresh()
-        assert in_child(_subscribing_by_key(url), deadly) is None, f"point {deadly} was not reached"
+        killed(_subscribing_by_key(url), deadly, url)
         asyncio.run(repeat(url))
 
 
@@ -173,5 +173,5 @@ def test_canceling_killed_at_every_point_ends_when_repeated(fresh: Fresh) -> Non
     assert points is not None
     for deadly in range(points):
         url = prepared()
-        assert in_child(_canceling(url), deadly) is None, f"point {deadly} was not reached"
+        killed(_canceling(url), deadly, url)
         asyncio.run(repeat(url))

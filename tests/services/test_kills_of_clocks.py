@@ -15,7 +15,7 @@ from services.subscriptions.subscribing import subscribe
 from services.wallet.cards import attach_payment_method
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, killed, mortal
 from tests.support.outside import charges_by_invoice
 
 ADMIN = "demo-admin"
@@ -32,7 +32,7 @@ def test_a_clock_killed_at_every_point_is_taken_up_and_charges_each_period_once(
     assert points >= 20, "the way has lost its points"
     for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
-        assert in_child(lambda points, url=url: _advancing(url, points), deadly) is None, f"{deadly} was not reached"
+        killed(lambda points, url=url: _advancing(url, points), deadly, url)
         asyncio.run(_recovered(url))
 
 

@@ -19,7 +19,7 @@ from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, killed, mortal
 from worker import Worker
 
 USER, OTHER = "demo-card", "demo-decline"
@@ -129,7 +129,7 @@ def test_a_purchase_killed_at_every_point_redeems_once_or_not_at_all(
     assert points >= 12, "subscribe has lost its points"
     for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
-        assert in_child(_buying(url, USER), deadly) is None, f"point {deadly} was not reached"
+        killed(_buying(url, USER), deadly, url)
         asyncio.run(recover(url))  # pyright: ignore[reportArgumentType] (coroutine functions)
 
 
@@ -152,5 +152,5 @@ def test_giving_an_unpaid_purchase_up_killed_at_every_point_gives_its_redemption
     assert points >= 4, "giving up has lost its points"
     for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
-        assert in_child(_giving_up(url), deadly) is None, f"point {deadly} was not reached"
+        killed(_giving_up(url), deadly, url)
         asyncio.run(end(url))

@@ -21,7 +21,7 @@ from services.subscriptions.subscribing import SubscribeWish, subscribe
 from tests.services.conftest import Fresh
 from tests.support.bank import bank
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, deadly_points, in_child, mortal
+from tests.support.kills import EVER, Points, deadly_points, in_child, killed, mortal
 from tests.support.outside import VISA, charges_by_invoice
 from worker import Worker
 
@@ -82,7 +82,7 @@ def _killed_everywhere(fresh: Fresh, prepare: Act, *, at: timedelta, pays: bool,
     assert points >= 2, "the pass has lost its points"
     for deadly in deadly_points(points, prepared):
         url = fresh(prepared)
-        assert in_child(dying(url), deadly) is None, f"point {deadly} was not reached"
+        killed(dying(url), deadly, url)
         asyncio.run(_in_house(url, at + timedelta(seconds=60), lambda house: _after(house, pays, recover)))
 
 

@@ -23,7 +23,7 @@ from services.refunds.giving_back import RefundWish, refund_payment, work_on_due
 from tests.scenarios.shopping import Shopper
 from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.kills import EVER, Points, in_child, killed, mortal
 from tests.support.meanwhile import just_before
 from tests.support.outside import dashboard, faults_always, sandbox_of
 
@@ -116,7 +116,7 @@ def test_a_refund_killed_at_every_point_gives_back_once(
     found: list[int] = []
     for deadly in range(points):
         url = fresh(paid)
-        assert in_child(_refunding(url, ends=ends), deadly) is None, f"point {deadly} was not reached"
+        killed(_refunding(url, ends=ends), deadly, url)
         found.append(asyncio.run(recovered(url)))
     if recover is _ask_again:
         assert found == [200] * points
@@ -157,7 +157,7 @@ def test_a_cancellation_with_a_refund_killed_at_every_point_gives_back_once(fres
     found: list[tuple[SubscriptionStatus, list[int]]] = []
     for deadly in range(points):
         url = fresh(paid)
-        assert in_child(_canceling(url), deadly) is None, f"point {deadly} was not reached"
+        killed(_canceling(url), deadly, url)
         found.append(asyncio.run(left_alone(url)))
     before, after = (SubscriptionStatus.ACTIVE, []), (SubscriptionStatus.CANCELED, [525])
     ended = found.index(after)

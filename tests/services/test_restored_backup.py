@@ -28,7 +28,7 @@ from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import only
 from tests.support.databases import TEMPLATE, copy_of_file, on_server, run
 from tests.support.house import House, open_house
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.kills import EVER, Points, in_child, killed, mortal
 from tests.support.outside import charges_by_invoice, dashboard, faults_always
 
 LOST = Channel("webhooks off", (Fault.WEBHOOKS_OFF,))
@@ -218,7 +218,7 @@ def test_a_backup_from_any_moment_of_a_purchase_charges_nobody_twice(
         for leftover in ("-wal", "-shm"):
             books.with_name(f"{books.name}{leftover}").unlink(missing_ok=True)
         books.write_bytes(fresh_books)
-        assert in_child(subscribing, deadly) is None, f"point {deadly} was not reached"
+        killed(subscribing, deadly, place.url)
         place.copy(place.live, f"{place.live}_then")
         asyncio.run(in_use(place, bought_again, after=timedelta(minutes=1)))
         place.copy(f"{place.live}_then", place.live)

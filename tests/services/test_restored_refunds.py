@@ -19,7 +19,7 @@ from tests.services.test_restored_backup import Place, buy, in_use
 from tests.services.test_restored_backup import place as place
 from tests.support.databases import run
 from tests.support.house import House
-from tests.support.kills import EVER, Points, in_child, mortal
+from tests.support.kills import EVER, Points, in_child, killed, mortal
 from tests.support.outside import dashboard, sandbox_of
 
 ADMIN = "demo-admin"
@@ -111,7 +111,7 @@ def test_a_backup_from_any_moment_of_a_refund_gives_back_nothing_twice(
         for leftover in ("-wal", "-shm"):
             books.with_name(f"{books.name}{leftover}").unlink(missing_ok=True)
         books.write_bytes(fresh_books)
-        assert in_child(refunding, deadly) is None, f"point {deadly} was not reached"
+        killed(refunding, deadly, place.url)
         place.copy(place.live, f"{place.live}_then")
         asyncio.run(in_use(place, _refund, after=timedelta(minutes=1)))
         place.copy(f"{place.live}_then", place.live)

@@ -101,6 +101,21 @@ async def run(server: str, statement: str) -> None:
         await connection.close()
 
 
+async def left_alone(url: str) -> None:
+    """Until nobody else is connected: PostgreSQL keeps the locks of a killed process until it has noticed its death."""
+    if url.startswith("sqlite"):
+        return
+    others = """SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(60):
+            while await connection.fetchval(others):  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
+
+
 def copying(name: str, template: str) -> str:
     """The statement that makes a database from a template: file by file, which is faster than through the log."""
     return f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy'

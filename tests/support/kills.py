@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.database import Database
 from services.app import App
+from tests.support.databases import left_alone
 
 EVER = 10_000
 
@@ -112,6 +113,12 @@ def in_child(work: Callable[[Points], Awaitable[None]], deadly: int) -> int | No
     assert os.WIFEXITED(status), f"the child was stopped: {status}"
     assert os.WEXITSTATUS(status) == 0, "the child failed; its traceback stands above"
     return int(told)
+
+
+def killed(work: Callable[[Points], Awaitable[None]], deadly: int, url: str) -> None:
+    """Run the work in a process that dies at that point, and wait until its database has noticed."""
+    assert in_child(work, deadly) is None, f"point {deadly} was not reached"
+    asyncio.run(left_alone(url))
 
 
 def _note_kill() -> None:
