@@ -20,8 +20,9 @@ from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, invoice_of, open_invoices_of
 from models.payments import Payment, payment_of_invoice
 from models.subscriptions import Change, CollectionMethod, Subscription
-from services.amendments.planned import drop_planned_change, refuse_if_over, take_back_planned_change
+from services.amendments.planned import refuse_if_over, take_back_planned_change
 from services.amendments.turning import ChangeProposal, Target, carry_out, propose_change
+from services.amendments.unplanning import drop_planned_change
 from services.app import Actor, ActorKind, App
 from services.changes import Why
 from services.idempotency import Memory, scope_of

@@ -19,8 +19,9 @@ from models.invoices import open_invoices_of
 from models.leases import LeaseLost, check_fence, release
 from models.subscriptions import ScheduledChange, Subscription, items_of
 from services.amendments.turning import Target, carry_out, propose_change, refuse_unpriced_period
+from services.amendments.unplanning import drop_planned_change, tell_of_plan
 from services.app import ActorKind, App
-from services.changes import Why, announce
+from services.changes import Why
 from services.payments.arrears import effective_method, not_collected
 from services.payments.retrying import collect
 from services.subscriptions.places import hold_places
@@ -73,7 +74,7 @@ async def plan_change(
     row.change_at = when
     row.due_at = row.next_due()
     row.touch(why.now)
-    _tell(session, CHANGE_SCHEDULED, row, items[0].plan.id, when, why)
+    tell_of_plan(session, CHANGE_SCHEDULED, row, items[0].plan.id, when, why)
 
 
 def target_to_come(
@@ -122,24 +123,6 @@ async def take_back_planned_change(session: AsyncSession, row: Subscription, why
             ["subscriptionId"],
         )
     await drop_planned_change(session, row, why)
-
-
-async def drop_planned_change(session: AsyncSession, row: Subscription, why: Why) -> None:
-    """Nothing is planned any more; the products that it would have come to are free again."""
-    planned = await session.get(ScheduledChange, row.id)
-    if planned is None:
-        return
-    await session.delete(planned)
-    _tell(session, CHANGE_UNSCHEDULED, row, planned.plan_id, row.change_at, why)
-    row.change_at = None
-    row.due_at = row.next_due()
-    row.touch(why.now)
-    await hold_places(session, row, await _products(session, row, ()))
-
-
-def _tell(session: AsyncSession, event: str, row: Subscription, plan_id: str, at: datetime | None, why: Why) -> None:
-    payload = {"plan": plan_id, "at": at.isoformat() if at is not None else None}
-    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
 
 
 def refuse_if_over(app: App, row: Subscription) -> None:
@@ -213,7 +196,7 @@ async def _carry_out_planned(
         # What has not been paid can be neither given back nor charged for twice: the next period begins with it.
         row.change_at = row.period_end
         release(row, due_at=row.next_due())
-        _tell(session, CHANGE_SCHEDULED, row, planned.plan_id, row.change_at, why)
+        tell_of_plan(session, CHANGE_SCHEDULED, row, planned.plan_id, row.change_at, why)
         return None
     target = Target(await planned_items(session, planned), behavior, at)
     change_id = f"{ID_PREFIXES['change']}_{uuid5(_PLANNED, f'{row.id}/{planned.created_at}/{at}').hex}"
@@ -223,7 +206,7 @@ async def _carry_out_planned(
     proposal = await propose_change(session, customer, row, target, occasion=change_id)
     if proposal is None:
         release(row, due_at=row.next_due())
-        _tell(session, CHANGE_UNSCHEDULED, row, planned.plan_id, at, why)
+        tell_of_plan(session, CHANGE_UNSCHEDULED, row, planned.plan_id, at, why)
         return None
     _, payment = await carry_out(app, session, customer, row, proposal, change_id, why)
     release(row, due_at=row.next_due())

@@ -8,6 +8,7 @@ from models.customers import balances_of, change_balance
 from models.leases import release
 from models.ledger import book
 from models.subscriptions import Subscription, live_places, newest_live_subscription
+from services.amendments.unplanning import drop_planned_change
 from services.changes import Why, move_subscription
 from services.invoices.redeeming import end_discounts
 
@@ -18,9 +19,11 @@ _NOT_BEGUN = (SubscriptionStatus.SCHEDULED, SubscriptionStatus.INCOMPLETE)
 
 
 async def close(session: AsyncSession, row: Subscription, event: SubscriptionEvent, why: Why) -> None:
-    """It is over: nothing is due any more, and the product may be subscribed to again."""
+    """It is over: nothing is due or planned any more, and the product may be subscribed to again."""
     if row.ends_at is not None and row.ends_at <= why.now and row.schedule.end == row.ends_at:
         row.cancellation_reason = row.cancellation_reason or TERM_ENDED
+    if row.change_at is not None:
+        await drop_planned_change(session, row, why)
     await end_discounts(session, row, why, was_begun=row.status not in _NOT_BEGUN)
     move_subscription(session, row, event, why)
     row.ended_at = why.now

@@ -144,6 +144,7 @@ def _broken_subscriptions(books: Books) -> list[str]:
     found += [
         f"{p.subscription_id} has ended and holds {p.product_id}" for p in books.places if p.subscription_id not in live
     ]
+    found += [f"{p.subscription_id} has ended and would change" for p in books.planned if p.subscription_id not in live]
     found += [
         f"{row.subscription_id} is behind: its {row.id} is open" for row in books.open if _is_overlooked(books, row)
     ]

@@ -120,6 +120,21 @@ async def test_a_product_to_come_is_held_for_it(changer: Changer, house: House) 
     assert codes(await changer.ask(CHANGE, planCode="stamps")) == ["ALREADY_SUBSCRIBED"]
 
 
+async def test_what_has_ended_plans_nothing_and_holds_no_product(changer: Changer, house: House) -> None:
+    await Merchant(house).plan("stamps", "4.00")
+    await changer.begin("small")
+    await changer.ask(CHANGE, planCode="stamps")
+    await changer.cancel(effectiveAt="NOW")
+    ended = await changer.mine()
+    assert (ended["status"], ended["scheduledChange"]) == ("CANCELED", None)
+    assert codes(await changer.ask(FORGET)) == []
+    assert await changer.mine() == ended
+    for plan in ("small", "stamps"):
+        again = await changer.subscribe(plan, paymentMethodId=await changer.default_card())
+        assert again["subscription"]["status"] == "ACTIVE"
+    await clean(house)
+
+
 async def test_what_ends_before_cannot_change_then(changer: Changer, house: House) -> None:
     await changer.begin("small")
     assert codes(await changer.ask(CHANGE, planCode="large", effectiveAt="AT_DATE", date=END, proration="NONE")) == []

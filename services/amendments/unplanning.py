@@ -1,0 +1,31 @@
+"""Taking what is planned out of the way: somebody chose something else, or it has ended before."""
+
+from datetime import datetime
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from billing.events import CHANGE_UNSCHEDULED
+from models.subscriptions import ScheduledChange, Subscription, items_of
+from services.changes import Why, announce
+from services.subscriptions.places import hold_places
+
+
+async def drop_planned_change(session: AsyncSession, row: Subscription, why: Why) -> None:
+    """Nothing is planned any more; the products that it would have come to are free again."""
+    planned = await session.get(ScheduledChange, row.id)
+    if planned is None:
+        return
+    await session.delete(planned)
+    tell_of_plan(session, CHANGE_UNSCHEDULED, row, planned.plan_id, row.change_at, why)
+    row.change_at = None
+    row.due_at = row.next_due()
+    row.touch(why.now)
+    await hold_places(session, row, [item.product_id for item in await items_of(session, [row.id])])
+
+
+def tell_of_plan(
+    session: AsyncSession, event: str, row: Subscription, plan_id: str, at: datetime | None, why: Why
+) -> None:
+    """`event`: that a change to the plan is scheduled for then, or no longer."""
+    payload = {"plan": plan_id, "at": at.isoformat() if at is not None else None}
+    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
