@@ -31,7 +31,7 @@ from logs import configure_logging
 from models.audit_log import AuditEntry
 from schema.build import build_schema
 from tests.soak.fuzzing import Maker, root_fields
-from tests.soak.surroundings import database
+from tests.soak.surroundings import UNMETERED, database
 from tests.support.house import House, open_house
 from tests.support.outside import sandbox_of
 
@@ -210,7 +210,7 @@ def _look(found: Found, place: str, text: str, secrets: set[str]) -> None:
 async def _run(url: str, cases: int, seed: int) -> Found:
     log = io.StringIO()
     configure_logging(json=True, level="DEBUG", stream=log)
-    async with open_house(url, secret_key=SECRET_KEY, metrics_token=METRICS_TOKEN) as house:
+    async with open_house(url, secret_key=SECRET_KEY, metrics_token=METRICS_TOKEN, **UNMETERED) as house:
         return await send_canaries(house, log, cases=cases, seed=seed)
 
 

@@ -35,7 +35,7 @@ from logs import configure_logging
 from schema.build import build_schema
 from services.books.own_books import audit_own_books
 from tests.schema.test_odd_values import VALUES
-from tests.soak.surroundings import database
+from tests.soak.surroundings import UNMETERED, database
 from tests.support.house import House, open_house
 
 CALLERS = ("demo-card", "demo-admin", "demo-admin", "demo-support", "fuzz", None)
@@ -205,7 +205,7 @@ def _json(value: object) -> bytes:
 
 
 async def _run(url: str, cases: int, seed: int, only: Sequence[str]) -> Fuzzed:
-    async with open_house(url) as house:
+    async with open_house(url, **UNMETERED) as house:
         return await fuzz(house, cases=cases, seed=seed, only=only)
 
 

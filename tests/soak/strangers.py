@@ -29,7 +29,7 @@ from schema.build import build_schema
 from services.scopes import Scope
 from tests.schema.keys import secret_of_key
 from tests.soak.fuzzing import Maker, root_fields
-from tests.soak.surroundings import database, parser
+from tests.soak.surroundings import UNMETERED, database, parser
 from tests.support.house import House, open_house
 
 OWNER, OTHER = "demo-card", "stranger"
@@ -201,7 +201,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 async def _run(url: str, seed: int) -> Asked:
-    async with open_house(url) as house:
+    async with open_house(url, **UNMETERED) as house:
         return await ask_about(house, seed=seed)
 
 

@@ -38,6 +38,9 @@ LOST = (
     Fault.CONFLICT_409,
 )
 
+UNMETERED = {"rate_caller_per_minute": 0, "rate_address_per_minute": 0, "rate_failures_per_minute": 0}
+"""Settings of a house that is asked more than anybody may: what the door turns away would try nothing behind it."""
+
 
 def parser(module: str, says: str | None, **size: int) -> argparse.ArgumentParser:
     """The arguments that each run takes, and those of its size with what they are unless given. From here on only
