@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from models import database
 from tests.support.compiling import compile_once
@@ -39,7 +40,24 @@ def pytest_configure() -> None:
     if find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment] (httpx searches the disk for it at every request)
     compile_once()
+    _the_same_examples()
     database.POOL_SECONDS = database.LOCK_SECONDS = PATIENCE_SECONDS
+
+
+def _the_same_examples() -> None:
+    """Properties are held with the same examples in every run, however slow the machine.
+
+    Whoever looks for other examples sets HYPOTHESIS_PROFILE=default; a failure that it finds becomes an example of its
+    own.
+    """
+    settings.register_profile(
+        "the same in every run",
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "the same in every run"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,13 +10,12 @@ import pytest
 from connecting import MOST_FRAMES, MOST_HEAD, TakenInTime
 from tests.edge.test_sockets import ended, token
 from tests.edge.toy import Toy
-from tests.support.live import HANDSHAKE, connected, on_a_port, signed_in
+from tests.support.live import HANDSHAKE, PATIENCE, connected, on_a_port, signed_in
 
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: toy\r\nContent-Type: application/json\r\n"
 BODY = b'{"query":"{hello}"}'
 LAST = b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + BODY + b"\r\n0\r\n"
-PATIENCE = 60  # for whether it happens at all
 
 
 @pytest.fixture

@@ -23,14 +23,13 @@ from services.events.hearing import Ear
 from tests.schema.keys import REVOKE, secret_of_key
 from tests.schema.rows import add_customer
 from tests.support.house import House, open_house
-from tests.support.live import connected, events_of, on_a_port, signed_in
+from tests.support.live import PATIENCE, connected, events_of, on_a_port, signed_in
 
 CANCEL = """mutation($input: CancelSubscriptionInput!) {
   cancelSubscription(input: $input) { userErrors { code message } } }"""
 UPDATED = "subscription($id: ID) { subscriptionUpdated(id: $id) { id status isActive } }"
 PAID = "subscription($of: ID!) { paymentUpdated(subscriptionId: $of) { id version } }"
 EVENTS = "subscription($after: String) { billingEvents(after: $after) { type cursor } }"
-PATIENCE = 60  # for whether it happens at all
 
 
 @dataclass(frozen=True)

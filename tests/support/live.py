@@ -23,7 +23,8 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
 """By hand, for those who mean no good; an empty line ends it."""
-_PATIENCE = 60.0  # on a machine that has much else to do
+PATIENCE = 60.0
+"""For whether something happens at all, on a machine that has much else to do."""
 
 
 @asynccontextmanager
@@ -62,13 +63,13 @@ class Client:
         await self.socket.send(orjson.dumps(message).decode())
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             return orjson.loads(await self.socket.recv())
 
     async def closed(self) -> int | None:
         """Whatever still came is passed over."""
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     await self.socket.recv()
         except ConnectionClosed as end:
