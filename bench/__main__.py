@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.measuring import Timings, measure
 from bench.operations import OPERATIONS
 from logs import configure_logging
-from tests.support.databases import copy_of_file, migrate, on_server, postgres_server, run, sqlite_template
+from tests.support.databases import migrate, place_of
 
 ENGINES = ("sqlite", "postgresql")
 _PARTS = ("strawberry-graphql", "starlette", "sqlalchemy", "sqlmodel", "orjson", "aiosqlite", "asyncpg")
@@ -60,18 +60,10 @@ def _cell(timings: Timings) -> str:
 def _measure(engine: str, *, rounds: int, seed: int) -> Mapping[str, Timings]:
     with tempfile.TemporaryDirectory(prefix="perennial-bench-") as name:
         folder = Path(name)
-        sandbox = f"sqlite:///{folder / 'sandbox.db'}"
-        if engine == "sqlite":
-            url = copy_of_file(sqlite_template(folder), folder / "perennial.db")
-            return asyncio.run(measure(url, sandbox, rounds=rounds, seed=seed))
-        with postgres_server() as server:
-            asyncio.run(run(server, "CREATE DATABASE perennial_bench"))
-            try:
-                url = on_server(server, "perennial_bench")
-                migrate(url)
-                return asyncio.run(measure(url, sandbox, rounds=rounds, seed=seed))
-            finally:
-                asyncio.run(run(server, "DROP DATABASE perennial_bench WITH (FORCE)"))
+        with place_of(engine, folder) as place:
+            migrate(place.url)
+            sandbox = f"sqlite:///{folder / 'sandbox.db'}"
+            return asyncio.run(measure(place.url, sandbox, rounds=rounds, seed=seed))
 
 
 if __name__ == "__main__":

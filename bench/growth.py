@@ -22,7 +22,7 @@ from logs import configure_logging
 from services.app import Actor, ActorKind
 from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
-from tests.support.databases import migrate, on_server, postgres_server, run
+from tests.support.databases import migrate, place_of
 from tests.support.house import counted, open_house
 
 _MONTHS = 12
@@ -52,12 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     with open(os.devnull, "w") as nowhere, tempfile.TemporaryDirectory(prefix="perennial-bench-") as folder:
         configure_logging(stream=nowhere)
-        with postgres_server() as server:
-            asyncio.run(run(server, 'CREATE DATABASE "growth"'))
-            url = on_server(server, "growth")
-            migrate(url)
-            grown = asyncio.run(_measure(url, Path(folder), asked.subscriptions))
-            asyncio.run(run(server, 'DROP DATABASE "growth" WITH (FORCE)'))
+        with place_of("postgresql", Path(folder)) as place:
+            migrate(place.url)
+            grown = asyncio.run(_measure(place.url, Path(folder), asked.subscriptions))
         logging.getLogger().handlers.clear()
     print("| table | rows a renewal | bytes a renewal |\n| --- | --- | --- |")
     for name, size in sorted(grown.tables.items(), key=lambda item: -item[1].bytes):

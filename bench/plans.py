@@ -20,9 +20,8 @@ from sqlmodel import text
 from bench.million import NOW, fill
 from bench.repeated import DUE, LISTS, WATCHED, Ask
 from models.database import Database, Limits
-from tests.support.databases import apart, migrate, on_server, postgres_server, run
+from tests.support.databases import migrate, place_on, postgres_server
 
-_NAME = "perennial_plans"
 _EXPERT = re.compile(
     r"\s*(Planning|Buffers|Heap Fetches|Rows Removed|Sort Method|Inner Unique|Index Searches|Execution)"
 )
@@ -113,14 +112,12 @@ def _database(given: str | None, subscriptions: int) -> Iterator[str]:
     if given is not None:
         yield given
         return
-    with postgres_server() as server:
-        asyncio.run(run(server, f'CREATE DATABASE "{_NAME}"'))
-        url = on_server(server, _NAME)
-        apart(lambda: migrate(url))
+    with postgres_server() as server, place_on(server) as place:
+        migrate(place.url)
         began = time.perf_counter()
-        rows = asyncio.run(_filled(url, subscriptions))
+        rows = asyncio.run(_filled(place.url, subscriptions))
         print(f"{rows:,} rows in {time.perf_counter() - began:.0f} s")
-        yield url
+        yield place.url
 
 
 async def _filled(url: str, subscriptions: int) -> int:

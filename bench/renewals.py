@@ -12,8 +12,8 @@ import logging
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -42,7 +42,7 @@ from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
 from services.wallet.cards import attach_payment_method
 from settings import load_settings
-from tests.support.databases import apart, copy_of_file, migrate, on_server, postgres_server, run, sqlite_template
+from tests.support.databases import migrate, place_of
 from tests.support.house import ENTITLEMENT_KEY, QUIET, START, open_house
 from worker import Worker
 
@@ -137,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         configure_logging(stream=nowhere)  # lines are made as in production, and thrown away
         stack.callback(logging.getLogger().handlers.clear)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-bench-")))
-        url = stack.enter_context(_database(asked.engine, folder))
+        url = stack.enter_context(place_of(asked.engine, folder)).url
+        migrate(url)
         crowd = Crowd(asked.subscriptions, max(asked.subscriptions // asked.due, 1), START + _LATER)
         began = perf_counter()
         asyncio.run(_prepare(url, crowd))
@@ -147,19 +148,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         statements, rows, seconds = asyncio.run(_written_again(url, replace(rounds[-1], month=len(rounds))))
         rate = crowd.due / seconds
         print(f"the same {rows} rows by {statements} statements in one transaction: {rate:.0f} renewals a second")
-
-
-@contextmanager
-def _database(engine: str, folder: Path) -> Iterator[str]:
-    """A migrated database of the run's own."""
-    if engine == "sqlite":
-        yield copy_of_file(sqlite_template(folder), folder / "perennial.db")
-        return
-    with postgres_server() as server:
-        asyncio.run(run(server, 'CREATE DATABASE "bench_renewals"'))
-        url = on_server(server, "bench_renewals")
-        apart(lambda: migrate(url))
-        yield url
 
 
 def _tell(each: Round, measured: Measured) -> None:

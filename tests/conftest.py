@@ -20,13 +20,14 @@ from tests.support.databases import (
     TEMPLATE,
     apart,
     copy_of_file,
-    copy_of_template,
+    database_on,
     migrate_template,
     postgres_server,
     sqlite_template,
     stock_template,
 )
-from tests.support.house import PATIENCE_SECONDS, House, open_house
+from tests.support.house import House, open_house
+from tests.support.waiting import PATIENCE_SECONDS
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (names below it are made by tempfile)
 _ENOUGH_BYTES = 2 * 1024**3
@@ -121,7 +122,7 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
         yield copy_of_file(source, tmp_path / "perennial.db")
         return
     template = request.getfixturevalue("stocked_postgres") if stocked else TEMPLATE
-    async with copy_of_template(request.getfixturevalue("postgres"), template) as url:
+    async with database_on(request.getfixturevalue("postgres"), template) as url:
         yield url
 
 

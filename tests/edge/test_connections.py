@@ -10,7 +10,8 @@ import pytest
 from connecting import MOST_FRAMES, MOST_HEAD, TakenInTime
 from tests.edge.test_sockets import ended, token
 from tests.edge.toy import Toy
-from tests.support.live import HANDSHAKE, PATIENCE, connected, on_a_port, signed_in
+from tests.support.live import HANDSHAKE, connected, on_a_port, signed_in
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: toy\r\nContent-Type: application/json\r\n"
 BODY = b'{"query":"{hello}"}'
@@ -34,7 +35,7 @@ async def talk(address: str, *parts: bytes, pause: float = 0.0) -> bytes:
     host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             hearing = asyncio.create_task(_heard(reader))
             for part in parts:
                 writer.write(part)
@@ -134,7 +135,7 @@ async def test_a_flood_after_the_close_is_cut_off(address: str) -> None:
     host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             writer.write(HANDSHAKE + b"\r\n")
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"\x81\x81\0\0\0\0{")
@@ -172,7 +173,7 @@ async def test_whoever_takes_nothing_is_cut_off(
     monkeypatch.setattr("connecting.TAKE_SECONDS", 0.5)
     if given_up:
         monkeypatch.setattr("schema.event_streams.SEND_SECONDS", 0.1)
-    async with flooded(toy, address) as reader, asyncio.timeout(PATIENCE):
+    async with flooded(toy, address) as reader, asyncio.timeout(PATIENCE_SECONDS):
         await ended(toy)
         await asyncio.sleep(0.7)
         assert not (await reader.read()).endswith(b"\r\n")  # not even the event that was begun is told to its end
@@ -189,10 +190,9 @@ async def test_whoever_takes_a_little_at_a_time_is_not(toy: Toy, address: str, m
         waits.append(connection._untaken)
 
     monkeypatch.setattr(TakenInTime, "pause_writing", noted)
-    async with flooded(toy, address) as reader, asyncio.timeout(PATIENCE):
+    async with flooded(toy, address) as reader, asyncio.timeout(PATIENCE_SECONDS):
         for _ in range(5):
-            while not waits or waits[-1].cancelled():  # noqa: ASYNC110 (a protocol tells nobody)
-                await asyncio.sleep(0.01)
+            await until(lambda: waits and not waits[-1].cancelled())
             before, told = len(waits), 0
             while told < 8_000_000:
                 told += len(await reader.readuntil(b"\n\n"))

@@ -11,6 +11,7 @@ from resolvers.identity import Role, issue_development_token
 from schema.sockets import MAX_OPERATIONS
 from tests.edge.toy import NOW, Toy
 from tests.support.live import connected, on_a_port, signed_in
+from tests.support.waiting import until
 
 TICKS = "subscription { ticks }"
 FOREVER = "subscription { forever }"
@@ -28,9 +29,7 @@ def token(toy: Toy, user: str = "ann") -> str:
 
 async def ended(toy: Toy) -> None:
     """Once an operation of the server has come to its end."""
-    async with asyncio.timeout(60):
-        while "ended" not in toy.database:  # noqa: ASYNC110 (the toy tells by its list alone)
-            await asyncio.sleep(0.02)
+    await until(lambda: "ended" in toy.database)
 
 
 async def test_an_operation_is_told_to_its_end(toy: Toy, address: str) -> None:

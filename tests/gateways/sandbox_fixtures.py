@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -14,7 +12,7 @@ import stripe
 
 from clocks import ManualClock
 from gateways.sandbox import InProcessTransport, Sandbox
-from tests.support.databases import on_server, run
+from tests.support.databases import database_on
 
 BILLING_START = datetime(2027, 1, 31, 10, 0, tzinfo=UTC)
 SYSTEM_START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -125,7 +123,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield made
         await made.sandbox.close()
         return
-    async with _database_on(request.getfixturevalue("postgres")) as url:
+    async with database_on(request.getfixturevalue("postgres")) as url:
         made = await open_bench(url)
         yield made
         await made.sandbox.close()
@@ -137,14 +135,3 @@ async def quick(tmp_path: Path) -> AsyncIterator[Bench]:
     made = await open_bench(f"sqlite:///{tmp_path}/sandbox.db")
     yield made
     await made.sandbox.close()
-
-
-@asynccontextmanager
-async def _database_on(server: str) -> AsyncIterator[str]:
-    """An empty database of its own on a PostgreSQL server, dropped at the end."""
-    name = f"sandbox_{uuid4().hex[:12]}"
-    await run(server, f'CREATE DATABASE "{name}"')
-    try:
-        yield on_server(server, name)
-    finally:
-        await run(server, f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -7,6 +7,7 @@ import pytest
 import stripe
 
 from gateways.sandbox import Fault
+from tests.support.waiting import until
 
 ASKED = {"amount": 900, "currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
 FORM = {"amount": "900", "currency": "usd", "payment_method": "pm_card_visa", "confirm": "true"}
@@ -86,8 +87,7 @@ async def test_parameters_in_another_order_are_the_same_request(quick) -> None:
 async def test_a_key_in_flight_is_a_conflict_that_leaves_no_trace(quick) -> None:
     async with quick.sandbox._store._writer:  # the first one is under way for as long as nobody else may write
         slow = asyncio.create_task(post(quick, "/v1/payment_intents", FORM, "k"))
-        while "k" not in quick.sandbox._wire._keys_in_flight:  # noqa: ASYNC110 (the sandbox tells nobody)
-            await asyncio.sleep(0.01)
+        await until(lambda: "k" in quick.sandbox._wire._keys_in_flight)
         hasty = await post(quick, "/v1/payment_intents", FORM, "k")
     assert (hasty.status_code, hasty.json()["error"]["code"]) == (409, "idempotency_key_in_use")
     first = await slow

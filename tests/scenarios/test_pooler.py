@@ -13,7 +13,7 @@ from sqlmodel import text
 
 from models.setbacks import Setback, setback_of
 from tests.support.bouncer import CONNECTIONS, PGBOUNCER, bouncer
-from tests.support.databases import copy_of_template, on_server
+from tests.support.databases import database_on, on_server
 from tests.support.endpoints import create_endpoint, subscribe
 from tests.support.house import House, open_house
 from tests.support.live import on_a_port, signed_in
@@ -51,7 +51,7 @@ def proxy(postgres: str) -> Iterator[str]:
 
 @pytest.fixture
 async def addresses(proxy: str, postgres: str, stocked_postgres: str) -> AsyncIterator[Addresses]:
-    async with copy_of_template(postgres, stocked_postgres) as direct:
+    async with database_on(postgres, stocked_postgres) as direct:
         yield Addresses(on_server(proxy, str(make_url(direct).database)), direct)
 
 

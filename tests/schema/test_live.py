@@ -1,7 +1,7 @@
 """Live updates over a real port: the present state first, then each change, for those who may see it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -23,7 +23,8 @@ from services.events.hearing import Ear
 from tests.schema.keys import REVOKE, secret_of_key
 from tests.schema.rows import add_customer
 from tests.support.house import House, open_house
-from tests.support.live import PATIENCE, connected, events_of, on_a_port, signed_in
+from tests.support.live import connected, events_of, on_a_port, signed_in
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 CANCEL = """mutation($input: CancelSubscriptionInput!) {
   cancelSubscription(input: $input) { userErrors { code message } } }"""
@@ -47,12 +48,6 @@ class Served:
 
     def client(self, user: str = "owner") -> Any:
         return signed_in(self.address, self.house.token(user))
-
-
-async def _until(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not look():  # noqa: ASYNC110 (nobody is told)
-            await asyncio.sleep(0.02)
 
 
 async def stocked(house: House) -> str:
@@ -123,7 +118,7 @@ async def test_events_are_read_on_from_a_cursor_and_go_on_as_they_happen(
     monkeypatch.setattr(Ear, "wait", noted)
     async with served.client("demo-admin") as client:
         await client.subscribe("a", EVENTS)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await waits.wait()
         await served.cancel()
         await served.house.work()
@@ -175,7 +170,7 @@ async def test_a_lost_word_is_made_up_for(house: House) -> None:
     ):
         await client.subscribe("a", UPDATED, {"id": subscription})
         await client.next()
-        await _until(lambda: second.app.hearing._is_told)
+        await until(lambda: second.app.hearing._is_told)
         cut = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE query LIKE 'LISTEN%' AND datname = current_database()"""
         async with house.app.database.write() as session:
@@ -191,7 +186,7 @@ async def test_nobody_looks_for_events_while_nobody_follows(small: Served) -> No
         await client.subscribe("a", UPDATED)
         await client.next()
         assert len(hearing._tasks) == 1
-    await _until(lambda: not hearing._tasks)
+    await until(lambda: not hearing._tasks)
 
 
 # ── who may see what ──
@@ -308,7 +303,7 @@ async def test_whose_key_cannot_be_looked_up_just_now_is_not_signed_out(
             raise ConnectionRefusedError
 
         event.listen(engine, "before_cursor_execute", away)
-        await _until(lambda: len(asked) > 1)
+        await until(lambda: len(asked) > 1)
         event.remove(engine, "before_cursor_execute", away)
         await client.say({"type": "ping"})
         assert await client.hear() == {"type": "pong"}
@@ -441,6 +436,6 @@ async def test_a_stream_that_nobody_reads_is_dropped(monkeypatch: pytest.MonkeyP
     async def never() -> Any:
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await EventStream(answers(), ExitStack(), never, asyncio.Event())({"type": "http"}, never, stuck)
     assert ended == ["ended"]

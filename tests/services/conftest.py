@@ -1,15 +1,14 @@
 """Databases to kill processes on: each a copy of a prepared one."""
 
-import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import make_url
 
-from tests.support.databases import copy_of_file, copying, on_server, run
+from tests.support.databases import copy_of_file, on_server, place_on
 
 Fresh = Callable[..., str]
 """The address of a new database: a copy of the one at the given address, of the demo data without one."""
@@ -24,17 +23,9 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fresh]:
             return
         server = request.getfixturevalue("postgres")
         demo = on_server(server, request.getfixturevalue("stocked_postgres"))
-        yield lambda source=demo: on_server(server, stack.enter_context(_database(server, _name(source))))
+        yield lambda source=demo: stack.enter_context(place_on(server, _name(source))).url
 
 
 def _name(url: str) -> str:
     """The file or database that the address names."""
     return make_url(url).database or ""
-
-
-@contextmanager
-def _database(server: str, template: str) -> Iterator[str]:
-    name = f"perennial_{uuid4().hex[:12]}"
-    asyncio.run(run(server, copying(name, template)))
-    yield name
-    asyncio.run(run(server, f'DROP DATABASE "{name}" WITH (FORCE)'))

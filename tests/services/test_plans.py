@@ -16,7 +16,7 @@ from models.database import Database
 from services.app import Actor, ActorKind
 from services.wallet.cards import attach_payment_method
 from tests.scenarios.metering import key_of, sell, take, tell
-from tests.support.databases import TEMPLATE, copy_of_template
+from tests.support.databases import TEMPLATE, database_on
 from tests.support.house import House
 
 ALL = {**DUE, **WATCHED, **LISTS}
@@ -26,7 +26,7 @@ NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 async def test_none_reads_a_large_table_from_one_end_to_the_other(postgres: str) -> None:
     """PostgreSQL is told that this would be dear: where it still does it, there is no index."""
     scanned: dict[str, list[str]] = {}
-    async with copy_of_template(postgres, TEMPLATE) as url:
+    async with database_on(postgres, TEMPLATE) as url:
         database = Database(url)
         for name, ask in ALL.items():
             plan = await plan_of(database, name, ask, NOW, explain="COSTS OFF", before="SET enable_seqscan = off")

@@ -4,14 +4,12 @@ The sandbox keeps its books in a database of its own, which is not restored.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlmodel import select
@@ -26,7 +24,7 @@ from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import only
-from tests.support.databases import TEMPLATE, copy_of_file, on_server, run
+from tests.support.databases import TEMPLATE, Place, copy_of_file, place_on
 from tests.support.house import House, open_house
 from tests.support.kills import EVER, Points, in_child, killed, mortal
 from tests.support.outside import charges_by_invoice, dashboard, faults_always
@@ -35,53 +33,18 @@ LOST = Channel("webhooks off", (Fault.WEBHOOKS_OFF,))
 MONTH = timedelta(days=31)
 
 
-@dataclass
-class Place:
-    """Where one installation lives: a product database that can be saved and restored, and the gateway's books."""
+@dataclass(frozen=True)
+class Installation:
+    """A product database that can be saved and restored, and the gateway's books beside it."""
 
-    server: str | None
-    folder: Path
-    live: str = field(default_factory=lambda: f"perennial_{uuid4().hex[:12]}")
-
-    @property
-    def url(self) -> str:
-        return f"sqlite:///{self.folder / self.live}.db" if self.server is None else on_server(self.server, self.live)
-
-    @property
-    def books(self) -> str:
-        return f"sqlite:///{self.folder / 'gateway.db'}"
-
-    def copy(self, source: str, target: str) -> None:
-        """Nobody may be connected to either."""
-        if self.server is None:
-            for leftover in (".db", ".db-wal", ".db-shm"):
-                (self.folder / f"{target}{leftover}").unlink(missing_ok=True)
-            with (
-                closing(sqlite3.connect(self.folder / f"{source}.db")) as before,
-                closing(sqlite3.connect(self.folder / f"{target}.db")) as after,
-            ):
-                before.backup(after)
-            return
-        for statement in (
-            f'DROP DATABASE IF EXISTS "{target}" WITH (FORCE)',
-            f'CREATE DATABASE "{target}" TEMPLATE "{source}"',
-        ):
-            asyncio.run(run(self.server, statement))
-
-    def save(self) -> None:
-        self.copy(self.live, f"{self.live}_saved")
-
-    def restore(self) -> None:
-        self.copy(f"{self.live}_saved", self.live)
-
-    def forget(self) -> None:
-        for name in (self.live, f"{self.live}_saved") if self.server else ():
-            asyncio.run(run(self.server or "", f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+    place: Place
+    books: Path
 
     @asynccontextmanager
     async def open(self, *, after: timedelta = timedelta(0), **settings: Any) -> AsyncIterator[House]:
         """The product as it starts up some time later, with webhooks that never come."""
-        async with open_house(self.url, demo=False, sandbox_database_url=self.books, **settings) as house:
+        settings = {"demo": False, "sandbox_database_url": f"sqlite:///{self.books}", **settings}
+        async with open_house(self.place.url, **settings) as house:
             house.pass_time(after)
             faults_always(house, Fault.WEBHOOKS_OFF)
             yield house
@@ -89,25 +52,28 @@ class Place:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """With the demo data."""
     if request.param == "sqlite":
-        here = Place(None, tmp_path)
-        copy_of_file(request.getfixturevalue("sqlite_file"), tmp_path / f"{here.live}.db")
-    else:
-        here = Place(request.getfixturevalue("postgres"), tmp_path)
-        here.copy(TEMPLATE, here.live)
+        yield Place(None, copy_of_file(request.getfixturevalue("sqlite_file"), tmp_path / "perennial.db"))
+        return
+    with place_on(request.getfixturevalue("postgres"), TEMPLATE) as place:
+        yield place
+
+
+@pytest.fixture
+def home(place: Place, tmp_path: Path) -> Installation:
+    """With the demo data."""
+    made = Installation(place, tmp_path / "gateway.db")
 
     async def load() -> None:
-        async with open_house(here.url, sandbox_database_url=here.books):
+        async with made.open(demo=True):
             pass
 
     asyncio.run(load())
-    yield here
-    here.forget()
+    return made
 
 
-async def in_use(place: Place, act: Callable[[House], Awaitable[Any]], **more: Any) -> Any:
-    async with place.open(**more) as house:
+async def in_use(home: Installation, act: Callable[[House], Awaitable[Any]], **more: Any) -> Any:
+    async with home.open(**more) as house:
         return await act(house)
 
 
@@ -134,11 +100,11 @@ async def states(house: House) -> tuple[list[SubscriptionStatus], list[InvoiceSt
     return [s.status for s in subscriptions], [i.status for i in invoices]
 
 
-def test_a_purchase_that_the_backup_does_not_know_is_told_by_the_workers_first_pass(place: Place) -> None:
-    asyncio.run(in_use(place, lambda house: house.work(), reconcile_minutes=15))
-    place.save()
-    asyncio.run(in_use(place, buy, after=timedelta(hours=1)))
-    place.restore()
+def test_a_purchase_that_the_backup_does_not_know_is_told_by_the_workers_first_pass(home: Installation) -> None:
+    asyncio.run(in_use(home, lambda house: house.work(), reconcile_minutes=15))
+    backup = home.place.save()
+    asyncio.run(in_use(home, buy, after=timedelta(hours=1)))
+    home.place.restore(backup)
 
     async def afterwards(house: House) -> None:
         assert (await house.work())["reconciled"] == 1
@@ -162,7 +128,7 @@ def test_a_purchase_that_the_backup_does_not_know_is_told_by_the_workers_first_p
         await buy(house)
         assert await charges_by_invoice(house) == {invoice: 1, (await only(house, "invoices"))["id"]: 1}
 
-    asyncio.run(in_use(place, afterwards, after=timedelta(hours=3), reconcile_minutes=15))
+    asyncio.run(in_use(home, afterwards, after=timedelta(hours=3), reconcile_minutes=15))
 
 
 async def _wish(house: House) -> SubscribeWish:
@@ -182,18 +148,18 @@ async def _nobody_clicks(house: House) -> None:
 
 @pytest.mark.parametrize("recover", [_again, _nobody_clicks])
 def test_a_backup_from_any_moment_of_a_purchase_charges_nobody_twice(
-    place: Place, recover: Callable[[House], Awaitable[None]]
+    home: Installation, recover: Callable[[House], Awaitable[None]]
 ) -> None:
     """Saved at every commit and gateway call of a subscribe that then goes on to be paid."""
-    place.save()
-    books = place.folder / "gateway.db"
+    backup, then = home.place.save(), home.place.save()
+    books = home.books
     fresh_books = books.read_bytes()
     backups_that_know = 0
 
     def subscribing(points: Points) -> Awaitable[None]:
         async def work() -> None:
-            async with place.open() as house:
-                app = mortal(house.app, place.url, points)
+            async with home.open() as house:
+                app = mortal(house.app, home.place.url, points)
                 await subscribe(app, house.actor("demo-card"), await _wish(house))
 
         return work()
@@ -214,23 +180,21 @@ def test_a_backup_from_any_moment_of_a_purchase_charges_nobody_twice(
     points = in_child(subscribing, EVER)
     assert points is not None
     for deadly in range(points):
-        place.restore()
+        home.place.restore(backup)
         for leftover in ("-wal", "-shm"):
             books.with_name(f"{books.name}{leftover}").unlink(missing_ok=True)
         books.write_bytes(fresh_books)
-        killed(subscribing, deadly, place.url)
-        place.copy(place.live, f"{place.live}_then")
-        asyncio.run(in_use(place, bought_again, after=timedelta(minutes=1)))
-        place.copy(f"{place.live}_then", place.live)
-        backups_that_know += asyncio.run(in_use(place, restored, after=timedelta(hours=1), reconcile_minutes=15))
+        killed(subscribing, deadly, home.place.url)
+        then.restore(home.place)
+        asyncio.run(in_use(home, bought_again, after=timedelta(minutes=1)))
+        home.place.restore(then)
+        backups_that_know += asyncio.run(in_use(home, restored, after=timedelta(hours=1), reconcile_minutes=15))
     assert backups_that_know == points - 1, "all but the one before the first commit"
-    if place.server is not None:
-        asyncio.run(run(place.server, f'DROP DATABASE "{place.live}_then" WITH (FORCE)'))
 
 
 @pytest.mark.parametrize("recover", [_again, _nobody_clicks])
 def test_a_backup_that_knows_only_the_canceled_intent_finds_the_one_that_paid(
-    place: Place, recover: Callable[[House], Awaitable[None]]
+    home: Installation, recover: Callable[[House], Awaitable[None]]
 ) -> None:
     async def begin(house: House) -> None:
         answer = await Shopper(house, "demo-card", LOST).subscribe()
@@ -241,10 +205,10 @@ def test_a_backup_that_knows_only_the_canceled_intent_finds_the_one_that_paid(
         await dashboard(house).payment_intents.cancel_async(intent.id)
         await buy(house)
 
-    asyncio.run(in_use(place, begin))
-    place.save()
-    asyncio.run(in_use(place, cancel_and_pay, after=timedelta(minutes=1)))
-    place.restore()
+    asyncio.run(in_use(home, begin))
+    backup = home.place.save()
+    asyncio.run(in_use(home, cancel_and_pay, after=timedelta(minutes=1)))
+    home.place.restore(backup)
 
     async def afterwards(house: House) -> None:
         await recover(house)
@@ -252,20 +216,20 @@ def test_a_backup_that_knows_only_the_canceled_intent_finds_the_one_that_paid(
         assert list((await charges_by_invoice(house)).values()) == [1]
         assert await house.audit() == []
 
-    asyncio.run(in_use(place, afterwards, after=timedelta(hours=1), reconcile_minutes=15))
+    asyncio.run(in_use(home, afterwards, after=timedelta(hours=1), reconcile_minutes=15))
 
 
-def test_a_renewal_after_a_restore_meets_the_charge_of_the_one_before(place: Place) -> None:
-    asyncio.run(in_use(place, buy))
-    place.save()
+def test_a_renewal_after_a_restore_meets_the_charge_of_the_one_before(home: Installation) -> None:
+    asyncio.run(in_use(home, buy))
+    backup = home.place.save()
 
     async def renew(house: House) -> None:
         await house.work()
         assert await states(house) == ([SubscriptionStatus.ACTIVE], [InvoiceStatus.PAID] * 2)
         assert list((await charges_by_invoice(house)).values()) == [1, 1]
 
-    asyncio.run(in_use(place, renew, after=MONTH))
-    place.restore()
+    asyncio.run(in_use(home, renew, after=MONTH))
+    home.place.restore(backup)
 
     async def renew_again(house: House) -> None:
         await renew(house)
@@ -276,4 +240,4 @@ def test_a_renewal_after_a_restore_meets_the_charge_of_the_one_before(place: Pla
         assert told(await last_report(house)) == []
 
     # Days later, when the gateway has forgotten every key.
-    asyncio.run(in_use(place, renew_again, after=MONTH + timedelta(days=5), reconcile_minutes=15))
+    asyncio.run(in_use(home, renew_again, after=MONTH + timedelta(days=5), reconcile_minutes=15))

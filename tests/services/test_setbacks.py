@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from sqlmodel import text
 from models.database import Database, Limits
 from models.setbacks import Setback, repeated, setback_of
 from tests.scenarios.shopping import SUBSCRIBE
-from tests.support.databases import copy_of_file, copy_of_template
+from tests.support.databases import copy_of_file, database_on
 from tests.support.deliveries import dump
 from tests.support.house import House, open_house
+from tests.support.waiting import until
 
 MINE = "{ subscriptions { nodes { status } } }"
 CUSTOMERS = "{ me { id defaultPaymentMethod { id } } }"
@@ -27,7 +28,7 @@ CUSTOMERS = "{ me { id defaultPaymentMethod { id } } }"
 
 @pytest.fixture
 async def postgres_url(postgres: str, stocked_postgres: str) -> AsyncIterator[str]:
-    async with copy_of_template(postgres, stocked_postgres) as url:
+    async with database_on(postgres, stocked_postgres) as url:
         yield url
 
 
@@ -109,18 +110,12 @@ async def test_whoever_gives_a_request_up_gives_its_statement_up(postgres_url: s
     async with open_house(postgres_url, demo=False) as house, other.transaction():
         await other.execute("LOCK TABLE plans IN ACCESS EXCLUSIVE MODE")
         asking = asyncio.create_task(house.ask("{ plans(first: 1) { nodes { code } } }"))
-        await _until(lambda: watcher.fetchval(WAITING), 1)
+        await until(lambda: watcher.fetchval(WAITING))
         asking.cancel()
-        await _until(lambda: watcher.fetchval(WAITING), 0)
+        await until(lambda: watcher.fetchval(f"SELECT ({WAITING}) = 0"))
         assert await states(house) == []
     await other.close()
     await watcher.close()
-
-
-async def _until(look: Callable[[], Awaitable[object]], wanted: object) -> None:
-    async with asyncio.timeout(60):
-        while await look() != wanted:  # noqa: ASYNC110 (PostgreSQL tells nobody)
-            await asyncio.sleep(0.02)
 
 
 async def test_without_a_free_connection_the_answer_is_not_waited_for_for_ever(

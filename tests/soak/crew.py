@@ -13,7 +13,8 @@ from bootstrap import Installation, build
 from clocks import SystemClock
 from logs import configure_logging
 from settings import load_settings
-from tests.soak.surroundings import Gateway, Place
+from tests.soak.surroundings import Gateway
+from tests.support.databases import Place
 from tests.support.house import ENTITLEMENT_KEY, QUIET
 from worker import Worker
 

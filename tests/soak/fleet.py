@@ -39,7 +39,7 @@ from services.wallet.cards import attach_payment_method
 from settings import SANDBOX_PUBLISHABLE_KEY, SANDBOX_SECRET_KEY, SANDBOX_WEBHOOK_SECRET, Settings, load_settings
 from tests.readme.snippets import ROOT
 from tests.support import stranger
-from tests.support.databases import apart, migrate, on_server, postgres_server, run
+from tests.support.databases import apart, database_on, migrate, postgres_server, run
 from tests.support.house import ENTITLEMENT_KEY, STAFF, open_house
 from tests.support.line import Line, line_to
 from tests.support.live import events_of, signed_in
@@ -400,9 +400,7 @@ async def sail(
 
     The second server is as many processes behind one port.
     """
-    await run(server, 'CREATE DATABASE "fleet"')
-    url = on_server(server, "fleet")
-    try:
+    async with database_on(server) as url:
         apart(lambda: migrate(url))
         async with open_fleet(url, folder, subscriptions=subscriptions, gateway=gateway, processes=processes) as fleet:
             taking_over = asyncio.create_task(fleet.taken_over())
@@ -416,8 +414,6 @@ async def sail(
             await nobody_is_charged_twice(fleet, subscriptions)
             await asyncio.to_thread(nothing_is_wrong, fleet)
             return Voyage(operations, live, taken_over)
-    finally:
-        await run(server, 'DROP DATABASE "fleet" WITH (FORCE)')
 
 
 def main() -> int:

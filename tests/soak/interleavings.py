@@ -27,7 +27,7 @@ from tests.support.databases import (
     STOCKED,
     apart,
     copy_of_file,
-    copy_of_template,
+    database_on,
     migrate_template,
     postgres_server,
     sqlite_template,
@@ -61,7 +61,7 @@ def databases(engine: str) -> Iterator[Fresh]:
         with postgres_server() as server:
             migrate_template(server)
             stock_template(server, STOCKED, load_demo_into)
-            yield lambda: copy_of_template(server, STOCKED)
+            yield lambda: database_on(server, STOCKED)
 
 
 def _files(folder: Path) -> Fresh:

@@ -30,7 +30,7 @@ from resolvers.identity import Role, issue_development_token
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET, load_settings
 from tests.scenarios.shopping import ATTACH, SUBSCRIBE
 from tests.soak.surroundings import gateway_process
-from tests.support.databases import apart, migrate, on_server, run
+from tests.support.databases import apart, migrate, place_on
 from tests.support.processes import environment, free_port, running
 
 _BETWEEN_SECONDS = 1.5
@@ -198,8 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-soak-")))
         server, restart = stack.enter_context(restartable())
-        asyncio.run(run(server, 'CREATE DATABASE "restarts"'))
-        url = on_server(server, "restarts")
+        url = stack.enter_context(place_on(server)).url
         apart(lambda: migrate(url))
         ports = [str(free_port()), str(free_port())]
         settings = {

@@ -1,10 +1,8 @@
 """What a long run stands on: a database of its own, and the gateway as a process of its own with books of its own."""
 
 import argparse
-import asyncio
 import json
 import random
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -12,19 +10,16 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
-
-from sqlalchemy import make_url
 
 from gateways.sandbox import Fault
 from logs import configure_logging
 from settings import ROOT, SANDBOX_SECRET_KEY
-from tests.support.databases import apart, migrate, on_server, postgres_server, run
+from tests.support.databases import Place, apart, migrate, place_of
 from tests.support.house import ENTITLEMENT_KEY
 from tests.support.processes import environment, free_port, started
 
@@ -52,59 +47,6 @@ def parser(module: str, says: str | None, **size: int) -> argparse.ArgumentParse
         made.add_argument(f"--{name}", type=int, default=default)
     made.add_argument("--seed", type=int, default=1)
     return made
-
-
-@dataclass(frozen=True)
-class Place:
-    """A migrated database. `server` is None on SQLite, where it is a file."""
-
-    server: str | None
-    url: str
-
-    def save(self) -> "Place":
-        """A copy, as a backup is; nobody may be connected."""
-        return self._copied_to(Place(self.server, on_server(self.url, f"{self.name}_saved")))
-
-    def restore(self, backup: "Place") -> None:
-        backup._copied_to(self)
-
-    @property
-    def name(self) -> str:
-        return make_url(self.url).database or ""
-
-    def drop(self) -> None:
-        if self.server is None:
-            for leftover in ("", "-wal", "-shm"):
-                Path(f"{self.name}{leftover}").unlink(missing_ok=True)
-        else:
-            asyncio.run(run(self.server, f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)'))
-
-    def _copied_to(self, target: "Place") -> "Place":
-        target.drop()
-        if self.server is None:
-            with closing(sqlite3.connect(self.name)) as source, closing(sqlite3.connect(target.name)) as copy:
-                source.backup(copy)
-        else:
-            asyncio.run(run(self.server, f'CREATE DATABASE "{target.name}" TEMPLATE "{self.name}"'))
-        return target
-
-
-@contextmanager
-def database(engine: str, folder: Path) -> Iterator[Place]:
-    if engine == "sqlite":
-        place = Place(None, f"sqlite:///{folder / 'perennial.db'}")
-        apart(lambda: migrate(place.url))
-        yield place
-        return
-    with postgres_server() as server:
-        name = f"perennial_{uuid4().hex[:12]}"
-        asyncio.run(run(server, f'CREATE DATABASE "{name}"'))
-        place = Place(server, on_server(server, name))
-        try:
-            apart(lambda: migrate(place.url))
-            yield place
-        finally:
-            place.drop()
 
 
 @dataclass(frozen=True)
@@ -219,5 +161,6 @@ def surroundings(engine: str, seed: int, folder: Path | None = None) -> Iterator
     with ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-soak-")))
-        place = stack.enter_context(database(engine, folder))
+        place = stack.enter_context(place_of(engine, folder))
+        apart(lambda: migrate(place.url))
         yield Surroundings(place, stack.enter_context(gateway_process(folder)), random.Random(seed), folder)

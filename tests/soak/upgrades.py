@@ -35,7 +35,7 @@ from models.invoices import Invoice
 from models.subscriptions import Subscription
 from settings import ROOT, SANDBOX_WEBHOOK_SECRET
 from tests.soak.restarts import Seen, Shop
-from tests.support.databases import on_server, postgres_server, run
+from tests.support.databases import place_of
 from tests.support.processes import environment, free_port, started
 
 FIRST_NEW = "0017"
@@ -255,16 +255,6 @@ async def look(stage: Stage, outcome: Upgrade, due: datetime) -> None:
 
 
 @contextmanager
-def empty_database(engine: str, folder: Path) -> Iterator[str]:
-    if engine == "sqlite":
-        yield f"sqlite:///{folder / 'upgrade.db'}"
-        return
-    with postgres_server() as server:
-        asyncio.run(run(server, 'CREATE DATABASE "upgrade"'))
-        yield on_server(server, "upgrade")
-
-
-@contextmanager
 def gateway(folder: Path, port: int, *more: str) -> Iterator[None]:
     command = ["-m", "gateways.sandbox", "--port", str(port), "--database", f"sqlite:///{folder / 'gateway.db'}"]
     with started([*command, *more], f"http://127.0.0.1:{port}/v1/customers", folder, {}) as process:
@@ -307,7 +297,7 @@ def main() -> int:
         except LookupError as problem:
             sys.stdout.write(f"{problem}\n")
             return 2
-        url, gateway_port = stack.enter_context(empty_database(asked.database, folder)), free_port()
+        url, gateway_port = stack.enter_context(place_of(asked.database, folder)).url, free_port()
         settings = {
             "PERENNIAL_DATABASE_URL": url,
             "PERENNIAL_STRIPE_API_BASE": f"http://127.0.0.1:{gateway_port}",

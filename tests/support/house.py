@@ -21,6 +21,7 @@ from services.books.audit import audit
 from services.books.own_books import unexplained_lines
 from services.demo import load_demo
 from settings import load_settings
+from tests.support.waiting import PATIENCE_SECONDS
 from worker import Worker
 
 START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -32,9 +33,6 @@ ENTITLEMENT_KEY = new_key()
 """Every house's: none makes a file of its own."""
 
 STAFF = {"demo-admin": Role.ADMIN, "demo-support": Role.SUPPORT}
-
-PATIENCE_SECONDS = 60
-"""What a request has by the wall clock: the machine may have much else to do, and what is slow is not told here."""
 
 
 @dataclass

@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 from connecting import BoundedSockets
 from draining import LastRequests
 from schema.sockets import MAX_FRAME, PROTOCOL
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 HANDSHAKE = (
     b"GET /graphql HTTP/1.1\r\nHost: perennial\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -23,8 +24,6 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
 """By hand, for those who mean no good; an empty line ends it."""
-PATIENCE = 60.0
-"""For whether something happens at all, on a machine that has much else to do."""
 
 
 @asynccontextmanager
@@ -45,8 +44,7 @@ async def on_a_port(asgi: ASGIApp) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     try:
-        while not server.started:  # noqa: ASYNC110 (uvicorn tells nobody)
-            await asyncio.sleep(0.01)
+        await until(lambda: server.started)
         yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
@@ -63,13 +61,13 @@ class Client:
         await self.socket.send(orjson.dumps(message).decode())
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return orjson.loads(await self.socket.recv())
 
     async def closed(self) -> int | None:
         """Whatever still came is passed over."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while True:
                     await self.socket.recv()
         except ConnectionClosed as end:
