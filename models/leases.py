@@ -7,7 +7,7 @@ billing are compared with the billing clock, leases always with the machine's: t
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import ColumnElement, Table, or_, select, update
 from sqlmodel import SQLModel
@@ -57,7 +57,7 @@ async def claim_all_due(
     statement = (
         update(table)
         .where(table.c.id.in_(select(found.c.id)))
-        .values(leased_until=machine_now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
+        .values(_claimed(table, machine_now))
         .returning(at, table.c.id, table.c.fence)
     )
     claimed = (await (await session.connection()).execute(statement)).all()
@@ -70,7 +70,7 @@ async def claim(session: AsyncSession, row: type[Leased], key: str, *, machine_n
     statement = (
         update(table)
         .where(table.c.id == key, _free(table, machine_now))
-        .values(leased_until=machine_now + LEASE, fence=table.c.fence + 1, tries=table.c.tries + 1)
+        .values(_claimed(table, machine_now))
         .returning(table.c.fence)
     )
     return (await (await session.connection()).execute(statement)).scalar_one_or_none()
@@ -104,6 +104,10 @@ def release(row: Leased, *, due_at: datetime | None) -> None:
     """Give the lease back and say when the row is due again (None: never)."""
     row.leased_until = None
     row.due_at = due_at
+
+
+def _claimed(table: Table, machine_now: datetime) -> Mapping[str, Any]:
+    return {"leased_until": machine_now + LEASE, "fence": table.c.fence + 1, "tries": table.c.tries + 1}
 
 
 def _free(table: Table, machine_now: datetime) -> ColumnElement[bool]:
