@@ -59,7 +59,7 @@ async def plan_change(
         return
     await drop_planned_change(session, row, why)
     await session.flush()
-    await hold_places(session, row, await _products(session, row, items))
+    await hold_places(session, row, [*await _products(session, row), *(each.plan.product_id for each in items)])
     session.add(
         ScheduledChange(
             subscription_id=row.id,
@@ -116,13 +116,16 @@ def _behavior(row: Subscription, given: ProrationBehavior | None, when: datetime
 async def take_back_planned_change(session: AsyncSession, row: Subscription, why: Why) -> None:
     """Somebody wants it to stay as it is. Raises NOT_PERMITTED for customers who would stay at a price that is past."""
     planned = await session.get(ScheduledChange, row.id)
-    if planned is not None and planned.is_migration and why.actor.kind is ActorKind.CUSTOMER:
+    if planned is None:
+        return
+    if planned.is_migration and why.actor.kind is ActorKind.CUSTOMER:
         raise UserProblem(
             ErrorCode.NOT_PERMITTED,
             "The merchant moves this subscription to another price. Choose another plan, or cancel it.",
             ["subscriptionId"],
         )
     await drop_planned_change(session, row, why)
+    await hold_places(session, row, await _products(session, row))
 
 
 def refuse_if_over(app: App, row: Subscription) -> None:
@@ -134,11 +137,8 @@ def refuse_if_over(app: App, row: Subscription) -> None:
         )
 
 
-async def _products(session: AsyncSession, row: Subscription, planned: Sequence[PlacedItem]) -> list[str]:
-    return [
-        *(item.product_id for item in await items_of(session, [row.id])),
-        *(each.plan.product_id for each in planned),
-    ]
+async def _products(session: AsyncSession, row: Subscription) -> list[str]:
+    return [item.product_id for item in await items_of(session, [row.id])]
 
 
 def _documents(items: Sequence[PlacedItem]) -> list[dict[str, Any]]:

@@ -5,13 +5,12 @@ from datetime import datetime
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.events import CHANGE_UNSCHEDULED
-from models.subscriptions import ScheduledChange, Subscription, items_of
+from models.subscriptions import ScheduledChange, Subscription
 from services.changes import Why, announce
-from services.subscriptions.places import hold_places
 
 
 async def drop_planned_change(session: AsyncSession, row: Subscription, why: Why) -> None:
-    """Nothing is planned any more; the products that it would have come to are free again."""
+    """Nothing is planned any more. Which products the subscription stands for now, the caller says."""
     planned = await session.get(ScheduledChange, row.id)
     if planned is None:
         return
@@ -20,7 +19,6 @@ async def drop_planned_change(session: AsyncSession, row: Subscription, why: Why
     row.change_at = None
     row.due_at = row.next_due()
     row.touch(why.now)
-    await hold_places(session, row, [item.product_id for item in await items_of(session, [row.id])])
 
 
 def tell_of_plan(

@@ -7,10 +7,11 @@ from billing.lifecycle import SubscriptionEvent, SubscriptionStatus
 from models.customers import balances_of, change_balance
 from models.leases import release
 from models.ledger import book
-from models.subscriptions import Subscription, live_places, newest_live_subscription
+from models.subscriptions import Subscription, newest_live_subscription
 from services.amendments.unplanning import drop_planned_change
 from services.changes import Why, move_subscription
 from services.invoices.redeeming import end_discounts
+from services.subscriptions.places import hold_places
 
 TERM_ENDED = "term_ended"
 """The reason of an end that was agreed on from the beginning."""
@@ -28,8 +29,7 @@ async def close(session: AsyncSession, row: Subscription, event: SubscriptionEve
     move_subscription(session, row, event, why)
     row.ended_at = why.now
     release(row, due_at=None)
-    for place in await live_places(session, row.id):
-        await session.delete(place)
+    await hold_places(session, row, ())
     await session.flush()
     await write_balances_off(session, row, row.id, why)
 
