@@ -133,16 +133,6 @@ def _impatient(app: App) -> App:
 GONE_BACK = ([], SubscriptionStatus.CANCELED, RefundStatus.SUCCEEDED)
 
 
-async def test_an_end_whose_refund_outlasts_its_request_is_told_at_once_and_the_refund_later(house: House) -> None:
-    wish, answer = await _half_used(house), asyncio.Event()
-    app = just_before(_impatient(house.app), "create_refund", answer.wait)
-    assert await _cancel(app, wish) == (["PAYMENT_OUTCOME_UNKNOWN"], SubscriptionStatus.CANCELED, RefundStatus.PENDING)
-    answer.set()
-    await drain(10)
-    assert await _cancel(house.app, wish) == GONE_BACK
-    assert await _given_back(house) == HALF
-
-
 async def test_an_end_that_outlasts_its_request_is_what_its_key_tells_from_then_on(house: House) -> None:
     wish, answer = await _half_used(house), asyncio.Event()
     with pytest.raises(UserProblem) as unknown:
