@@ -50,9 +50,9 @@ async def once(
 ) -> T:
     """Run the step, or answer as the first run under this key did, read again from the rows.
 
-    A run that did not get through is taken up again as long as its payment has not ended; a step that raised is
-    forgotten: it has begun nothing. Raises IDEMPOTENCY_CONFLICT for other input, PAYMENT_IN_PROGRESS when the first
-    run outlasts this request. Without a key the step is simply run.
+    A run that did not get through is taken up again as long as its payment has not ended. A step that raised is
+    forgotten, for it has begun nothing, unless it goes on without its request. Raises IDEMPOTENCY_CONFLICT for other
+    input, PAYMENT_IN_PROGRESS when the first run outlasts this request. Without a key the step is simply run.
     """
     if key is None:
         return await run()
@@ -69,9 +69,11 @@ async def once(
             return await memory.tell(app, answer)
     try:
         outcome = await repeated(run)
-    except UserProblem:
-        await _forget(app, scope)
-        raise
+    except UserProblem as problem:
+        answer = await _end_without_answer(app, scope, goes_on=problem.code is ErrorCode.PAYMENT_OUTCOME_UNKNOWN)
+        if answer is None:
+            raise
+        return await memory.tell(app, answer)
     await _finish(app, scope, memory.keep(outcome))
     return outcome
 
@@ -207,11 +209,20 @@ async def _finish(app: App, scope: str, answer: Mapping[str, Any]) -> None:
             record.answer = dict(answer)
 
 
-async def _forget(app: App, scope: str) -> None:
+async def _end_without_answer(app: App, scope: str, *, goes_on: bool) -> Mapping[str, Any] | None:
+    """The run has raised: what an earlier one has answered since, whose request had been left before it was done.
+
+    Else the key is free, and of a run that goes on only for the same input.
+    """
     async with app.database.write() as session:
         record = await idempotency_record(session, scope)
-        if record is not None:
+        if record is None or record.leased_until is None:
+            return record.answer if record is not None else None
+        if goes_on:
+            record.leased_until = None
+        else:
             await session.delete(record)
+        return None
 
 
 def _digest(value: object) -> str:

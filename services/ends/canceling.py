@@ -22,7 +22,7 @@ from services.app import Actor, App
 from services.changes import Why, announce
 from services.ends.ending import Ended, Ending, end_of, stop_and_end
 from services.ends.settling_up import unused_parts
-from services.idempotency import Memory, once
+from services.idempotency import Memory, answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.problems import gateway_unavailable, outcome_unknown
 from services.quotes.quoting import Hold, at_quote, hold_to_quote
@@ -85,7 +85,7 @@ async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> Cance
     async def run() -> CancelOutcome:
         _refuse_past(wish, why.now)
         if wish.runs_out and not ends_at_once(seen.status, at_period_end=wish.at_period_end):
-            return CancelOutcome(await _let_run_out(app, seen, wish, why))
+            return await _let_run_out(app, seen, wish, why)
         return await within_budget(app, _cancel_now(app, seen, wish, why))
 
     return await once(app, actor, seen.customer_id, _MUTATION, wish.idempotency_key, asdict(wish), _OUTCOMES, run)
@@ -114,7 +114,7 @@ def _holding(app: App, wish: CancelWish) -> Hold:
     return lambda session: hold_to_quote(app, session, wish.quote_token, partial(quote_cancellation, wish))
 
 
-async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why) -> Subscription:
+async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why) -> CancelOutcome:
     async with app.database.write() as session:
         row, _ = await locked_subscription(session, seen, wish.expected_version)
         if row.status in SUBSCRIPTION.final:
@@ -127,7 +127,9 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
             row.touch(why.now)
             payload = {"at": (wish.at or row.period_end).isoformat()}
             announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
-        return row
+        outcome = CancelOutcome(row)
+        await answer_with(session, why.actor, row.customer_id, _MUTATION, wish.idempotency_key, _kept(outcome))
+        return outcome
 
 
 async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) -> CancelOutcome:
@@ -140,7 +142,8 @@ async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) 
     async with app.database.read() as session:
         await _holding(app, wish)(session)  # Before anything is stopped, and again when all is locked.
     # The version was compared before the gateway was called; what settled since is the payment that has to win.
-    ended = await stop_and_end(app, seen, end_of(seen), replace(_ending(app, wish), expected_version=None), why)
+    ending = replace(_ending(app, wish), expected_version=None, keep=partial(_keep, seen, wish, why))
+    ended = await stop_and_end(app, seen, end_of(seen), ending, why)
     if ended is None:
         raise UserProblem(
             ErrorCode.INVALID_STATE,
@@ -152,7 +155,14 @@ async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) 
             await carry_out(app, refund.id, refund.fence, why, is_new=True)
         except LeaseLost:
             continue  # Whoever took over goes on.
-    return await _outcome_of(app, seen.id, ended)
+    async with app.database.read() as session:
+        return await _outcome_of(session, seen.id, ended)
+
+
+async def _keep(seen: Subscription, wish: CancelWish, why: Why, session: AsyncSession, ended: Ended) -> None:
+    """Whoever repeats the request is told of this end, and not that there is nothing left to end."""
+    answer = _kept(await _outcome_of(session, seen.id, ended))
+    await answer_with(session, why.actor, seen.customer_id, _MUTATION, wish.idempotency_key, answer)
 
 
 def _ending(app: App, wish: CancelWish) -> Ending:
@@ -178,25 +188,25 @@ async def _learn_returns(app: App, seen: Subscription, why: Why) -> None:
         raise gateway_unavailable() from None
 
 
-async def _outcome_of(app: App, subscription_id: str, ended: Ended) -> CancelOutcome:
-    async with app.database.read() as session:
-        payment = await payment_by_id(session, ended.voided) if ended.voided else None
+async def _outcome_of(session: AsyncSession, subscription_id: str, ended: Ended) -> CancelOutcome:
+    payment = await payment_by_id(session, ended.voided) if ended.voided else None
     last = ended.rest.invoice.id if ended.rest.invoice is not None else None
     # Several cards may have paid: the one with the most is told first.
     most = max(ended.rest.refunds, key=lambda refund: refund.amount_minor, default=None)
     return await _told(
-        app,
+        session,
         subscription_id,
         payment.invoice_id if payment is not None else last,
         most.id if most is not None else None,
     )
 
 
-async def _told(app: App, subscription_id: str, invoice_id: str | None, refund_id: str | None) -> CancelOutcome:
-    async with app.database.read() as session:
-        row = await session.get_one(Subscription, subscription_id)
-        invoice = await session.get(Invoice, invoice_id) if invoice_id else None
-        refund = await session.get(Refund, refund_id) if refund_id else None
+async def _told(
+    session: AsyncSession, subscription_id: str, invoice_id: str | None, refund_id: str | None
+) -> CancelOutcome:
+    row = await session.get_one(Subscription, subscription_id)
+    invoice = await session.get(Invoice, invoice_id) if invoice_id else None
+    refund = await session.get(Refund, refund_id) if refund_id else None
     return CancelOutcome(row, invoice, refund)
 
 
@@ -209,7 +219,8 @@ def _kept(outcome: CancelOutcome) -> Mapping[str, Any]:
 
 
 async def _told_again(app: App, answer: Mapping[str, Any]) -> CancelOutcome:
-    return await _told(app, answer["subscription"], answer["invoice"], answer["refund"])
+    async with app.database.read() as session:
+        return await _told(session, answer["subscription"], answer["invoice"], answer["refund"])
 
 
 _OUTCOMES = Memory(_kept, _told_again)

@@ -3,7 +3,7 @@
 The open intent is canceled at the gateway first; if it turns out to have been paid, that outcome wins.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -33,10 +33,19 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """A subscription that has ended: the first of its payments that were voided, and what was left to settle."""
+
+    voided: str | None
+    rest: Settlement
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """What is noted of an end, and whether what is unused of the period that was paid for is given back.
 
     `only_if_over`: only if its time is up when the rows are locked. `hold`: only if it is still what was quoted.
+    `keep`: what is kept of it in the same transaction.
     """
 
     reason: str | None = None
@@ -45,6 +54,7 @@ class Ending:
     gives_back: bool = False
     only_if_over: bool = False
     hold: Hold | None = None
+    keep: Callable[[AsyncSession, Ended], Awaitable[None]] | None = None
 
     def note(self, row: Subscription, why: Why) -> None:
         row.cancellation_reason = self.reason or row.cancellation_reason
@@ -52,14 +62,6 @@ class Ending:
         if why.actor.kind is not ActorKind.WORKER:
             row.cancellation_requested_by = why.actor.kind.value
             row.canceled_at = row.canceled_at or why.now
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A subscription that has ended: the first of its payments that were voided, and what was left to settle."""
-
-    voided: str | None
-    rest: Settlement
 
 
 async def end_incomplete(app: App, subscription_id: str, why: Why) -> bool:
@@ -136,8 +138,7 @@ async def stop_and_end(
     async with app.database.read() as session:
         invoices = await open_invoices_of(session, seen.id)
     async with collecting_stopped(app, invoices, why) as fences:
-        rest = await _end(app, seen, event, ending, fences, why)
-    return Ended(next(iter(fences), None), rest) if rest is not None else None
+        return await _end(app, seen, event, ending, fences, why)
 
 
 async def _end(
@@ -147,7 +148,7 @@ async def _end(
     ending: Ending,
     fences: Mapping[str, int],
     why: Why,
-) -> Settlement | None:
+) -> Ended | None:
     """Void what is unpaid and end the subscription; an unpaid first one whose payment won meanwhile stays alive."""
     async with app.database.write() as session:
         row, customer = await locked_subscription(session, seen, ending.expected_version)
@@ -170,7 +171,10 @@ async def _end(
         if event is SubscriptionEvent.CANCEL:
             rest = await settle_up(app, session, customer, row, why, gives_back=ending.gives_back)
         await close(session, row, event, why)
-        return rest
+        ended = Ended(next(iter(fences), None), rest)
+        if ending.keep is not None:
+            await ending.keep(session, ended)
+        return ended
 
 
 async def _refuse_what_goes_on(session: AsyncSession, row: Subscription, fences: Mapping[str, int]) -> None:

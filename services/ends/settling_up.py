@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from uuid import NAMESPACE_URL, uuid5
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,7 +20,7 @@ from billing.lines import Line, LineKind
 from billing.money import Money, total
 from billing.proration import ProrationBehavior, turn_over, unused_credit
 from billing.returning import RefundReason
-from models.base import new_id
+from models.base import ID_PREFIXES, new_id
 from models.customers import Customer
 from models.invoices import Invoice, InvoiceLine, lines_of, recurring_lines_since
 from models.leases import release
@@ -35,6 +36,7 @@ from services.refunds.refunding import COUNTS, refundable_of, reserve
 from services.usage.metering import usage_lines
 
 _LAST = "end"
+_REFUNDS = uuid5(NAMESPACE_URL, "perennial:refund-of-end")
 _BILLS = frozenset(
     (SubscriptionStatus.TRIALING, SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE, SubscriptionStatus.PAUSED)
 )
@@ -90,7 +92,7 @@ async def settle_up(
             part.payment,
             part.to_card,
             why,
-            refund_id=new_id("refund"),
+            refund_id=await _free_id(session, row, part.payment),
             reason=RefundReason.REQUESTED_BY_CUSTOMER,
             line_ids=list(part.line_ids),
             ends_subscription_id=row.id,
@@ -105,6 +107,17 @@ async def settle_up(
         payment.collect_at = why.now
         release(payment, due_at=payment.due_at)
     return Settlement(refunds, invoice)
+
+
+def _refund_id(row: Subscription, payment: Payment) -> str:
+    """A subscription ends once: after a restore the refund that its end had made is known again at the gateway."""
+    return f"{ID_PREFIXES['refund']}_{uuid5(_REFUNDS, f'{row.id} {payment.id}').hex}"
+
+
+async def _free_id(session: AsyncSession, row: Subscription, payment: Payment) -> str:
+    """One that came to nothing before a restore, or was not enough, keeps its own."""
+    wanted = _refund_id(row, payment)
+    return wanted if await session.get(Refund, wanted) is None else new_id("refund")
 
 
 async def last_bill(
@@ -144,15 +157,22 @@ async def _unused_of(
     invoice = await session.get_one(Invoice, invoice_id)
     if invoice.status is not InvoiceStatus.PAID:
         return None
-    unused = total([unused_credit(each.line, row.period_end, now) for each in lines], row.currency)
     payment = await payment_of_invoice(session, invoice_id)
     nothing = Money.zero(row.currency)
+    unused = total([unused_credit(each.line, row.period_end, now) for each in lines], row.currency)
+    unused = max(unused - await _given_before_restore(session, row, payment), nothing)
     is_paid_there = payment is not None and await paid_intent(session, payment.id) is not None
     refundable = await refundable_of(session, payment) if payment is not None and is_paid_there else nothing
     to_card = min(unused, refundable)
     credited = await _credited(session, row, invoice)
     to_balance = min(unused - to_card, credited)
     return UnusedPart(invoice, payment, [each.id for each in lines], unused, credited, to_card, to_balance)
+
+
+async def _given_before_restore(session: AsyncSession, row: Subscription, payment: Payment | None) -> Money:
+    """What this very end has given back of it already, though a restored database does not know that it ended."""
+    made = await session.get(Refund, _refund_id(row, payment)) if payment is not None else None
+    return made.amount if made is not None and made.status in COUNTS else Money.zero(row.currency)
 
 
 async def _credited(session: AsyncSession, row: Subscription, invoice: Invoice) -> Money:

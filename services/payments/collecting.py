@@ -274,7 +274,10 @@ async def answer_attempt(
     return_url: str | None,
     why: Why,
 ) -> PaymentIntentSnapshot | None:
-    """Ask the gateway to carry the attempt out, under the attempt's own key however often it is asked, and settle."""
+    """Ask the gateway to carry the attempt out, under the attempt's own key however often it is asked, and settle.
+
+    A key that it has answered with a fault is of no use for a day: once the intent shows nothing new, another is taken.
+    """
     try:
         snapshot = await app.gateway.confirm_payment_intent(
             intent_ref,
@@ -283,8 +286,8 @@ async def answer_attempt(
             return_url=return_url,
             idempotency_key=attempt.idempotency_key,
         )
-    except GatewayUnavailable:
-        await app.database.transact(_lose_answer, app, payment_id, fence, attempt.id, why)
+    except GatewayUnavailable as problem:
+        await app.database.transact(_lose_answer, app, payment_id, fence, attempt.id, why, is_fault=problem.is_fault)
         return None
     except GatewayRefused as refusal:
         snapshot = await _abandon(app, payment_id, fence, attempt.id, intent_ref, why)
@@ -337,13 +340,17 @@ async def _start_attempt(
     return attempt
 
 
-async def _lose_answer(session: AsyncSession, app: App, payment_id: str, fence: int, attempt_id: str, why: Why) -> None:
+async def _lose_answer(
+    session: AsyncSession, app: App, payment_id: str, fence: int, attempt_id: str, why: Why, *, is_fault: bool
+) -> None:
     payment, attempts = await _held_payment(session, payment_id, fence)
     attempt = next(a for a in attempts if a.id == attempt_id)
     # A webhook may have been faster than the answer.
     if payment.status not in PAYMENT.final and attempt.outcome not in ATTEMPT.final:
         move_attempt(session, attempt, AttemptEvent.LOSE_ANSWER, why)
         move_payment(session, payment, PaymentEvent.LOSE_ANSWER, why)
+        if is_fault:
+            attempt.idempotency_key = f"{attempt.id}:{fence}"  # Each holder asks once.
     release(payment, due_at=next_question(app, payment))
 
 

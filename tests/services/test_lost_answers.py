@@ -1,17 +1,21 @@
 """An answer that never came is unknown, never a failure, and known within a minute of the gateway's return."""
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlmodel import select
 
 from billing.lifecycle import PaymentStatus, SubscriptionStatus
+from gateways.port import GatewayUnavailable, PaymentIntentSnapshot
 from gateways.sandbox import Fault
 from models.customers import customer_of_user
 from models.payments import ChargeAttempt, Payment
 from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import SubscribeOutcome, subscribe
 from tests.support.house import House
+from worker import Worker
 
 BROKEN = [
     Fault.TIMEOUT_BEFORE,
@@ -114,6 +118,43 @@ async def test_a_gateway_that_does_not_answer_is_told_and_the_repeat_goes_on(
         "/sandbox/stripe/v1/payment_intents?limit=100", headers={"Authorization": "Bearer sk_test_sandbox"}
     )
     assert [row["id"] for row in listed.json()["data"]] == [outcome.intent.snapshot.ref]
+
+
+@pytest.mark.parametrize("faults", [1, 3])
+async def test_a_gateway_that_keeps_a_fault_under_an_attempts_key_is_asked_under_another(
+    small_house: House, faults: int
+) -> None:
+    """Stripe keeps a 500 for a day, though nothing was executed: the same key would answer it for as long."""
+    house, keys = small_house, list[str]()
+
+    class Faulty:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(house.app.gateway, name)
+
+        async def confirm_payment_intent(self, ref: str, *, idempotency_key: str, **more: Any) -> PaymentIntentSnapshot:
+            keys.append(idempotency_key)
+            if idempotency_key in keys[:faults]:
+                raise GatewayUnavailable("APIError (HTTP 500)", is_fault=True)
+            return await house.app.gateway.confirm_payment_intent(ref, idempotency_key=idempotency_key, **more)
+
+    async with house.app.database.read() as session:
+        customer = await customer_of_user(session, "demo-card")
+    assert customer is not None
+    wish = SubscribeWish(plan_code="reader-pro", payment_method_id=customer.default_payment_method_id)
+    gateway: Any = Faulty()
+    faulty = replace(house.app, gateway=gateway)
+    outcome = await subscribe(faulty, house.actor("demo-card"), wish)
+    assert [problem.code for problem in outcome.problems] == ["PAYMENT_OUTCOME_UNKNOWN"]
+    for _ in range(faults):
+        house.pass_time(timedelta(seconds=10))
+        await Worker(faulty).once()
+    async with house.app.database.read() as session:
+        payment = (await session.exec(select(Payment))).one()
+        [attempt] = (await session.exec(select(ChargeAttempt))).all()
+    assert (payment.status, attempt.outcome) == (PaymentStatus.SUCCEEDED, "succeeded")
+    assert (keys[0], len(set(keys)), len(keys)) == (attempt.id, faults + 1, faults + 1)
+    assert await _charged(house) == ["succeeded"]
+    assert await house.audit() == []
 
 
 async def test_forgotten_keys_make_no_second_charge(house: House) -> None:

@@ -8,12 +8,14 @@ import pytest
 from sqlmodel import select
 
 from billing.errors import ErrorCode, UserProblem
-from billing.lifecycle import RefundStatus
+from billing.lifecycle import RefundStatus, SubscriptionStatus
 from billing.money import Money
 from billing.returning import RefundOrigin, RefundReason
 from gateways.sandbox import Fault
 from models.payments import Payment
 from models.returns import Refund
+from models.subscriptions import Subscription
+from services.ends.canceling import CancelWish, cancel_subscription
 from services.refunds.giving_back import RefundWish, refund_payment
 from tests.services.test_restored_backup import Place, buy, in_use
 from tests.services.test_restored_backup import place as place
@@ -23,6 +25,7 @@ from tests.support.kills import EVER, Points, in_child, killed, mortal
 from tests.support.outside import dashboard, sandbox_of
 
 ADMIN = "demo-admin"
+USER = "demo-card"
 
 
 async def _wish(house: House, key: str = "key", amount: int = 200) -> RefundWish:
@@ -45,6 +48,8 @@ async def _rows(house: House) -> list[tuple[int, RefundStatus, RefundOrigin]]:
         return [(row.amount_minor, row.status, row.origin) for row in (await session.exec(select(Refund))).all()]
 
 
+UNUSED = 200
+"""Of 7.00 for 28 days, 8 of them."""
 OURS = [(200, RefundStatus.SUCCEEDED, RefundOrigin.API)]
 
 
@@ -118,3 +123,29 @@ def test_a_backup_from_any_moment_of_a_refund_gives_back_nothing_twice(
         asyncio.run(in_use(place, restored, after=timedelta(days=3)))
     if place.server is not None:
         asyncio.run(run(place.server, f'DROP DATABASE "{place.live}_then" WITH (FORCE)'))
+
+
+async def _end(house: House) -> None:
+    """Now, with what is unused of the 7.00 given back."""
+    async with house.app.database.read() as session:
+        row = (await session.exec(select(Subscription))).one()
+    outcome = await cancel_subscription(house.app, house.actor(USER), CancelWish(row.id, refunds_unused=True))
+    assert outcome.subscription.status is SubscriptionStatus.CANCELED
+
+
+def test_an_end_that_the_backup_does_not_know_gives_back_what_is_unused_once(place: Place) -> None:
+    """A day after the restore the customer ends it again: what is unused then has gone back already."""
+    asyncio.run(in_use(place, buy))
+    place.save()
+    asyncio.run(in_use(place, _end, after=timedelta(days=20)))
+    place.restore()
+
+    async def ended_again(house: House) -> None:
+        assert await _rows(house) == []
+        await _end(house)
+        await house.work()
+        assert await _rows(house) == [(UNUSED, RefundStatus.SUCCEEDED, RefundOrigin.API)]
+        assert await _given_back(house) == [UNUSED]
+        assert await house.audit() == []
+
+    asyncio.run(in_use(place, ended_again, after=timedelta(days=21)))

@@ -1,20 +1,25 @@
 """A key keeps an answer only when there is one: what could not be done goes on when it is repeated."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
-from billing.lifecycle import PaymentStatus, SubscriptionStatus
+from billing.lifecycle import PaymentStatus, RefundStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.customers import customer_of_user
+from services.app import Actor, ActorKind, App
+from services.ends.canceling import CancelWish, cancel_subscription
+from services.shielding import drain
 from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import SubscribeOutcome, subscribe
 from services.wallet.cards import create_setup_intent
 from tests.support.house import House
-from tests.support.outside import charges_by_invoice, sandbox_of
+from tests.support.meanwhile import just_before
+from tests.support.outside import charges_by_invoice, dashboard, sandbox_of
 
 USER = "demo-card"
 
@@ -97,3 +102,65 @@ async def test_a_key_of_the_greatest_length_saves_a_card(small_house: House) -> 
         for _ in range(2)
     ]
     assert views[0].row.id == views[1].row.id
+
+
+HALF = [350]
+"""What is unused of 7.00 after half of February."""
+
+
+async def _half_used(house: House) -> CancelWish:
+    outcome = await _subscribe(house)
+    assert outcome.subscription is not None
+    await house.deliver()
+    house.pass_time(timedelta(days=14))
+    return CancelWish(outcome.subscription.id, refunds_unused=True, idempotency_key="enough")
+
+
+async def _cancel(app: App, wish: CancelWish) -> tuple[list[str], SubscriptionStatus, RefundStatus | None]:
+    outcome = await cancel_subscription(app, Actor(ActorKind.CUSTOMER, USER), wish)
+    refund = outcome.refund.status if outcome.refund is not None else None
+    return [problem.code.value for problem in outcome.problems], outcome.subscription.status, refund
+
+
+async def _given_back(house: House) -> list[int]:
+    return [row.amount for row in (await dashboard(house).refunds.list_async()).data]
+
+
+def _impatient(app: App) -> App:
+    return replace(app, gateway_budget=timedelta(milliseconds=200))
+
+
+GONE_BACK = ([], SubscriptionStatus.CANCELED, RefundStatus.SUCCEEDED)
+
+
+async def test_an_end_that_outlasts_its_request_is_what_its_key_tells_from_then_on(house: House) -> None:
+    wish, answer = await _half_used(house), asyncio.Event()
+    with pytest.raises(UserProblem) as unknown:
+        await _cancel(just_before(_impatient(house.app), "find_refunds", answer.wait), wish)
+    assert unknown.value.code is ErrorCode.PAYMENT_OUTCOME_UNKNOWN
+    with pytest.raises(UserProblem) as other:
+        await _cancel(house.app, replace(wish, refunds_unused=False))
+    assert other.value.code is ErrorCode.IDEMPOTENCY_CONFLICT
+
+    async def done_meanwhile() -> None:
+        answer.set()
+        await drain(10)
+
+    # The repeat meets the end that the first request has brought about.
+    assert await _cancel(just_before(house.app, "find_refunds", done_meanwhile), wish) == GONE_BACK
+    assert await _cancel(house.app, wish) == GONE_BACK
+    assert await _given_back(house) == HALF
+
+
+async def test_who_dies_after_an_end_has_answered(house: House) -> None:
+    wish = await _half_used(house)
+
+    async def die() -> None:
+        raise RuntimeError("the process is gone")
+
+    with pytest.raises(RuntimeError):
+        await _cancel(just_before(house.app, "create_refund", die), wish)
+    house.pass_time(timedelta(seconds=60))
+    await house.work()
+    assert await _cancel(house.app, wish) == GONE_BACK
+    assert await _given_back(house) == HALF
