@@ -163,6 +163,8 @@ def entitlement_keys(settings: Settings) -> EntitlementKeys:
             f"PERENNIAL_ENTITLEMENT_KEY: {problem}; make one with "
             "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
         ) from None
+    except OSError as problem:
+        raise SettingsError(f"PERENNIAL_ENTITLEMENT_KEY: set one, for none can be made and kept ({problem})") from None
 
 
 def document_links(settings: Settings) -> DocumentLinks | None:

@@ -8,7 +8,7 @@ import asyncio
 import socket
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ from rich.console import Console
 from settings import ROOT, Settings, SettingsError, WorkerMode, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from bootstrap import Installation
     from services.app import App
@@ -28,6 +28,9 @@ cli = typer.Typer(
 )
 out = Console()
 err = Console(stderr=True)
+
+
+T = TypeVar("T")
 
 
 class TokenRole(StrEnum):
@@ -56,10 +59,10 @@ def serve(
     settings = _settings()
     if workers > 1 and settings.worker is not WorkerMode.OFF:
         _fail("PERENNIAL_WORKER: set it to off for several server processes, and run `python cli.py worker` beside.")
-    _refuse_taken_port(settings)
+    _refuse_taken_port(settings.host, settings.port, "PERENNIAL_PORT")
     if prepare:
         _migrate(settings)
-    from bootstrap import build, entitlement_keys
+    from bootstrap import entitlement_keys
     from server import create_app
     from serving import log_as_server, serve_from_processes, the_server
 
@@ -68,9 +71,10 @@ def serve(
         entitlement_keys(settings)
     except SettingsError as problem:
         _fail(str(problem))
-    installation = build(settings)
+    installation = _built(settings)
 
     async def run() -> None:
+        await _begin(installation, waits=True)
         if prepare:
             await _demo(installation)
         _welcome(installation)
@@ -90,28 +94,30 @@ def worker(
 ) -> None:
     """Do what is due: ask about unknown payments, work on webhooks, end what is over."""
     settings = _settings()
-    from bootstrap import build
-    from worker import Worker
-
-    installation = build(settings)
-    if settings.worker_port is not None and not once:
-        from server import create_worker_app
-        from serving import the_server
-
-        asyncio.run(the_server(create_worker_app(installation), settings, port=settings.worker_port).serve())
-        return
+    port = None if once else settings.worker_port
+    if port is not None:
+        _refuse_taken_port(settings.host, port, "PERENNIAL_WORKER_PORT")
+    installation = _built(settings)
 
     async def run() -> None:
-        await installation.start()
+        await _begin(installation, waits=True)
+        if port is not None:
+            from server import create_worker_app
+            from serving import the_server
+
+            await the_server(create_worker_app(installation), settings, port=port).serve()
+            return
+        from worker import Worker
+
         try:
-            if once:
-                await _work_once(installation.app)
-            else:
-                await _until_signalled(Worker(installation.app).run)
+            await _until_signalled(Worker(installation.app).run)
         finally:
             await installation.close()
 
-    asyncio.run(run())
+    if once:
+        _carry_out(installation, lambda: _work_once(installation.app))
+    else:
+        asyncio.run(run())
 
 
 @cli.command()
@@ -125,16 +131,8 @@ def migrate() -> None:
 @cli.command()
 def demo() -> None:
     """Load the demo catalog and customers, once. Refused in production."""
-    settings = _settings()
-    from bootstrap import build
-
-    installation = build(settings)
-
-    async def run() -> None:
-        await _demo(installation)
-        await installation.close()
-
-    asyncio.run(run())
+    installation = _built(_settings())
+    _carry_out(installation, lambda: _demo(installation))
     out.print("The demo data is there.")
 
 
@@ -171,26 +169,21 @@ def schema() -> None:
 def check() -> None:
     """Prove that the books are right, the gateway's too; exit 1 and say what is wrong if not."""
     settings = _settings().model_copy(update={"database_statement_seconds": 0})  # it reads everything
-    from bootstrap import build
     from gateways.port import GatewayRefused, GatewayUnavailable
     from services.books.audit import Audit, audit_against_gateway
     from services.books.own_books import audit_own_books
 
-    installation = build(settings)
+    installation = _built(settings)
 
     async def run() -> tuple[list[str], Audit]:
-        await installation.start()
+        wrong = [finding.text for finding in await audit_own_books(installation.app)]
         try:
-            wrong = [finding.text for finding in await audit_own_books(installation.app)]
-            try:
-                there = await audit_against_gateway(installation.app)
-            except (GatewayUnavailable, GatewayRefused) as problem:
-                return [*wrong, f"the gateway's books could not be read ({problem})"], Audit()
-            return [*wrong, *(finding.text for finding in there.findings)], there
-        finally:
-            await installation.close()
+            there = await audit_against_gateway(installation.app)
+        except (GatewayUnavailable, GatewayRefused) as problem:
+            return [*wrong, f"the gateway's books could not be read ({problem})"], Audit()
+        return [*wrong, *(finding.text for finding in there.findings)], there
 
-    wrong, there = asyncio.run(run())
+    wrong, there = _carry_out(installation, run)
     for text in there.not_yet_known:
         out.print(f"not yet known: {text}", style="yellow", markup=False, soft_wrap=True, highlight=False)
     for text in wrong:
@@ -231,34 +224,89 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def _refuse_taken_port(host: str, port: int, setting: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((host, port))
         except OSError as problem:
-            _fail(
-                f"Port {settings.port} on {settings.host} cannot be used ({problem.strerror}): "
-                "stop what runs there, or set PERENNIAL_PORT."
-            )
+            _fail(f"Port {port} on {host} cannot be used ({problem.strerror}): stop what runs there, or set {setting}.")
+
+
+def _built(settings: Settings) -> "Installation":
+    from bootstrap import build
+
+    try:
+        return build(settings)
+    except OSError as fault:  # the folder of an SQLite file
+        _fail(f"PERENNIAL_DATABASE_URL: the database cannot be used ({_first_line(fault)}).")
+
+
+async def _begin(installation: "Installation", *, waits: bool = False) -> None:
+    """Start on a database that is there and migrated; anything else is told in a line.
+
+    What `waits` for a database that is away tells so by its readiness, and tries again; with the sandbox, whose own
+    tables must be there first, nothing can.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from migrations.standing import is_behind
+
+    try:
+        if not await is_behind(installation.app.database):
+            await installation.start()
+            return
+        problem = "its schema is not this version's: run `python cli.py migrate` first"
+    except (SQLAlchemyError, OSError) as fault:
+        if waits and installation.sandbox is None:
+            return
+        problem = _first_line(fault)
+    await installation.close()
+    _fail(f"PERENNIAL_DATABASE_URL: the database cannot be used ({problem}).")
+
+
+def _carry_out(installation: "Installation", work: "Callable[[], Coroutine[None, None, T]]") -> T:
+    """A command that comes to an end, and does not wait for a database that is away."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    async def run() -> T:
+        await _begin(installation)
+        try:
+            return await work()
+        finally:
+            await installation.close()
+
+    try:
+        return asyncio.run(run())
+    except (SQLAlchemyError, OSError) as fault:
+        _fail(f"PERENNIAL_DATABASE_URL: the database cannot be used ({_first_line(fault)}).")
+
+
+def _first_line(fault: Exception) -> str:
+    """A time-out says nothing but its name."""
+    return (str(fault).splitlines() or [type(fault).__name__])[0]
 
 
 def _migrate(settings: Settings) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
     from sqlalchemy.exc import DBAPIError
 
     from models.database import Database
 
-    Database(settings.database_url)  # makes the folder of an SQLite file
     config = Config(ROOT / "alembic.ini")
     config.set_main_option("sqlalchemy.url", settings.direct_database_url.replace("%", "%%"))
     try:
+        Database(settings.database_url)  # makes the folder of an SQLite file
         command.upgrade(config, "head")
-    except (DBAPIError, OSError) as problem:
-        reason = str(problem).splitlines()[0]
-        _fail(f"PERENNIAL_DATABASE_URL: the database cannot be reached or migrated ({reason}).")
+    except (DBAPIError, OSError) as fault:
+        _fail(f"PERENNIAL_DATABASE_URL: the database cannot be reached or migrated ({_first_line(fault)}).")
+    except CommandError as fault:
+        _fail(
+            f"PERENNIAL_DATABASE_URL: a newer version has migrated the database ({_first_line(fault)}): use that one."
+        )
 
 
 async def _demo(installation: "Installation") -> None:
@@ -271,7 +319,6 @@ async def _demo(installation: "Installation") -> None:
         if installation.sandbox is None:
             await load_catalog(installation.app)  # the demo customers' cards exist in the sandbox only
             return
-        await installation.start()
         await load_demo(installation.app)
 
 

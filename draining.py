@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
@@ -80,7 +80,8 @@ class Processes(Multiprocess):
                 if not _waiting(each.fileno()):
                     break
                 time.sleep(0.001)
-            each.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # none of them listens yet
+                each.shutdown(socket.SHUT_RDWR)
         super().terminate_all()
 
 

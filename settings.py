@@ -5,6 +5,7 @@ May import: nothing of ours.
 """
 
 import hmac
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache, cached_property
 from ipaddress import ip_network
@@ -21,6 +22,11 @@ DEVELOPMENT_SECRET = "perennial-development-secret-not-for-production"  # noqa: 
 SANDBOX_SECRET_KEY = "sk_test_sandbox"  # noqa: S105 (the sandbox's public constant)
 SANDBOX_PUBLISHABLE_KEY = "pk_test_sandbox"
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 (the sandbox's public constant)
+MIN_SECRET = 32
+JWT_ALGORITHMS = (
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+)  # fmt: skip
+"""`none` is no algorithm."""
 
 
 class Environment(StrEnum):
@@ -48,7 +54,12 @@ class Settings(BaseSettings):
     """Every variable is prefixed PERENNIAL_; `.env.example` lists all of them with their meaning."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PERENNIAL_", env_file=".env", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix="PERENNIAL_",
+        env_file=".env",
+        env_ignore_empty=True,  # a line that is uncommented and not filled in, a variable that compose did not know
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     environment: Environment = Environment.DEVELOPMENT
@@ -91,7 +102,7 @@ class Settings(BaseSettings):
     rate_failures_per_minute: int = Field(default=600, ge=0)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_private_targets: Annotated[tuple[str, ...], NoDecode] = ()
-    metrics_token: SecretStr | None = Field(default=None, min_length=32)
+    metrics_token: SecretStr | None = None
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     explorer: bool | None = None
@@ -148,9 +159,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for broken, message in _contradictions(self):
-            if broken:
-                raise ValueError(message)
+        if messages := [message for broken, message in _contradictions(self) if broken]:
+            raise ValueError("\n".join(messages))
         return self
 
     @property
@@ -255,10 +265,24 @@ def _is_live(key: str) -> bool:
     return key.startswith(("sk_live_", "rk_live_"))
 
 
+def _is_database(url: str, kinds: Sequence[str] = ("sqlite", "postgresql")) -> bool:
+    from sqlalchemy.engine import make_url  # heavy: whoever mistypes a command is told at once
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # what is no address at all, or whose port is no number
+        return False
+    return parsed.drivername in kinds and bool(parsed.database or parsed.drivername != "sqlite")
+
+
 def _contradictions(s: Settings) -> list[tuple[bool, str]]:
     """Each row: is it broken, and the line that says what to do."""
+    return [*_of_the_gateway(s), *_of_secrets(s), *_of_access_tokens(s), *_of_addresses(s)]
+
+
+def _of_the_gateway(s: Settings) -> list[tuple[bool, str]]:
     key = s.stripe_secret_key.get_secret_value() if s.stripe_secret_key else None
-    symmetric = s.jwt_algorithm.startswith("HS")
     return [
         (
             key is not None and not key.startswith(("sk_test_", "rk_test_", "sk_live_", "rk_live_")),
@@ -269,7 +293,7 @@ def _contradictions(s: Settings) -> list[tuple[bool, str]]:
             "PERENNIAL_STRIPE_SECRET_KEY: a live key is refused outside PERENNIAL_ENVIRONMENT=production",
         ),
         (
-            key is not None and not s.stripe_publishable_key and s.stripe_api_base is None,
+            (key is not None or s.is_production) and not s.stripe_publishable_key and s.stripe_api_base is None,
             "PERENNIAL_STRIPE_PUBLISHABLE_KEY: set it beside the secret key, browsers confirm cards with it",
         ),
         (
@@ -277,39 +301,75 @@ def _contradictions(s: Settings) -> list[tuple[bool, str]]:
             "PERENNIAL_STRIPE_SECRET_KEY: production refuses the sandbox; set a key",
         ),
         (
-            s.is_production and not s.webhook_secrets,
+            s.is_production and (s.stripe_webhook_secret is None or not s.webhook_secrets),
             "PERENNIAL_STRIPE_WEBHOOK_SECRET: production needs the endpoint's signing secret",
         ),
+    ]
+
+
+def _of_secrets(s: Settings) -> list[tuple[bool, str]]:
+    return [
         (
             s.is_production and DEVELOPMENT_SECRET in (s.secret_key.get_secret_value(), s.token_secret),
             "PERENNIAL_SECRET_KEY: production refuses the development secret; set 32 random bytes or more",
+        ),
+        (
+            len(s.secret_key.get_secret_value()) < MIN_SECRET,
+            f"PERENNIAL_SECRET_KEY: at least {MIN_SECRET} characters are needed; make one with `openssl rand -hex 32`",
         ),
         (
             s.is_production and s.entitlement_key is None,
             "PERENNIAL_ENTITLEMENT_KEY: production needs the PEM of a P-256 key that signs entitlement tokens",
         ),
         (
-            s.is_production and s.public_url is None,
-            "PERENNIAL_PUBLIC_URL: production needs the address at which others reach it; links begin with it",
+            s.metrics_token is not None and len(s.metrics_token.get_secret_value()) < MIN_SECRET,
+            f"PERENNIAL_METRICS_TOKEN: at least {MIN_SECRET} characters are needed; try `openssl rand -hex 32`",
+        ),
+    ]
+
+
+def _of_access_tokens(s: Settings) -> list[tuple[bool, str]]:
+    symmetric = s.jwt_algorithm.startswith("HS")
+    return [
+        (
+            s.jwt_algorithm not in JWT_ALGORITHMS,
+            f"PERENNIAL_JWT_ALGORITHM: write one of {', '.join(JWT_ALGORITHMS)}",
         ),
         (
-            symmetric and len(s.token_secret) < 32,
-            "PERENNIAL_JWT_SECRET: at least 32 characters are needed for HS256",
+            s.is_production and symmetric and s.jwt_secret is None and s.jwt_jwks_url is None,
+            "PERENNIAL_JWT_SECRET: production needs what your identity provider signs tokens with, or its key set",
         ),
         (
-            not symmetric and s.jwt_jwks_url is None,
+            s.jwt_secret is not None and len(s.jwt_secret.get_secret_value()) < MIN_SECRET,
+            f"PERENNIAL_JWT_SECRET: at least {MIN_SECRET} characters are needed",
+        ),
+        (
+            s.jwt_algorithm in JWT_ALGORITHMS and not symmetric and s.jwt_jwks_url is None,
             f"PERENNIAL_JWT_JWKS_URL: {s.jwt_algorithm} tokens need the issuer's key set",
         ),
         (
             symmetric and s.jwt_jwks_url is not None,
             "PERENNIAL_JWT_ALGORITHM: a key set needs an asymmetric algorithm, such as RS256 or ES256",
         ),
+    ]
+
+
+def _of_addresses(s: Settings) -> list[tuple[bool, str]]:
+    return [
         (
-            not s.database_url.startswith(("sqlite:///", "postgresql://")),
+            s.is_production and s.public_url is None,
+            "PERENNIAL_PUBLIC_URL: production needs the address at which others reach it; links begin with it",
+        ),
+        (
+            not _is_database(s.database_url),
             "PERENNIAL_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
         ),
         (
-            s.database_listen_url is not None and not s.database_listen_url.startswith("postgresql://"),
+            s.sandbox_database_url is not None and not _is_database(s.sandbox_database_url),
+            "PERENNIAL_SANDBOX_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
+        ),
+        (
+            s.database_listen_url is not None and not _is_database(s.database_listen_url, ("postgresql",)),
             "PERENNIAL_DATABASE_LISTEN_URL: write postgresql://user@host/name, PostgreSQL itself and no proxy",
         ),
     ]

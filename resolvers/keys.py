@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 log = structlog.get_logger("perennial.keys")
 
-# Algorithm → (key type, curve) as a JSON web key names them. `none` is no algorithm.
+# Algorithm of the settings → (key type, curve) as a JSON web key names them.
 FAMILIES: Mapping[str, tuple[str, str | None]] = {
     **{f"HS{bits}": ("oct", None) for bits in (256, 384, 512)},
     **{f"{scheme}{bits}": ("RSA", None) for scheme in ("RS", "PS") for bits in (256, 384, 512)},

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from resolvers.identity import NOBODY, Identity, Role, TokenRefused, TokenVerifier, issue_development_token
-from resolvers.keys import usable_keys
+from resolvers.keys import FAMILIES, usable_keys
+from settings import JWT_ALGORITHMS
 from tests.edge.toy import NOW, Toy, looked_for, settings_for, told_beside
 
 SECRET = "s" * 40
@@ -280,8 +281,12 @@ async def test_what_is_no_token_is_refused(token):
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "", "HS1", "RSA", "ES256K"])
 def test_the_server_does_not_start_with_an_unknown_algorithm(algorithm):
-    with pytest.raises(ValueError, match="PERENNIAL_JWT_ALGORITHM"):
-        TokenVerifier(settings_for(jwt_secret=None, jwt_algorithm=algorithm, jwt_jwks_url="https://i.example/k"))
+    with pytest.raises(ValueError, match="PERENNIAL_JWT_ALGORITHM: write one of HS256, "):
+        settings_for(jwt_secret=None, jwt_algorithm=algorithm, jwt_jwks_url="https://i.example/k")
+
+
+def test_keys_are_known_of_each_algorithm_that_may_be_set():
+    assert tuple(FAMILIES) == JWT_ALGORITHMS
 
 
 async def test_unusable_display_claims_are_left_out_not_refused():
@@ -299,6 +304,7 @@ def test_development_tokens_are_not_issued_in_production_nor_for_roles_without_t
     production = settings_for(
         environment="production",
         secret_key="p" * 40,
+        jwt_secret="j" * 40,
         stripe_secret_key="sk_test_x",
         stripe_publishable_key="pk_test_x",
         stripe_webhook_secret="whsec_x",

@@ -1,8 +1,12 @@
 """A short seed of the stops that `make soak` does many times."""
 
+import time
 from pathlib import Path
 
+from settings import ROOT
 from tests.soak.stopping import stop_often
+from tests.support.databases import copy_of_file
+from tests.support.processes import free_port, started
 
 
 async def test_a_server_told_to_stop_answers_what_was_asked_and_ends_by_itself(tmp_path: Path) -> None:
@@ -11,3 +15,19 @@ async def test_a_server_told_to_stop_answers_what_was_asked_and_ends_by_itself(t
     assert seen.answered >= 30
     assert (seen.stopped, dict(seen.exits)) == (1, {0: 1})
     assert dict(seen.streams) == {"sse without complete": 1, "1012": 1}
+
+
+def test_processes_told_to_stop_before_any_of_them_listens_end_as_well(sqlite_file: Path, tmp_path: Path) -> None:
+    settings = {
+        "PERENNIAL_DATABASE_URL": copy_of_file(sqlite_file, tmp_path / "perennial.db"),
+        "PERENNIAL_PORT": str(free_port()),
+        "PERENNIAL_WORKER": "off",
+    }
+    command = [str(ROOT / "cli.py"), "serve", "--workers", "2"]
+    with started(command, "", tmp_path, settings) as it:
+        deadline = time.monotonic() + 60
+        while b"Started parent process" not in it.log.read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        it.process.terminate()
+        assert it.process.wait(timeout=60) == 0
+        assert "Traceback" not in it.log.read_text()

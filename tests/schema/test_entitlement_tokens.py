@@ -180,6 +180,7 @@ def test_what_cannot_sign_stops_the_server_with_a_sentence(pem: str) -> None:
 PRODUCTION = {
     "environment": "production",
     "secret_key": "p" * 40,
+    "jwt_secret": "j" * 40,
     "stripe_secret_key": "sk_test_x",
     "stripe_publishable_key": "pk_test_x",
     "stripe_webhook_secret": "whsec_x",

@@ -1,0 +1,157 @@
+"""What stands against a command is told in a line or two, with exit code 1 and nothing half done."""
+
+import logging
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli import cli
+from settings import Settings, SettingsError, load_settings
+from tests.readme.snippets import ROOT
+from tests.support.databases import copy_of_file
+
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/perennial"
+BEHIND = (
+    "PERENNIAL_DATABASE_URL: the database cannot be used "
+    "(its schema is not this version's: run `python cli.py migrate` first)."
+)
+AHEAD = (
+    "PERENNIAL_DATABASE_URL: a newer version has migrated the database "
+    "(Can't locate revision identified by '9999'): use that one."
+)
+ENDING = (["worker", "--once"], ["check"], ["demo"])
+
+
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Without a .env file, and with the log as it was."""
+    monkeypatch.chdir(tmp_path)
+    root, level = logging.getLogger(), logging.getLogger().level
+    handlers = [*root.handlers]
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def told(command: list[str], **settings: str) -> tuple[int, list[str]]:
+    """The exit code, and what is said on stderr."""
+    environment = {f"PERENNIAL_{name.upper()}": value for name, value in settings.items()}
+    ran: Result = CliRunner().invoke(cli, command, env=environment)
+    return ran.exit_code, ran.stderr.splitlines()
+
+
+@pytest.mark.parametrize("command", [*ENDING, ["serve"], ["worker"], ["migrate"]], ids=" ".join)
+def test_a_database_that_is_away_ends_what_cannot_wait_for_it(command: list[str]) -> None:
+    code, lines = told(command, database_url=NO_DATABASE)
+    (line,) = lines
+    assert code == 1
+    assert line.startswith("PERENNIAL_DATABASE_URL: the database cannot be ")
+    assert "Connect call failed" in line
+
+
+@pytest.mark.parametrize("command", [*ENDING, ["serve"], ["worker"]], ids=" ".join)
+def test_a_database_that_was_not_migrated_is_left_as_it_is(command: list[str], tmp_path: Path) -> None:
+    code, lines = told(command, database_url=f"sqlite:///{tmp_path / 'new.db'}")
+    assert (code, lines) == (1, [BEHIND])
+    with closing(sqlite3.connect(tmp_path / "new.db")) as made:
+        assert made.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("revision", "command", "expected"),
+    [
+        ("0018", ["worker", "--once"], (1, [BEHIND])),
+        ("9999", ["worker", "--once"], (0, [])),
+        ("9999", ["migrate"], (1, [AHEAD])),
+    ],
+    ids=["older", "newer", "not migrated back"],
+)
+def test_an_older_schema_is_not_worked_on_and_a_newer_one_is(
+    sqlite_file: Path, tmp_path: Path, revision: str, command: list[str], expected: tuple[int, list[str]]
+) -> None:
+    url = copy_of_file(sqlite_file, tmp_path / "perennial.db")
+    with closing(sqlite3.connect(tmp_path / "perennial.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    assert told(command, database_url=url) == expected
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["serve"], ["check"]], ids=" ".join)
+def test_a_folder_that_cannot_be_made_is_told(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, (line,) = told(command, database_url=f"sqlite:///{tmp_path / 'file' / 'x' / 'perennial.db'}")
+    assert code == 1
+    assert line.startswith("PERENNIAL_DATABASE_URL: the database cannot be ")
+    assert "Not a directory" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"), [(["serve"], "port"), (["worker"], "worker_port")], ids=["serve", "worker"]
+)
+def test_a_port_that_is_taken_is_told_with_its_setting(command: list[str], setting: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, lines = told(command, **{setting: str(port)})
+    told_so = f"Port {port} on 127.0.0.1 cannot be used (Address already in use): stop what runs there, or set"
+    assert (code, lines) == (1, [f"{told_so} PERENNIAL_{setting.upper()}."])
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["mysql://x/y", "nonsense", "sqlite:///", "sqlite://", "postgresql://h:port/x", "postgresql+asyncpg://h/x"],
+)
+@pytest.mark.parametrize("name", ["database_url", "sandbox_database_url"])
+def test_an_address_of_no_database_is_told(name: str, address: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(_env_file=None, **{name: address})
+    assert str(refused.value) == f"PERENNIAL_{name.upper()}: write sqlite:///path or postgresql://user@host/name"
+
+
+def test_everything_that_production_lacks_is_told_a_line_each() -> None:
+    code, lines = told(["serve"], environment="production")
+    assert code == 1
+    assert [line.partition(":")[0] for line in lines] == [
+        "PERENNIAL_STRIPE_PUBLISHABLE_KEY",
+        "PERENNIAL_STRIPE_SECRET_KEY",
+        "PERENNIAL_STRIPE_WEBHOOK_SECRET",
+        "PERENNIAL_SECRET_KEY",
+        "PERENNIAL_ENTITLEMENT_KEY",
+        "PERENNIAL_JWT_SECRET",
+        "PERENNIAL_PUBLIC_URL",
+    ]
+
+
+@pytest.mark.parametrize("name", ["secret_key", "jwt_secret", "metrics_token"])
+def test_a_secret_that_is_too_short_is_refused_wherever_it_is_used(name: str) -> None:
+    """Also an own secret beside another for access tokens: API keys, links and endpoints' secrets rest on it."""
+    beside = {"jwt_secret": "j" * 32} if name == "secret_key" else {}
+    with pytest.raises(SettingsError, match=f"^PERENNIAL_{name.upper()}: at least 32 characters are needed"):
+        load_settings(_env_file=None, **beside, **{name: "s" * 31})
+    assert load_settings(_env_file=None, **beside, **{name: "s" * 32})
+
+
+def test_a_copy_of_the_example_with_every_line_uncommented_and_nothing_filled_in_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    (tmp_path / ".env").write_text(
+        text.replace("#PERENNIAL_", "PERENNIAL_").replace("sqlite:///", f"sqlite:///{ROOT}/")
+    )
+    assert load_settings() == load_settings(_env_file=None)
+    monkeypatch.setenv("PERENNIAL_WORKER_PORT", "")
+    assert Settings(_env_file=None).worker_port is None  # type: ignore[call-arg]
+
+
+def test_no_key_and_no_place_for_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("bootstrap._OWN_KEY", tmp_path / "file" / "key.pem")
+    code, (line,) = told(["serve"], database_url=f"sqlite:///{tmp_path / 'perennial.db'}")
+    assert code == 1
+    assert line.startswith("PERENNIAL_ENTITLEMENT_KEY: set one, for none can be made and kept (")
