@@ -19,11 +19,12 @@ from models.standing import CONFIRMATION, GATEWAY_STATUS, NEXT_BILLING_AT, PAYME
 from models.subscriptions import Subscription, SubscriptionOrigin
 
 SUBSCRIPTIONS = Listing("subscription", Subscription, (Key("id", str),), descending=True)
-# An invoice's id does not sort by time: it is derived. A late worker bills several periods at one instant.
+# An invoice's id does not sort by time: it is derived. A late worker bills several periods at one instant, and several
+# changes may come in one: a customer's numbers are in the order of issue.
 INVOICES = Listing(
     "invoice",
     Invoice,
-    (Key("created_at", datetime), Key("period_start", datetime), Key("id", str)),
+    (Key("created_at", datetime), Key("period_start", datetime), Key("number", str)),
     descending=True,
 )
 PAYMENTS = Listing("payment", Payment, (Key("number", int, largest=2**62),), descending=True)

@@ -33,8 +33,8 @@ class Invoice(Record, table=True):
     __table_args__ = (
         UniqueConstraint("subscription_id", "reason", "occasion"),
         UniqueConstraint("number"),
-        Index("ix_invoices_listed", "created_at", "period_start", "id"),
-        Index("ix_invoices_status_listed", "status", "created_at", "period_start", "id"),
+        Index("ix_invoices_issued", "created_at", "period_start", "number"),
+        Index("ix_invoices_status_issued", "status", "created_at", "period_start", "number"),
     )
 
     number: str = Field(max_length=40)
@@ -254,7 +254,7 @@ async def open_invoices_of(session: AsyncSession, subscription_ids: Sequence[str
     query = (
         select(Invoice)
         .where(col(Invoice.subscription_id).in_(subscription_ids), Invoice.status == InvoiceStatus.OPEN)
-        .order_by(col(Invoice.period_start), col(Invoice.id))
+        .order_by(col(Invoice.period_start), col(Invoice.number))
     )
     return grouped(subscription_ids, (await session.exec(query)).all(), lambda row: row.subscription_id)
 

@@ -4,16 +4,19 @@ Owns: when to read again.
 Does not own: what is read (the caller's own function) and what wakes (services.events.hearing).
 
 Nothing is kept for a slow reader: while one state is being told no other is read, and those between are passed over.
-Events alone are told one by one.
+Events alone are told one by one. While the database is away nothing is told, and nobody is let go.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from models.batches import Span
+from models.batches import Page, Span
 from models.events import BillingEvent, EventsWhere, last_position
 from models.operation_lists import EVENT_STREAM
+from models.setbacks import setback_of
 from resolvers import owned
 from resolvers.context import RequestContext
 from services.events.hearing import POLL_SECONDS
@@ -42,8 +45,7 @@ async def follow(context: RequestContext, read: Callable[[], Awaitable[Present[T
     told: Any = None
     async with context.app.hearing.listening() as ear:
         while True:
-            context.forget()
-            present = await read()
+            present = await _patiently(context, read)
             if ear.customer_id != present.customer_id:
                 ear.customer_id = present.customer_id
                 continue  # what happened before the ear knew whom to hear of was not heard
@@ -59,13 +61,33 @@ async def follow_events(
     """Every event after that place; without one, those that become readable from now on."""
     async with context.app.hearing.listening(everything=True) as ear:
         if after is None:
-            async with context.app.database.read() as session:
-                after = (await last_position(session),)
+            after = (await _patiently(context, partial(_last_position, context)),)
         while True:
-            page = await owned.public(context, EVENT_STREAM, where).page(Span(limit=_PAGE, after=after))
+            page = await _patiently(context, partial(_page_after, context, where, after))
             for row, place in zip(page.rows, page.places, strict=True):
                 context.forget()
                 yield row
                 after = place
             if not page.has_next:
                 await ear.wait(LOOK_AGAIN_SECONDS)
+
+
+async def _last_position(context: RequestContext) -> int:
+    async with context.app.database.read() as session:
+        return await last_position(session)
+
+
+async def _page_after(context: RequestContext, where: EventsWhere, place: tuple[int, ...]) -> Page[BillingEvent]:
+    return await owned.public(context, EVENT_STREAM, where).page(Span(limit=_PAGE, after=place))
+
+
+async def _patiently(context: RequestContext, read: Callable[[], Awaitable[T]]) -> T:
+    """What there is now, once the database answers: an error would be the end of what is followed."""
+    while True:
+        context.forget()
+        try:
+            return await read()
+        except Exception as error:
+            if setback_of(error) is None:
+                raise
+        await asyncio.sleep(POLL_SECONDS)

@@ -178,6 +178,8 @@ class _Pricing:
             given = self.sizes.get(value.name.value)
         else:
             given = _integer(value) if isinstance(value, IntValueNode) else None
+        if isinstance(given, float) and given.is_integer():
+            given = int(given)  # which 100.0 is taken for, too
         if isinstance(given, bool) or not isinstance(given, int):
             return None
         if given > MAX_PAGE:

@@ -28,8 +28,8 @@ from schema.subscriptions import PlanSubscription
 )
 class LiveUpdates:
     @strawberry.subscription(
-        description="A subscription, whenever it or its latest payment is another than before. Without an id the "
-        "caller's own that has not ended, as soon as there is one."
+        description="A subscription, whenever it, its access or its latest payment is another than before. Without "
+        "an id the caller's own that has not ended, as soon as there is one, and the end of it."
     )
     async def subscription_updated(
         self,
@@ -37,8 +37,10 @@ class LiveUpdates:
         id: Annotated[strawberry.ID | None, argument("Its id. Those who read all must give it.")] = None,
     ) -> AsyncGenerator[PlanSubscription, None]:
         context = info.context
+        followed: str | None = None
 
         async def read() -> Present[SubscriptionRow]:
+            nonlocal followed
             if id is not None:
                 row = await owned.subscription(context, id)
                 if row is None:
@@ -47,11 +49,15 @@ class LiveUpdates:
                 raise refuse_arguments(info, "id: give the subscription's id.", "id")
             else:
                 row = await owned.my_subscription(context, None)
+                if row is None and followed is not None:
+                    row = await owned.subscription(context, followed)
             if row is None:
                 return Present(await _own_id(context), None)
+            followed = row.id
             latest = await context.loaders.latest_payment(row.id)
             paid = (latest.id, latest.version) if latest is not None else None
-            return Present(row.customer_id, row, (row.id, row.version, paid))
+            is_active = await PlanSubscription.of(row).gives_access(info)  # a grace that is over changes no row
+            return Present(row.customer_id, row, (row.id, row.version, paid, is_active))
 
         async for row in follow(context, read):
             yield PlanSubscription.of(row)

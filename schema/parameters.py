@@ -92,12 +92,12 @@ def read_json(text: bytes, what: str) -> Any:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise BadParameters(f"{what} is not valid JSON in UTF-8.") from None
-    _check_values(document, what)
+    check_values(document, what)
     return document
 
 
-def _check_values(document: object, what: str) -> None:
-    """Refuses nesting that would exhaust recursion, and numbers that JSON cannot carry exactly.
+def check_values(document: object, what: str) -> None:
+    """BadParameters for nesting that would exhaust recursion, and for numbers that JSON cannot carry exactly.
 
     A number literal too large for 64 bits arrives as a float, hence floats are held to the same bound.
     """

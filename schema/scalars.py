@@ -14,6 +14,7 @@ from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
 from billing.money import CURRENCIES
+from schema.parameters import BadParameters, check_values
 
 MAX_SAFE_INTEGER = 2**53
 MAX_JSON_BYTES = 16 * 1024
@@ -77,6 +78,11 @@ def country_in(value: Any) -> str:
 
 
 def json_in(value: Any) -> Any:
+    """Written out in a document it is held to what a variable may hold: 1e999 is infinite, which no JSON is."""
+    try:
+        check_values(value, "the value")
+    except BadParameters as bad:
+        raise GraphQLError(f"JSON: {bad}") from None
     try:
         size = len(orjson.dumps(value))
     except (TypeError, ValueError, RecursionError):

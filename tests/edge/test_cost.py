@@ -46,7 +46,7 @@ PAGED = "query($n: Int = 7) { notes(first: $n) { nodes { id } } }"
 
 @pytest.mark.parametrize(
     ("variables", "requested"),
-    [({}, 2 + 7), ({"n": 3}, 2 + 3), ({"n": None}, 2 + 25), ({"n": 100}, 2 + 100)],
+    [({}, 2 + 7), ({"n": 3}, 2 + 3), ({"n": None}, 2 + 25), ({"n": 100}, 2 + 100), ({"n": 100.0}, 2 + 100)],
 )
 async def test_a_page_size_in_a_variable_is_priced_anew_each_time(toy, variables, requested):
     for _ in range(2):

@@ -28,6 +28,11 @@ from tests.scenarios.metering import key_of, sell, tell
 from tests.support.house import House
 from tests.support.outside import charges_by_invoice
 
+FORTH = """query ($after: String) { invoices(first: 2, after: $after) {
+  nodes { number } pageInfo { endCursor } } }"""
+BACK = """query ($before: String) { invoices(last: 2, before: $before) {
+  nodes { number } pageInfo { startCursor } } }"""
+
 
 @pytest.fixture
 async def changer(house: House) -> Changer:
@@ -67,6 +72,23 @@ async def test_a_downgrade_goes_to_the_balance_and_pays_for_what_comes(changer: 
     assert totals(renewed) == [("PAID", 2000, 2000), ("PAID", -500, 0), ("PAID", 1000, 500)]
     assert sorted((await charges_by_invoice(house)).values()) == [1, 1]
     await clean(house)
+
+
+async def test_invoices_of_one_instant_are_listed_by_their_numbers(changer: Changer, house: House) -> None:
+    await changer.begin("small")
+    for plan in ("large", "huge") * 4:
+        assert codes(await changer.change(plan)) == []
+    told = [each["number"] for each in (await changer.mine())["invoices"]["nodes"]]
+    assert [int(number.rpartition("-")[2]) for number in told] == list(range(9, 0, -1))
+    forth, back, after, before = [], [], None, None
+    for _ in range(5):
+        page = (await house.ask(FORTH, {"after": after}, changer.user))["invoices"]
+        forth += [each["number"] for each in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+        page = (await house.ask(BACK, {"before": before}, changer.user))["invoices"]
+        back = [each["number"] for each in page["nodes"]] + back
+        before = page["pageInfo"]["startCursor"]
+    assert (forth, back) == (told, told)
 
 
 async def test_the_lines_wait_for_the_next_invoice(changer: Changer, house: House) -> None:

@@ -13,8 +13,11 @@ from sqlalchemy import event
 from sqlmodel import select, text
 from starlette.types import Message
 
+from billing.lifecycle import SubscriptionStatus
 from guard import Guard
 from models.payments import Payment
+from models.subscriptions import Subscription
+from resolvers import following
 from schema import entrance
 from schema.build import build_schema
 from schema.event_streams import EventStream
@@ -23,6 +26,7 @@ from services.events.hearing import Ear
 from tests.schema.keys import REVOKE, secret_of_key
 from tests.schema.rows import add_customer
 from tests.support.house import House, open_house
+from tests.support.line import line_to
 from tests.support.live import connected, events_of, on_a_port, signed_in
 from tests.support.waiting import PATIENCE_SECONDS, until
 
@@ -79,9 +83,24 @@ async def test_the_present_state_comes_first_and_then_each_change(served: Served
         assert [await client.next(), await client.next()] == [now, now]
         await served.cancel()
         await served.house.work()
-        message = await client.hear()
-        told = message["payload"]["data"]["subscriptionUpdated"]
-        assert (message["id"], told["status"], told["isActive"]) == ("a", "CANCELED", False)
+        ended = {"id": served.subscription, "status": "CANCELED", "isActive": False}
+        told = [await client.hear(), await client.hear()]
+        assert {message["id"] for message in told} == {"a", "mine"}
+        assert [message["payload"]["data"]["subscriptionUpdated"] for message in told] == [ended, ended]
+
+
+async def test_access_that_ends_with_the_grace_is_told(small: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = small.house
+    async with house.app.database.write() as session:
+        row = await session.get_one(Subscription, small.subscription)
+        row.status, row.past_due_since = SubscriptionStatus.PAST_DUE, house.app.now()
+    monkeypatch.setattr("resolvers.following.LOOK_AGAIN_SECONDS", 0.05)
+    async with small.client() as client:
+        await client.subscribe("a", UPDATED)
+        overdue = {"id": small.subscription, "status": "PAST_DUE"}
+        assert await client.next() == {"subscriptionUpdated": {**overdue, "isActive": True}}
+        house.clock.advance(house.app.grace)
+        assert await client.next() == {"subscriptionUpdated": {**overdue, "isActive": False}}
 
 
 async def test_entitlements_are_told_when_they_are_others(served: Served) -> None:
@@ -178,6 +197,50 @@ async def test_a_lost_word_is_made_up_for(house: House) -> None:
         await Served(house, address, subscription).cancel()
         await house.work()
         assert (await client.next())["subscriptionUpdated"]["status"] == "CANCELED"
+
+
+@pytest.mark.parametrize("of", ["a state", "events"])
+async def test_who_follows_is_kept_while_the_database_is_away(
+    house: House, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    """It is away for the server that is followed, and the change is seen when it is back."""
+    url = house.installation.settings.database_url
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite is never away")
+    subscription = await stocked(house)
+    query, user = (UPDATED, "owner") if of == "a state" else (EVENTS, "demo-admin")
+    monkeypatch.setattr("resolvers.following.LOOK_AGAIN_SECONDS", 0.05)
+    failed, judge = asyncio.Event(), following.setback_of
+
+    def noted(error: BaseException) -> object:
+        failed.set()
+        return judge(error)
+
+    monkeypatch.setattr(following, "setback_of", noted)
+    async with (
+        line_to(url) as line,
+        open_house(line.url, demo=False) as second,
+        on_a_port(second.asgi) as address,
+        signed_in(address, second.token(user)) as client,
+    ):
+        given = {"id": subscription}
+        if of == "events":
+            everything = await house.ask("{ billingEvents { nodes { type cursor } } }", user="demo-admin")
+            *_, before, last = everything["billingEvents"]["nodes"]
+            given = {"after": before["cursor"]}
+        await client.subscribe("a", query, given)
+        first = await client.next()
+        await line.cut()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await failed.wait()
+        await Served(house, address, subscription).cancel()
+        await house.work()
+        await line.join()
+        (told,) = (await client.next()).values()
+        if of == "events":
+            assert (first, told["type"]) == ({"billingEvents": last}, "subscription.canceled")
+        else:
+            assert (first["subscriptionUpdated"]["status"], told["status"]) == ("ACTIVE", "CANCELED")
 
 
 async def test_nobody_looks_for_events_while_nobody_follows(small: Served) -> None:

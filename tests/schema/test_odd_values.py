@@ -141,3 +141,14 @@ async def test_odd_values_never_make_an_internal_error(house: House, graphql_sch
         for argument in field.args
     }
     assert await house.audit() == []
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "18446744073709551615"])
+async def test_a_number_that_json_cannot_carry_is_refused_where_it_is_written_out(house: House, number: str) -> None:
+    text = f"""mutation {{ createCustomer(input: {{userId: "odd", metadata: {{a: {number}}}}}) {{
+        customer {{ id }} userErrors {{ code }} }} }}"""
+    (error,) = (await house.post(text, user="demo-admin")).json()["errors"]
+    message = "JSON: the value holds a number beyond ±2^53; send it as a string."
+    assert (error["message"], error["extensions"]["code"]) == (message, "GRAPHQL_VALIDATION_FAILED")
+    found = await house.ask('{ customer(by: {userId: "odd"}) { id } }', user="demo-admin")
+    assert found == {"customer": None}
