@@ -12,7 +12,7 @@ from billing.calendar import Grid, Span
 from billing.discounting import Discount
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
-from billing.lines import Line
+from billing.lines import Line, LineKind
 from billing.pausing import Course, resumed, with_its_end
 from billing.recurring import RecurringItem
 from billing.schedule import Happening, Schedule, next_happening
@@ -111,8 +111,6 @@ def _renew(outlook: Outlook) -> Happened:
 def _start(outlook: Outlook) -> Happened:
     if outlook.schedule.trial_end is not None:
         return replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.TRIALING)), None
-    if outlook.schedule.trial_end is not None:
-        return replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.TRIALING)), None
     begun = replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.ACTIVE))
     if begun.schedule.is_given_up:
         return begun, None
@@ -135,6 +133,10 @@ def changed(outlook: Outlook, planned: Planned) -> Outlook:
     discounts = [before.get(discount.id, discount) for discount in planned.discounts]
     agreement = replace(outlook.agreement, items=planned.items, discounts=discounts)
     schedule, number = replace(outlook.schedule, change_at=None), outlook.period_number
+    usage = agreement.usage
+    if planned.draft is not None:  # What has been used of the items that end is on it already.
+        billed = {line.item_id for line in planned.draft.lines if line.kind is LineKind.USAGE}
+        usage = [line for line in usage if line.item_id not in billed]
     if planned.waiting is not None:
         agreement = replace(agreement, waiting=planned.waiting)
     if planned.draft is not None and planned.span is not None:
@@ -153,7 +155,7 @@ def changed(outlook: Outlook, planned: Planned) -> Outlook:
         schedule=schedule,
         grid=planned.grid or outlook.grid,
         period_number=number,
-        agreement=agreement,
+        agreement=replace(agreement, usage=usage),
         planned=None,
     )
 
