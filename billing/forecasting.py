@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.agreement import Agreement
-from billing.calendar import Grid, Span
+from billing.calendar import Grid, Period, Span
 from billing.discounting import Discount
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
-from billing.lines import Line
+from billing.lines import Line, LineKind
 from billing.pausing import Course, resumed, with_its_end
 from billing.recurring import RecurringItem
-from billing.schedule import Happening, Schedule, next_happening
+from billing.schedule import RUNNING, Happening, Schedule, next_happening
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,6 @@ def _renew(outlook: Outlook) -> Happened:
 def _start(outlook: Outlook) -> Happened:
     if outlook.schedule.trial_end is not None:
         return replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.TRIALING)), None
-    if outlook.schedule.trial_end is not None:
-        return replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.TRIALING)), None
     begun = replace(outlook, schedule=replace(outlook.schedule, status=SubscriptionStatus.ACTIVE))
     if begun.schedule.is_given_up:
         return begun, None
@@ -135,6 +133,10 @@ def changed(outlook: Outlook, planned: Planned) -> Outlook:
     discounts = [before.get(discount.id, discount) for discount in planned.discounts]
     agreement = replace(outlook.agreement, items=planned.items, discounts=discounts)
     schedule, number = replace(outlook.schedule, change_at=None), outlook.period_number
+    usage = agreement.usage
+    if planned.draft is not None:  # What has been used of the items that end is on it already.
+        billed = {line.item_id for line in planned.draft.lines if line.kind is LineKind.USAGE}
+        usage = [line for line in usage if line.item_id not in billed]
     if planned.waiting is not None:
         agreement = replace(agreement, waiting=planned.waiting)
     if planned.draft is not None and planned.span is not None:
@@ -153,9 +155,13 @@ def changed(outlook: Outlook, planned: Planned) -> Outlook:
         schedule=schedule,
         grid=planned.grid or outlook.grid,
         period_number=number,
-        agreement=agreement,
+        agreement=replace(agreement, usage=usage),
         planned=None,
     )
+
+
+def _pay_in_time(outlook: Outlook) -> Happened:
+    return replace(outlook, schedule=replace(outlook.schedule, invoice_due_at=None)), None
 
 
 def _pause(outlook: Outlook) -> Happened:
@@ -195,12 +201,25 @@ def gone_on(outlook: Outlook, at: datetime) -> Outlook:
     return replace(outlook, schedule=schedule, grid=grid, planned=planned, paused_at=None, pauses_trial=False)
 
 
+def _end(outlook: Outlook) -> Happened:
+    """What was used and what waited for the next invoice is asked for at last."""
+    agreement, schedule = outlook.agreement, outlook.schedule
+    ended = replace(outlook, schedule=replace(schedule, status=SubscriptionStatus.CANCELED))
+    has_begun = schedule.status in RUNNING or schedule.status is SubscriptionStatus.PAUSED
+    if not has_begun or not (agreement.usage or agreement.waiting):
+        return ended, None
+    period, reason = Period(schedule.period_start, schedule.period_end), InvoiceReason.SUBSCRIPTION_CANCEL
+    return ended, agreement.draft_lines(agreement.usage, period=period, reason=reason, occasion="end")
+
+
 _STEPS: Mapping[Happening, Callable[[Outlook], Happened]] = {
     Happening.START: _start,
     Happening.ANNOUNCE_TRIAL_END: _announce,
     Happening.RESUME: _resume,
     Happening.CHANGE: _change,
     Happening.PAUSE: _pause,
+    Happening.OVERDUE: _pay_in_time,
     Happening.RENEW: _renew,
+    Happening.END: _end,
 }
-"""What each happening does to the outlook, and the invoice that it brings; any other ends what can be foreseen."""
+"""What each happening does to the outlook, and the invoice that it brings; another one ends what can be foreseen."""

@@ -81,6 +81,11 @@ class _Rehearsal:
             yield Deed(self.subject.subscription_id, outcome, at)
             return
         yield Deed(self.subject.subscription_id, outcome, at, amount=draft.amount_due)
+        if happening is Happening.END and self.subject.is_charged and not draft.amount_due.is_zero:
+            # It is tried once the subscription has ended.
+            self.owed.append(Owed(draft.amount_due, collect_at=at))
+            yield self._deed(RunOutcome.SKIPPED, at, self.owed[0])
+            return
         yield from self._charge(draft, at, is_first=happening is Happening.START)
 
     def _charge(self, draft: InvoiceDraft, at: datetime, *, is_first: bool) -> Iterator[Deed]:

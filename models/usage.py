@@ -44,20 +44,17 @@ class UsageRecord(SQLModel, table=True):
 
 
 async def usage_between(
-    session: AsyncSession, subscription_id: str, feature_ids: Sequence[str], start: datetime, end: datetime
+    session: AsyncSession, subscription_id: str, feature_ids: Sequence[str], start: datetime, end: datetime | None
 ) -> Sequence[UsageRecord]:
-    """What occurred in `[start, end)`, in the order in which it was recorded."""
-    query = (
-        select(UsageRecord)
-        .where(
-            UsageRecord.subscription_id == subscription_id,
-            col(UsageRecord.feature_id).in_(feature_ids),
-            col(UsageRecord.occurred_at) >= start,
-            col(UsageRecord.occurred_at) < end,
-        )
-        .order_by(col(UsageRecord.id))
+    """What occurred in `[start, end)`, in the order in which it was recorded. `end` None: all from the start on."""
+    query = select(UsageRecord).where(
+        UsageRecord.subscription_id == subscription_id,
+        col(UsageRecord.feature_id).in_(feature_ids),
+        col(UsageRecord.occurred_at) >= start,
     )
-    return (await session.exec(query)).all()
+    if end is not None:
+        query = query.where(col(UsageRecord.occurred_at) < end)
+    return (await session.exec(query.order_by(col(UsageRecord.id)))).all()
 
 
 async def uncounted_usage(

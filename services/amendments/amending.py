@@ -14,7 +14,7 @@ from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.pausing import with_its_end
 from billing.proration import ProrationBehavior
 from models.base import Notes
-from models.subscriptions import CollectionMethod, Subscription
+from models.subscriptions import CollectionMethod, Subscription, SubscriptionOrigin
 from services.amendments.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now
 from services.amendments.planned import refuse_if_over
 from services.app import Actor, ActorKind, App
@@ -190,7 +190,7 @@ def _renew_or_not(app: App, row: Subscription, wish: UpdateWish, why: Why) -> No
 
 
 def _move_billing_day(app: App, row: Subscription, wish: UpdateWish, why: Why) -> None:
-    """The next period is a stub up to that day."""
+    """The next period that is billed is a stub up to that day."""
     day = wish.billing_day
     if day is None or day == (row.billing_day or row.anchor.astimezone(row.grid.zone).day):
         return
@@ -199,7 +199,20 @@ def _move_billing_day(app: App, row: Subscription, wish: UpdateWish, why: Why) -
     if row.status is SubscriptionStatus.PAUSED:
         raise UserProblem(ErrorCode.INVALID_STATE, "It is paused. Resume it first.", ["billingDay"])
     refuse_if_over(app, row)
-    _count_from(row, row.period_end, day)
+    _count_from(row, row.period_start if _bills_at_start(row) else row.period_end, day)
+    _fit_first_period(row)
+
+
+def _bills_at_start(row: Subscription) -> bool:
+    """Whether the period that it carries has not begun, and is billed when it does."""
+    is_agreed_by_hand = row.origin is SubscriptionOrigin.MANUAL
+    return row.status is SubscriptionStatus.SCHEDULED and row.trial_end is None and not is_agreed_by_hand
+
+
+def _fit_first_period(row: Subscription) -> None:
+    """What is billed at a start to come goes as far as its days and its term say by then."""
+    if _bills_at_start(row) and (row.ends_at is None or row.ends_at > row.period_start):
+        row.move_end(row.grid.span_from(row.period_start).until(row.ends_at).period.end)
 
 
 def _count_from(row: Subscription, start: datetime, day: int | None) -> None:
@@ -216,6 +229,7 @@ def _fix_end(app: App, row: Subscription, wish: UpdateWish, why: Why) -> None:
         raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or cancel now.", ["endsAt"])
     refuse_if_over(app, row)
     row.ends_at = wish.ends_at
+    _fit_first_period(row)
 
 
 def _move_trial_end(app: App, row: Subscription, wish: UpdateWish, why: Why) -> None:

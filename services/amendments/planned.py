@@ -49,8 +49,7 @@ async def plan_change(
     """
     target = target_to_come(app, row, items, behavior, at, why.now)
     when, chosen = target.at, target.behavior
-    at_the_end = Target(items, ProrationBehavior.NONE, row.period_end)
-    if await propose_change(session, customer, row, at_the_end, occasion="") is None:
+    if not await would_change(session, customer, row, items):
         await take_back_planned_change(session, row, why)
         return
     wanted = _documents(items)
@@ -75,6 +74,24 @@ async def plan_change(
     row.due_at = row.next_due()
     row.touch(why.now)
     tell_of_plan(session, CHANGE_SCHEDULED, row, items[0].plan.id, when, why)
+
+
+async def would_change(
+    session: AsyncSession, customer: Customer, row: Subscription, items: Sequence[PlacedItem]
+) -> bool:
+    """Whether it does not consist of just these items. Raises INVALID for what it cannot consist of."""
+    at_the_end = Target(items, ProrationBehavior.NONE, row.period_end)
+    return await propose_change(session, customer, row, at_the_end, occasion="") is not None
+
+
+async def waits_for_period(session: AsyncSession, row: Subscription, target: Target) -> bool:
+    """Whether a change within the period, as things are, would only be made at its end.
+
+    What has not been paid can be neither given back nor charged for twice: the next period begins with it.
+    """
+    if target.at >= row.period_end or target.behavior is ProrationBehavior.NONE:
+        return False
+    return row.given_up_at is not None or bool(await open_invoices_of(session, row.id))
 
 
 def target_to_come(
@@ -190,15 +207,12 @@ async def _carry_out_planned(
             row.change_at = None
         release(row, due_at=row.next_due())
         return None
-    behavior = ProrationBehavior(planned.proration)
-    moves_money = at < row.period_end and behavior is not ProrationBehavior.NONE
-    if moves_money and (row.given_up_at is not None or await open_invoices_of(session, row.id)):
-        # What has not been paid can be neither given back nor charged for twice: the next period begins with it.
+    target = Target(await planned_items(session, planned), ProrationBehavior(planned.proration), at)
+    if await waits_for_period(session, row, target):
         row.change_at = row.period_end
         release(row, due_at=row.next_due())
         tell_of_plan(session, CHANGE_SCHEDULED, row, planned.plan_id, row.change_at, why)
         return None
-    target = Target(await planned_items(session, planned), behavior, at)
     change_id = f"{ID_PREFIXES['change']}_{uuid5(_PLANNED, f'{row.id}/{planned.created_at}/{at}').hex}"
     await session.delete(planned)
     row.change_at = None

@@ -106,10 +106,10 @@ async def propose_change(
     plain = ChangeProposal(target, kept, ended, begun, agreement, _full_period(row, agreement, target))
     begins_anew = target.interval != (row.interval, row.interval_count)
     if row.status in _UNBILLED or target.at >= row.period_end:
-        # Nothing of what is subscribed to has been billed: the change is one of the periods to come.
-        start = row.period_start if row.status is SubscriptionStatus.SCHEDULED else row.period_end
+        # Nothing of what is subscribed to has been billed: the change is one of the periods to come. A trial stays.
+        is_first = row.status is SubscriptionStatus.SCHEDULED and row.trial_end is None
+        start = row.period_start if is_first else row.period_end
         grid = _grid(row, start, target) if begins_anew else None
-        is_first = grid is not None and row.status is SubscriptionStatus.SCHEDULED
         return replace(plain, grid=grid, span=grid.span_from(start).until(row.ends_at) if grid and is_first else None)
     refuse_unpriced_period(row, target)
     await _refuse_unpaid_period(session, row, target)

@@ -14,7 +14,7 @@ from billing.quotes import EntitlementChange, Quote, quote
 from models.customers import Customer, balance_of
 from models.subscriptions import CollectionMethod, Subscription
 from services.amendments.changing import refuse_status
-from services.amendments.planned import refuse_if_over, target_to_come
+from services.amendments.planned import refuse_if_over, target_to_come, would_change
 from services.amendments.turning import Target, propose_change
 from services.app import App
 from services.invoices.drafting import agreement_of
@@ -113,6 +113,8 @@ async def _with_change_to_come(
     items: Sequence[PlacedItem],
 ) -> Outlook:
     target = target_to_come(app, row, items, change.behavior, change.date, app.now())
+    if not await would_change(session, customer, row, items):
+        return outlook
     schedule = replace(outlook.schedule, change_at=target.at)
     return replace(outlook, schedule=schedule, planned=await planned_change(session, customer, row, target))
 

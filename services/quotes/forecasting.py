@@ -11,7 +11,7 @@ from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
 from billing.proration import ProrationBehavior
 from models.customers import Customer
 from models.subscriptions import ScheduledChange, Subscription, SubscriptionOrigin, changes_of
-from services.amendments.planned import planned_items
+from services.amendments.planned import planned_items, waits_for_period
 from services.amendments.turning import ChangeProposal, Target, propose_change
 from services.app import App
 from services.invoices.drafting import agreement_of
@@ -62,8 +62,9 @@ async def _was_on_trial(session: AsyncSession, row: Subscription) -> bool:
 async def planned_change(
     session: AsyncSession, customer: Customer, row: Subscription, target: Target
 ) -> Planned | None:
-    """What the subscription turns into then; None where that follows from periods that are not billed yet."""
-    if target.at > row.period_end and target.behavior is not ProrationBehavior.NONE:
+    """What the subscription turns into then; None where that follows from what is not billed, or not paid, yet."""
+    is_beyond = target.at > row.period_end and target.behavior is not ProrationBehavior.NONE
+    if is_beyond or await waits_for_period(session, row, target):
         return None
     proposal = await propose_change(session, customer, row, target, occasion=PLANNED)
     if proposal is None:

@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.calendar import Period
 from billing.lifecycle import InvoiceStatus
 from billing.lines import Line, LineKind
-from billing.metering import AHEAD, BilledSpan, Measured, Meter, UsageEvent, UsageType, late_line, measure, usage_line
+from billing.metering import BilledSpan, Measured, Meter, UsageEvent, UsageType, late_line, measure, usage_line
 from billing.money import Money
 from models.catalog import Feature, Plan
 from models.invoices import Invoice, InvoiceLine
@@ -63,7 +63,7 @@ async def usage_lines(
 
     Ended items are among them, a trial is free. `only`: of these items, by id. `items`: all that the subscription
     ever contained, where the caller has read it. `measured_on`: where items end with `until`, the features (ids) that
-    others go on to measure; of any other feature nothing may be left over, not even of a clock that runs ahead. To be
+    others go on to measure; of any other feature nothing that was told may be left over. To be
     called under the customer's lock when the lines are issued.
     """
     metered = await _metered_items(session, row, items if items is not None else await priced_items(session, row.id))
@@ -74,8 +74,8 @@ async def usage_lines(
     late = await uncounted_usage(session, row.id, features, until)
     touched = {id(span): span for each in metered for span in _touched(each, late)}
     begin = min([each.open_from for each in metered] + [span.period.start for span in touched.values()])
-    read_to = until if measured_on is None else until + AHEAD + _INSTANT
-    records = await usage_between(session, row.id, features, begin, read_to)
+    # What occurred since `until` was told of a clock that runs ahead, or while a quote or the worker was waited for.
+    records = await usage_between(session, row.id, features, begin, until if measured_on is None else None)
     lines: list[Line] = []
     for each in metered:
         lines += [

@@ -1,13 +1,17 @@
 """Changes while nothing is paid yet: on trial, and before the start."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tests.scenarios.changing import CHANGE, UPDATE, Changer, amounts, changer_of, clean, codes, totals
 from tests.scenarios.merchant import Merchant
-from tests.scenarios.orders import customer_id, subscribe
+from tests.scenarios.orders import billed, customer_id, life, subscribe
 from tests.support.house import House
+
+FORESEEN = """query ($id: ID!) { subscription(id: $id) { upcomingInvoices(first: 3) {
+  period { start end } total { formatted } } } }"""
 
 
 @pytest.fixture
@@ -90,3 +94,60 @@ async def test_before_its_start_a_subscription_changes_without_money(changer: Ch
     paid = await changer.pass_by(timedelta(0))
     assert (paid["status"], [amounts(each) for each in paid["invoices"]["nodes"]]) == ("ACTIVE", [[4000]])
     await clean(house)
+
+
+async def _to_come(changer: Changer, **more: Any) -> None:
+    """A subscription to something else, for 10 February."""
+    customer = await customer_id(changer.house, changer.user)
+    await Merchant(changer.house).plan("stamps", "28.00")
+    await Merchant(changer.house).plan("stamps-yearly", "280.00", product="stamps-product", interval="YEAR")
+    told = await subscribe(
+        changer.house, "demo-admin", planCode="stamps", customerId=customer, startAt="2026-02-10T09:30:00Z", **more
+    )
+    assert told["subscription"]["status"] == "SCHEDULED"
+    changer.subscribed.append(told["subscription"]["id"])
+
+
+async def _billed_until(changer: Changer, day: str) -> list[tuple[str, str, str, str]]:
+    """What was foreseen is what is billed; the rest of the day's pass is the worker's."""
+    id = changer.subscribed[-1]
+    foreseen = (await changer.house.ask(FORESEEN, {"id": id}, "demo-admin"))["subscription"]["upcomingInvoices"]
+    await Merchant(changer.house).live_until(day)
+    invoices = billed(await life(changer.house, id))
+    told = [(each["period"]["start"][:10], each["period"]["end"][:10], each["total"]["formatted"]) for each in foreseen]
+    assert told[: len(invoices)] == [each[:3] for each in invoices]
+    await clean(changer.house)
+    return list(invoices)
+
+
+async def test_another_billing_day_before_the_start_leaves_no_gap_behind_the_first_period(changer: Changer) -> None:
+    """10 days of 31 up to the 20th, as had it been subscribed to with that day."""
+    await _to_come(changer)
+    moved = await changer.ask(UPDATE, billingDay=20)
+    period = {"start": "2026-02-10T09:30:00Z", "end": "2026-02-20T09:30:00Z"}
+    assert (codes(moved), moved["subscription"]["currentPeriod"]) == ([], period)
+    assert await _billed_until(changer, "2026-03-21") == [
+        ("2026-02-10", "2026-02-20", "$9.03", "PAID"),
+        ("2026-02-20", "2026-03-20", "$28.00", "PAID"),
+        ("2026-03-20", "2026-04-20", "$28.00", "PAID"),
+    ]
+
+
+async def test_a_later_end_before_the_start_bills_the_first_period_once(changer: Changer) -> None:
+    await _to_come(changer, endsAt="2026-02-24T09:30:00Z")
+    assert (await changer.mine())["currentPeriod"]["end"] == "2026-02-24T09:30:00Z"
+    longer = await changer.ask(UPDATE, "demo-admin", endsAt="2026-03-20T09:30:00Z")
+    period = {"start": "2026-02-10T09:30:00Z", "end": "2026-03-10T09:30:00Z"}
+    assert (codes(longer), longer["subscription"]["currentPeriod"]) == ([], period)
+    assert await _billed_until(changer, "2026-03-21") == [
+        ("2026-02-10", "2026-03-10", "$28.00", "PAID"),
+        ("2026-03-10", "2026-03-20", "$9.03", "PAID"),
+    ]
+
+
+async def test_another_interval_before_the_start_leaves_the_trial_as_long_as_it_is(changer: Changer) -> None:
+    await _to_come(changer, trialPeriodDays=10)
+    told = await changer.change("stamps-yearly")
+    period = {"start": "2026-02-10T09:30:00Z", "end": "2026-02-20T09:30:00Z"}
+    assert (codes(told), told["subscription"]["currentPeriod"]) == ([], period)
+    assert await _billed_until(changer, "2026-02-21") == [("2026-02-20", "2027-02-20", "$280.00", "PAID")]
