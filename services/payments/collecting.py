@@ -94,11 +94,17 @@ async def open_intent(
         snapshot = await app.gateway.retrieve_payment_intent(intent.gateway_ref)
         # What happened there is recorded before a new try replaces it; what a canceled intent left open ends with it.
         await settle(app, snapshot, cause=why.cause, actor=why.actor)
+        if snapshot.status is not IntentStatus.CANCELED and snapshot.amount != payment.amount:
+            # Altered there, or made before a restore: what the invoice does not ask for is never charged.
+            key = f"{payment_id}:amount:{fence}"
+            snapshot = await app.gateway.cancel_payment_intent(snapshot.ref, idempotency_key=key)
+            await settle(app, snapshot, cause=why.cause, actor=why.actor)
         if snapshot.status is not IntentStatus.CANCELED:
             return await _with_usage(app, payment, intent, snapshot, fence)
         # A database restored from a backup may know the canceled intent and not the one that followed it.
         intent = await _next_intent(app, payment, intent, fence)
-    snapshot = None if is_new else await _made_before(app, account.gateway_ref, payment, intent, invoice)
+    found = None if is_new else await _made_before(app, account.gateway_ref, payment, intent, invoice)
+    snapshot = found
     if snapshot is None:
         snapshot = await app.gateway.create_payment_intent(
             customer_ref=account.gateway_ref,
@@ -110,6 +116,8 @@ async def open_intent(
             idempotency_key=f"{intent.id}:{fence}",
         )
     await app.database.transact(_save_reference, app, payment_id, intent.id, snapshot, fence)
+    if found is not None and found.amount != payment.amount:
+        return await open_intent(app, payment_id, fence, why)
     return snapshot
 
 
