@@ -62,6 +62,17 @@ async def awaits_customer(session: AsyncSession, payment: Payment, why: Why) -> 
         await not_collected(session, payment, why)
 
 
+async def try_anew(session: AsyncSession, payment: Payment, why: Why) -> None:
+    """The gateway gave the intent up before it had answered the try, which never was one: the invoice is due as before.
+
+    A first payment waits for its customer, and what was given up stays so.
+    """
+    invoice = await session.get_one(Invoice, payment.invoice_id)
+    subscription = await session.get_one(Subscription, payment.subscription_id)
+    if invoice.reason is not InvoiceReason.SUBSCRIPTION_CREATE and subscription.given_up_at is None:
+        payment.collect_at = payment.collect_at or why.now
+
+
 async def after_success(session: AsyncSession, subscription: Subscription, why: Why) -> None:
     """With nothing left open the subscription has caught up; else its next oldest invoice is tried."""
     is_overdue = subscription.invoice_due_at is not None and await await_sent_invoices(session, subscription, why.now)

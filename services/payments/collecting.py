@@ -36,9 +36,7 @@ from services.people.customers import remember_account
 from services.problems import TooManyAttempts
 
 _LOOK_BACK = timedelta(days=1)
-_TAKES_CARDS = frozenset(
-    (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.CANCELED)
-)
+_TAKES_CARDS = frozenset((IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION))
 
 
 async def hold(app: App, payment_id: str) -> int | None:
@@ -299,6 +297,8 @@ async def answer_attempt(
         return None
     except GatewayRefused as refusal:
         snapshot = await _abandon(app, payment_id, fence, attempt.id, intent_ref, why)
+        if snapshot.status is IntentStatus.CANCELED:  # No card was refused: the next intent may take it.
+            raise GatewayUnavailable("the intent was canceled as a card was tried") from None
         if snapshot.status in _TAKES_CARDS:
             raise UserProblem(
                 ErrorCode.INVALID_STATE, f"The gateway does not take this card: {refusal}", ["paymentMethodId"]

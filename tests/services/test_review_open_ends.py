@@ -20,8 +20,9 @@ from tests.scenarios.changing import Changer, changer_of
 from tests.scenarios.metering import key_of, sell, take, tell
 from tests.support.bank import bank
 from tests.support.house import House
-from tests.support.meanwhile import before_writing
-from tests.support.outside import VISA, charges_by_invoice, faults_always, sandbox_of
+from tests.support.meanwhile import before_writing, just_before
+from tests.support.outside import VISA, charges_by_invoice, dashboard, faults_always, sandbox_of
+from worker import Worker
 
 USER = "demo-card"
 A_MONTH, TWO_WEEKS, A_MINUTE = timedelta(days=28), timedelta(days=14), timedelta(minutes=1)
@@ -105,4 +106,50 @@ async def test_a_period_that_began_while_an_answer_was_missing_is_collected_when
         [PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED],
     )
     assert sorted((await charges_by_invoice(house)).values()) == [1, 1, 1]
+    assert await house.audit() == []
+
+
+@pytest.mark.parametrize("is_worker_away", [False, True])
+async def test_an_intent_canceled_at_the_gateway_before_its_answer_came_is_followed_by_another(
+    house: House, is_worker_away: bool
+) -> None:
+    """By hand at the dashboard: nobody was told of a decline, and nobody would ask for the period again."""
+    await _subscribed(house)
+    house.pass_time(A_MONTH)
+    sandbox_of(house).faults.arm(Fault.TIMEOUT_BEFORE, count=2, path_contains="/confirm")
+    await house.work()
+    assert (await _rows(house))[2] == [PaymentStatus.SUCCEEDED, PaymentStatus.UNKNOWN]
+    await dashboard(house).payment_intents.cancel_async(
+        (await dashboard(house).payment_intents.list_async()).data[0].id
+    )
+    if is_worker_away:
+        await sandbox_of(house).deliver_due()
+    house.pass_time(A_MINUTE)
+    await house.work()
+    assert await _rows(house) == (
+        SubscriptionStatus.ACTIVE,
+        [InvoiceStatus.PAID, InvoiceStatus.PAID],
+        [PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED],
+    )
+    assert list((await charges_by_invoice(house)).values()) == [1, 1]
+    assert await house.audit() == []
+
+
+async def test_an_intent_canceled_at_the_gateway_as_its_card_is_tried_is_followed_by_another(house: House) -> None:
+    await _subscribed(house)
+    house.pass_time(A_MONTH)
+
+    async def cancel() -> None:
+        v1 = dashboard(house)
+        await v1.payment_intents.cancel_async((await v1.payment_intents.list_async()).data[0].id)
+
+    await Worker(just_before(house.app, "confirm_payment_intent", cancel)).once()
+    house.pass_time(A_MINUTE)
+    await house.work()
+    assert await _rows(house) == (
+        SubscriptionStatus.ACTIVE,
+        [InvoiceStatus.PAID, InvoiceStatus.PAID],
+        [PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED],
+    )
+    assert list((await charges_by_invoice(house)).values()) == [1, 1]
     assert await house.audit() == []
