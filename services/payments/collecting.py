@@ -92,9 +92,10 @@ async def open_intent(
         snapshot = await app.gateway.retrieve_payment_intent(intent.gateway_ref)
         # What happened there is recorded before a new try replaces it; what a canceled intent left open ends with it.
         await settle(app, snapshot, cause=why.cause, actor=why.actor)
-        if snapshot.status is not IntentStatus.CANCELED and snapshot.amount != payment.amount:
-            # Altered there, or made before a restore: what the invoice does not ask for is never charged.
-            key = f"{payment_id}:amount:{fence}"
+        is_another = snapshot.amount != payment.amount or snapshot.customer_ref not in (None, account.gateway_ref)
+        if snapshot.status is not IntentStatus.CANCELED and is_another:
+            # Altered there, made before a restore, or of a customer deleted there since, whom no card is left to pay.
+            key = f"{payment_id}:another:{fence}"
             snapshot = await app.gateway.cancel_payment_intent(snapshot.ref, idempotency_key=key)
             await settle(app, snapshot, cause=why.cause, actor=why.actor)
         if snapshot.status is not IntentStatus.CANCELED:
