@@ -78,7 +78,7 @@ async def open_intent(
 ) -> PaymentIntentSnapshot:
     """The payment's intent at the gateway, made there if it is not yet; its reference is committed before this returns.
 
-    `is_new` says that this very step has just written the intent's row, so that nothing can be there to be found.
+    `is_new` says that this very step has just written an invoice of an id that never was, so that nothing can be found.
     Raises GatewayUnavailable, GatewayRefused and LeaseLost, also when the payment has ended: what is paid or void gets
     no intent that somebody could pay.
     """
