@@ -25,7 +25,7 @@ async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is
     goes on. A first payment leaves its subscription incomplete as it is; what has ended stays so, and is dunned alike.
 
     What follows is decided by what was tried: hearing of the same decline again changes nothing. Not `is_retried`: the
-    gateway will not take this card, whatever the schedule says.
+    gateway will not take this card, or waits for the customer, whatever the schedule says.
     """
     invoice = await session.get_one(Invoice, payment.invoice_id)
     subscription = await session.get_one(Subscription, payment.subscription_id)
@@ -50,16 +50,6 @@ async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is
     else:
         # Another card may have been chosen while this one was tried.
         payment.collect_at = min(payment.collect_at or step.try_at, step.try_at)
-
-
-async def awaits_customer(session: AsyncSession, payment: Payment, why: Why) -> None:
-    """A change of the subscription is in place already: until the bank has its answer it is not paid for.
-
-    Else a customer who walks away from the question would keep what was changed to.
-    """
-    invoice = await session.get_one(Invoice, payment.invoice_id)
-    if invoice.reason is InvoiceReason.SUBSCRIPTION_UPDATE:
-        await not_collected(session, payment, why)
 
 
 async def try_anew(session: AsyncSession, payment: Payment, why: Why) -> None:
