@@ -112,6 +112,7 @@ async def _with_items(
         choose=partial(_chosen, actor, items),
         behavior=wish.proration or ProrationBehavior.PRORATE_NOW,
         change_id=change_id_of(actor, seen, _CAUSE, wish.idempotency_key),
+        is_keyed=wish.idempotency_key is not None,
         expected_version=wish.expected_version,
         return_url=wish.return_url,
         amend=lambda session, row: _amend_and_tell(app, session, row, wish, why),

@@ -59,7 +59,7 @@ class ChangeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One change at once. `change_id` is the same for a repeated request."""
+    """One change at once. `change_id` is the same for a request that is repeated under its key (`is_keyed`)."""
 
     seen: Subscription
     choose: Choose
@@ -69,6 +69,7 @@ class Act:
     return_url: str | None = None
     amend: Amend | None = None
     hold: Hold | None = None
+    is_keyed: bool = False
 
 
 def change_id_of(actor: Actor, seen: Subscription, mutation: str, key: str | None) -> str:
@@ -104,7 +105,7 @@ async def change_now(app: App, act: Act, why: Why) -> ChangeOutcome:
     if payment.status in PAYMENT.final:
         return await change_outcome(app, written.row.id, written.invoice, payment.id)
     try:
-        paid = await within_budget(app, _collect(app, written, payment, why))
+        paid = await within_budget(app, _collect(app, act, written, payment, why))
     except UserProblem as problem:
         paid = await payment_outcome(app, written.row.id, payment.id, problems=[problem])
     return await change_outcome(app, written.row.id, written.invoice, payment.id, paid)
@@ -185,7 +186,7 @@ def _refuse_unpaid(row: Subscription, proposal: ChangeProposal) -> None:
         )
 
 
-async def _collect(app: App, written: _Written, payment: Payment, why: Why) -> PaymentOutcome:
+async def _collect(app: App, act: Act, written: _Written, payment: Payment, why: Why) -> PaymentOutcome:
     """On session for the customer, who can answer the bank; off session for those who act in its absence."""
     fence = written.fence
     if why.actor.kind is ActorKind.CUSTOMER:
@@ -197,6 +198,7 @@ async def _collect(app: App, written: _Written, payment: Payment, why: Why) -> P
             trigger="plan_change",
             return_url=payment.return_url,
             fence=fence,
+            is_repeatable=act.is_keyed,
         )
         return await collect_on_session(app, visit, why)
     if fence is not None:

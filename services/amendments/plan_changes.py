@@ -67,6 +67,7 @@ async def change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> ChangeOut
             choose=partial(_chosen, actor, wish),
             behavior=wish.proration or ProrationBehavior.PRORATE_NOW,
             change_id=change_id_of(actor, seen, _CAUSE, wish.idempotency_key),
+            is_keyed=wish.idempotency_key is not None,
             expected_version=wish.expected_version,
             return_url=wish.return_url,
             hold=hold,

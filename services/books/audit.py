@@ -111,6 +111,9 @@ class _GatewayBooks:
             if captured != there.captured:
                 text = f"{says}, {captured} by the ledger for payment {row.payment.id}"
                 self.findings.append(Finding(FindingKind.CAPTURE_DIFFERS, there.ref, text))
+        elif row is not None and row.payment.status not in PAYMENT.final and there.captured != row.payment.amount:
+            text = f"{says}, {row.payment.amount} asked for by payment {row.payment.id}"
+            self.findings.append(Finding(FindingKind.CAPTURE_DIFFERS, there.ref, text))
         elif row is not None and row.payment.status not in PAYMENT.final and row.payment.due_at is not None:
             self.not_yet_known.append(
                 f"{says}; payment {row.payment.id} is {row.payment.status} and will be asked about"

@@ -25,7 +25,7 @@ async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is
     goes on. A first payment leaves its subscription incomplete as it is; what has ended stays so, and is dunned alike.
 
     What follows is decided by what was tried: hearing of the same decline again changes nothing. Not `is_retried`: the
-    gateway will not take this card, whatever the schedule says.
+    gateway will not take this card, or waits for the customer, whatever the schedule says.
     """
     invoice = await session.get_one(Invoice, payment.invoice_id)
     subscription = await session.get_one(Subscription, payment.subscription_id)
@@ -52,14 +52,15 @@ async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is
         payment.collect_at = min(payment.collect_at or step.try_at, step.try_at)
 
 
-async def awaits_customer(session: AsyncSession, payment: Payment, why: Why) -> None:
-    """A change of the subscription is in place already: until the bank has its answer it is not paid for.
+async def try_anew(session: AsyncSession, payment: Payment, why: Why) -> None:
+    """The gateway gave the intent up before it had answered the try, which never was one: the invoice is due as before.
 
-    Else a customer who walks away from the question would keep what was changed to.
+    A first payment waits for its customer, and what was given up stays so.
     """
     invoice = await session.get_one(Invoice, payment.invoice_id)
-    if invoice.reason is InvoiceReason.SUBSCRIPTION_UPDATE:
-        await not_collected(session, payment, why)
+    subscription = await session.get_one(Subscription, payment.subscription_id)
+    if invoice.reason is not InvoiceReason.SUBSCRIPTION_CREATE and subscription.given_up_at is None:
+        payment.collect_at = payment.collect_at or why.now
 
 
 async def after_success(session: AsyncSession, subscription: Subscription, why: Why) -> None:

@@ -36,9 +36,7 @@ from services.people.customers import remember_account
 from services.problems import TooManyAttempts
 
 _LOOK_BACK = timedelta(days=1)
-_TAKES_CARDS = frozenset(
-    (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION, IntentStatus.CANCELED)
-)
+_TAKES_CARDS = frozenset((IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION))
 
 
 async def hold(app: App, payment_id: str) -> int | None:
@@ -80,7 +78,7 @@ async def open_intent(
 ) -> PaymentIntentSnapshot:
     """The payment's intent at the gateway, made there if it is not yet; its reference is committed before this returns.
 
-    `is_new` says that this very step has just written the intent's row, so that nothing can be there to be found.
+    `is_new` says that this very step has just written an invoice of an id that never was, so that nothing can be found.
     Raises GatewayUnavailable, GatewayRefused and LeaseLost, also when the payment has ended: what is paid or void gets
     no intent that somebody could pay.
     """
@@ -94,11 +92,18 @@ async def open_intent(
         snapshot = await app.gateway.retrieve_payment_intent(intent.gateway_ref)
         # What happened there is recorded before a new try replaces it; what a canceled intent left open ends with it.
         await settle(app, snapshot, cause=why.cause, actor=why.actor)
+        is_another = snapshot.amount != payment.amount or snapshot.customer_ref not in (None, account.gateway_ref)
+        if snapshot.status is not IntentStatus.CANCELED and is_another:
+            # Altered there, made before a restore, or of a customer deleted there since, whom no card is left to pay.
+            key = f"{payment_id}:another:{fence}"
+            snapshot = await app.gateway.cancel_payment_intent(snapshot.ref, idempotency_key=key)
+            await settle(app, snapshot, cause=why.cause, actor=why.actor)
         if snapshot.status is not IntentStatus.CANCELED:
             return await _with_usage(app, payment, intent, snapshot, fence)
         # A database restored from a backup may know the canceled intent and not the one that followed it.
         intent = await _next_intent(app, payment, intent, fence)
-    snapshot = None if is_new else await _made_before(app, account.gateway_ref, payment, intent, invoice)
+    found = None if is_new else await _made_before(app, account.gateway_ref, payment, intent, invoice)
+    snapshot = found
     if snapshot is None:
         snapshot = await app.gateway.create_payment_intent(
             customer_ref=account.gateway_ref,
@@ -110,6 +115,8 @@ async def open_intent(
             idempotency_key=f"{intent.id}:{fence}",
         )
     await app.database.transact(_save_reference, app, payment_id, intent.id, snapshot, fence)
+    if found is not None and found.amount != payment.amount:
+        return await open_intent(app, payment_id, fence, why)
     return snapshot
 
 
@@ -291,6 +298,8 @@ async def answer_attempt(
         return None
     except GatewayRefused as refusal:
         snapshot = await _abandon(app, payment_id, fence, attempt.id, intent_ref, why)
+        if snapshot.status is IntentStatus.CANCELED:  # No card was refused: the next intent may take it.
+            raise GatewayUnavailable("the intent was canceled as a card was tried") from None
         if snapshot.status in _TAKES_CARDS:
             raise UserProblem(
                 ErrorCode.INVALID_STATE, f"The gateway does not take this card: {refusal}", ["paymentMethodId"]

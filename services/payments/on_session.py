@@ -26,7 +26,8 @@ _ROUNDS = 4
 class Visit:
     """What is to be paid by whom, and with which card if one is given; otherwise the browser confirms one.
 
-    `fence`: the caller has just written the payment and holds its lease.
+    `fence`: the caller has just written the payment and holds its lease. `is_repeatable`: the invoice is the same for
+    a repeated request, so that after a restore the gateway may know its intent already.
     """
 
     customer: Customer
@@ -37,6 +38,7 @@ class Visit:
     return_url: str | None
     fence: int | None = None
     error_url: str | None = None
+    is_repeatable: bool = False
 
 
 async def collect_on_session(app: App, visit: Visit, why: Why) -> PaymentOutcome:
@@ -77,7 +79,8 @@ async def _collect_held(app: App, visit: Visit, fence: int, why: Why) -> Payment
     payment_id = visit.payment_id
     try:
         await ensure_gateway_account(app, visit.customer)
-        snapshot = await open_intent(app, payment_id, fence, why, is_new=visit.fence is not None)
+        is_new = visit.fence is not None and not visit.is_repeatable
+        snapshot = await open_intent(app, payment_id, fence, why, is_new=is_new)
         card = visit.method and Try(
             visit.method, visit.trigger, off_session=False, return_url=visit.return_url, error_url=visit.error_url
         )

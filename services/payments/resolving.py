@@ -74,7 +74,7 @@ async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> Pa
     answered = await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
     if answered:
         return snapshot
-    if unanswered is None or method is None or not _may_confirm(snapshot, unanswered):
+    if unanswered is None or method is None or not _may_confirm(snapshot, payment, unanswered):
         await let_go(app, payment_id, fence)
         return snapshot
     await answer_attempt(app, payment_id, fence, snapshot.ref, unanswered, method.gateway_ref, payment.return_url, why)
@@ -104,10 +104,10 @@ async def live_snapshot(app: App, payment_id: str) -> PaymentIntentSnapshot | No
         return None
 
 
-def _may_confirm(snapshot: PaymentIntentSnapshot, attempt: ChargeAttempt) -> bool:
-    """Never an intent that is processing or waits for the customer."""
+def _may_confirm(snapshot: PaymentIntentSnapshot, payment: Payment, attempt: ChargeAttempt) -> bool:
+    """Never an intent that is processing or waits for the customer, nor for another amount than was asked for."""
     waiting = (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
-    return snapshot.status in waiting and attempt.outcome in UNANSWERED
+    return snapshot.status in waiting and attempt.outcome in UNANSWERED and snapshot.amount == payment.amount
 
 
 async def refresh_payment(app: App, actor: Actor, subscription_id: str, payment_id: str | None) -> PaymentOutcome:

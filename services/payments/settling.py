@@ -43,7 +43,7 @@ from models.payments import (
 from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription, remember
-from services.payments.arrears import after_success, awaits_customer, not_collected
+from services.payments.arrears import after_success, not_collected, try_anew
 from services.payments.asking import next_question
 from services.timelines import in_time_within
 from services.usage.refilling import refill
@@ -176,6 +176,8 @@ class _Settling:
             return False
         method = await self._paying_method(card)
         if attempt is not None:
+            if snapshot.status is IntentStatus.CANCELED and attempt.outcome in UNANSWERED:
+                await try_anew(self.session, payment, self.why)
             self._answer_attempt(attempt, attempts, verdict, method)
         await self._adopt(charges, attempts)
         await self._move_payment(verdict, method)
@@ -285,7 +287,8 @@ class _Settling:
             set_problem(payment, self.snapshot.last_problem)
             await not_collected(self.session, payment, self.why)
         if verdict.payment is PaymentEvent.ASK_CUSTOMER:
-            await awaits_customer(self.session, payment, self.why)
+            # What it pays for is in place: who walks away from the bank's question does not keep it.
+            await not_collected(self.session, payment, self.why, is_retried=False)
         if PAYMENT.allows(payment.status, verdict.payment):
             move_payment(self.session, payment, verdict.payment, self.why)
 

@@ -174,6 +174,20 @@ async def test_another_amount_captured_at_the_gateway(house: House) -> None:
     assert await found(house) == [("capture_differs", f"{says}, USD 7.01 by the ledger for payment {payment}")]
 
 
+async def test_another_amount_than_was_asked_for_is_a_finding_though_the_payment_is_open(house: House) -> None:
+    """It will be asked about for ever, and never booked."""
+    shopper = Shopper(house, "demo-new", LOST)
+    secret = (await shopper.subscribe())["paymentIntent"]["clientSecret"]
+    reference = secret.partition("_secret_")[0]
+    await dashboard(house).payment_intents.update_async(reference, {"amount": 701})
+    await shopper.browser.confirm(secret, VISA)
+    invoice, payment = await only(house, "invoices"), await only(house, "payments")
+    says = f"intent {reference} for invoice {invoice['id']}: USD 7.01 captured at the gateway"
+    text = f"{says}, USD 7.00 asked for by payment {payment['id']}"
+    assert await found(house) == [("capture_differs", text)]
+    assert (await audit(house.app)).not_yet_known == []
+
+
 async def test_an_answer_on_its_way_is_not_yet_known_and_no_finding(house: House) -> None:
     sandbox_of(house).faults.arm(Fault.TIMEOUT_AFTER, count=2, path_contains="/confirm")
     shopper = Shopper(house, "demo-card", LOST)

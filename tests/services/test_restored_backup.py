@@ -19,6 +19,7 @@ from gateways.sandbox import Fault
 from models.customers import customer_of_user
 from models.invoices import Invoice
 from models.subscriptions import Subscription
+from services.amendments.plan_changes import ChangePlanWish, change_plan
 from services.books.reconciling import ReportView, report_view
 from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
@@ -241,3 +242,27 @@ def test_a_renewal_after_a_restore_meets_the_charge_of_the_one_before(home: Inst
 
     # Days later, when the gateway has forgotten every key.
     asyncio.run(in_use(home, renew_again, after=MONTH + timedelta(days=5), reconcile_minutes=15))
+
+
+async def _change(house: House) -> None:
+    async with house.app.database.read() as session:
+        row = (await session.exec(select(Subscription))).one()
+    wish = ChangePlanWish(row.id, plan_code="premium-monthly", is_now=True, idempotency_key="more")
+    outcome = await change_plan(house.app, house.actor("demo-card"), wish)
+    assert outcome.problems == ()
+    assert outcome.invoice is not None
+    assert (outcome.invoice.status, outcome.invoice.total_minor) == (InvoiceStatus.PAID, 224)
+
+
+def test_a_change_that_is_repeated_under_its_key_after_a_restore_meets_its_own_charge(home: Installation) -> None:
+    asyncio.run(in_use(home, buy))
+    backup = home.place.save()
+    asyncio.run(in_use(home, _change, after=timedelta(days=7)))
+    home.place.restore(backup)
+
+    async def repeated(house: House) -> None:
+        await _change(house)
+        assert sorted((await charges_by_invoice(house)).values()) == [1, 1]
+        assert await house.audit() == []
+
+    asyncio.run(in_use(home, repeated, after=timedelta(days=7, minutes=1)))

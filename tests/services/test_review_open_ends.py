@@ -16,14 +16,19 @@ from models.subscriptions import Subscription
 from services.changes import Why
 from services.ends.canceling import CancelOutcome, CancelWish, cancel_subscription
 from services.ends.ending import Ending, stop_and_end
+from services.wallet.cards import attach_payment_method
 from tests.scenarios.changing import Changer, changer_of
 from tests.scenarios.metering import key_of, sell, take, tell
 from tests.support.bank import bank
 from tests.support.house import House
-from tests.support.meanwhile import before_writing
-from tests.support.outside import VISA, charges_by_invoice, faults_always, sandbox_of
+from tests.support.meanwhile import before_writing, just_before
+from tests.support.outside import VISA, charges_by_invoice, dashboard, faults_always, sandbox_of
+from worker import Worker
 
 USER = "demo-card"
+PAY = """mutation ($input: StartSubscriptionPaymentInput!) {
+  startSubscriptionPayment(input: $input) { userErrors { code } }
+}"""
 A_MONTH, TWO_WEEKS, A_MINUTE = timedelta(days=28), timedelta(days=14), timedelta(minutes=1)
 
 
@@ -105,4 +110,77 @@ async def test_a_period_that_began_while_an_answer_was_missing_is_collected_when
         [PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED],
     )
     assert sorted((await charges_by_invoice(house)).values()) == [1, 1, 1]
+    assert await house.audit() == []
+
+
+async def _both_periods_are_paid_once(house: House) -> None:
+    assert await _rows(house) == (
+        SubscriptionStatus.ACTIVE,
+        [InvoiceStatus.PAID, InvoiceStatus.PAID],
+        [PaymentStatus.SUCCEEDED, PaymentStatus.SUCCEEDED],
+    )
+    assert list((await charges_by_invoice(house)).values()) == [1, 1]
+    assert await house.audit() == []
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_an_intent_canceled_at_the_gateway_before_its_answer_came_is_followed_by_another(
+    house: House, is_told: bool
+) -> None:
+    """By hand at the dashboard: nobody was told of a decline, and nobody would ask for the period again."""
+    await _subscribed(house)
+    house.pass_time(A_MONTH)
+    sandbox_of(house).faults.arm(Fault.TIMEOUT_BEFORE, count=2, path_contains="/confirm")
+    await house.work()
+    assert (await _rows(house))[2] == [PaymentStatus.SUCCEEDED, PaymentStatus.UNKNOWN]
+    await dashboard(house).payment_intents.cancel_async(
+        (await dashboard(house).payment_intents.list_async()).data[0].id
+    )
+    if is_told:
+        await sandbox_of(house).deliver_due()
+    house.pass_time(A_MINUTE)
+    await house.work()
+    await _both_periods_are_paid_once(house)
+
+
+async def test_an_intent_canceled_at_the_gateway_as_its_card_is_tried_is_followed_by_another(house: House) -> None:
+    await _subscribed(house)
+    house.pass_time(A_MONTH)
+
+    async def cancel() -> None:
+        v1 = dashboard(house)
+        await v1.payment_intents.cancel_async((await v1.payment_intents.list_async()).data[0].id)
+
+    await Worker(just_before(house.app, "confirm_payment_intent", cancel)).once()
+    house.pass_time(A_MINUTE)
+    await house.work()
+    await _both_periods_are_paid_once(house)
+
+
+async def test_a_customer_who_walks_away_from_the_banks_question_does_not_keep_the_period(small_house: House) -> None:
+    """The gateway was away when the period began, and the customer came before the worker did again."""
+    house = small_house
+    subscription = (await _subscribed(house)).subscribed[-1]
+    asks = await attach_payment_method(
+        house.app, house.actor(USER), reference="pm_card_authenticationRequired", make_default=False, customer_id=None
+    )
+    house.pass_time(A_MONTH)
+    sandbox_of(house).faults.arm(Fault.TIMEOUT_BEFORE, count=2, path_contains="/v1/payment_intents")
+    await house.work()
+    wish = {"subscriptionId": subscription, "paymentMethodId": asks.id, "returnUrl": "https://shop.example/return"}
+    told = await house.ask(PAY, {"input": wish}, USER)
+    assert told["startSubscriptionPayment"]["userErrors"] == [{"code": "PAYMENT_ACTION_REQUIRED"}]
+    paid = (InvoiceStatus.PAID, PaymentStatus.SUCCEEDED)
+    status, invoices, payments = await _rows(house)
+    assert (status, list(zip(invoices, payments, strict=True))) == (
+        SubscriptionStatus.PAST_DUE,
+        [paid, (InvoiceStatus.OPEN, PaymentStatus.REQUIRES_ACTION)],
+    )
+    house.pass_time(timedelta(days=21))
+    await house.work()
+    status, invoices, payments = await _rows(house)
+    assert (status, list(zip(invoices, payments, strict=True))) == (
+        SubscriptionStatus.CANCELED,
+        [paid, (InvoiceStatus.UNCOLLECTIBLE, PaymentStatus.CANCELED)],
+    )
     assert await house.audit() == []

@@ -20,7 +20,7 @@ from tests.scenarios.shopping import Shopper
 from tests.support.breaking import only
 from tests.support.house import House
 from tests.support.meanwhile import before_writing, just_before
-from tests.support.outside import dashboard
+from tests.support.outside import charges_by_invoice, dashboard
 from worker import Worker
 
 USER = "somebody"
@@ -132,4 +132,22 @@ async def test_a_card_that_is_gone_when_a_change_is_charged_leaves_an_invoice_th
     assert outcome.subscription.status is SubscriptionStatus.PAST_DUE
     assert outcome.payment.payment is not None
     assert outcome.payment.payment.give_up_at is not None
+    assert await house.audit() == []
+
+
+async def test_a_customer_whom_the_gateway_deleted_pays_what_is_open_as_who_it_is_there_now(house: House) -> None:
+    """The intent is the deleted one's, and takes no card of another: it gives way to one of the present customer."""
+    await _with_a_retry_due(house)
+    v1 = dashboard(house)
+    refused = (await v1.payment_intents.list_async()).data[0]
+    await v1.customers.delete_async(str(refused.customer))
+    await house.deliver()
+    await _card(house, "pm_card_visa")
+    await house.work()
+    payment, outcomes = await _renewal(house)
+    assert (payment.status, outcomes) == (PaymentStatus.SUCCEEDED, ["declined", "succeeded"])
+    newest = (await v1.payment_intents.list_async()).data[0]
+    assert newest.customer != refused.customer
+    assert (await v1.payment_intents.retrieve_async(refused.id)).status == "canceled"
+    assert set((await charges_by_invoice(house)).values()) == {1}
     assert await house.audit() == []
