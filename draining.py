@@ -10,12 +10,14 @@ import os
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from connecting import BoundedRequests
@@ -78,6 +80,12 @@ class Processes(Multiprocess):
         super().__init__(config, sockets)
         self._when_gone = when_gone
         self._known = set[int]()
+
+    def run(self) -> None:
+        """Where one cannot even start, so could none, and that is a failure of all."""
+        super().run()
+        if any(each.exitcode == STARTUP_FAILURE for each in self.processes):
+            sys.exit(STARTUP_FAILURE)
 
     def keep_subprocess_alive(self) -> None:
         super().keep_subprocess_alive()
