@@ -52,7 +52,7 @@ def begin() -> None:
 
 @cli.command()
 def serve(
-    prepare: Annotated[bool, typer.Option(help="Migrate first and, in development, load the demo data.")] = False,
+    prepare: Annotated[bool, typer.Option(help="Migrate first and, but in production, load the demo data.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="How many server processes share the port.")] = 1,
 ) -> None:
     """Serve the API, the explorer and, in sandbox mode, the sandbox; the worker runs inside unless it is off."""
@@ -75,7 +75,7 @@ def serve(
 
     async def run() -> None:
         await _begin(installation, waits=True)
-        if prepare:
+        if prepare and not settings.is_production:
             await _demo(installation)
         _welcome(installation)
         if workers == 1:

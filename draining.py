@@ -10,12 +10,14 @@ import os
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from connecting import BoundedRequests
@@ -72,7 +74,25 @@ class Server(uvicorn.Server):
 
 class Processes(Multiprocess):
     """Several that share a port. It is closed for all of them here: what still waited at one that each closes for
-    itself would be reset when the last is gone."""
+    itself would be reset when the last is gone. `when_gone` hears the number of each that was replaced."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], when_gone: Callable[[int], None]) -> None:
+        super().__init__(config, sockets)
+        self._when_gone = when_gone
+        self._known = set[int]()
+
+    def run(self) -> None:
+        """Where one cannot even start, so could none, and that is a failure of all."""
+        super().run()
+        if any(each.exitcode == STARTUP_FAILURE for each in self.processes):
+            sys.exit(STARTUP_FAILURE)
+
+    def keep_subprocess_alive(self) -> None:
+        super().keep_subprocess_alive()
+        known = {each.pid for each in self.processes if each.pid is not None}
+        for number in self._known - known:
+            self._when_gone(number)
+        self._known = known
 
     def terminate_all(self) -> None:
         for each in self.sockets:

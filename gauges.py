@@ -26,7 +26,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 disable_created_metrics()  # when a series began says nothing that its own process' start does not
@@ -172,6 +172,11 @@ class _StandingCollector(Collector):
         yield late
         unknown = self._standing.unknown_payments
         yield GaugeMetricFamily("perennial_unknown_payments", "Payments whose outcome is not known.", value=unknown)
+
+
+def forget_process(number: int) -> None:
+    """What a process that is gone said of the present; what it has counted stays."""
+    mark_process_dead(number)
 
 
 def exposition(standing: Standing | None) -> bytes:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from bootstrap import build
 from connecting import BoundedSockets
 from draining import LastRequests, Processes, Server, ends_well
-from gauges import SHARED_FOLDER
+from gauges import SHARED_FOLDER, forget_process
 from logs import configure_logging
 from schema.sockets import MAX_FRAME
 from server import create_app
@@ -40,7 +40,7 @@ def serve_from_processes(settings: Settings, processes: int) -> None:
         os.environ[SHARED_FOLDER] = folder
         options = {**_options(settings), "timeout_worker_healthcheck": 30}
         config = uvicorn.Config("serving:app_of_this_process", factory=True, workers=processes, **options)
-        Processes(config, [config.bind_socket()]).run()
+        Processes(config, [config.bind_socket()], forget_process).run()
 
 
 def app_of_this_process() -> ASGIApp:

@@ -40,8 +40,9 @@ _BY_STATE = {
     "57014": Setback.BUSY,  # statement_timeout
     "53300": Setback.BUSY,  # too many connections
 }
-# Connections (08), resources such as disk and memory (53), and operators who shut it down (57P).
-_AWAY_STATES = ("08", "53", "57P", "25006", "25P03")
+# Connections (08), resources such as disk and memory (53), and operators who shut it down (57P); who nobody lets in: by
+# the password (28), because it takes no connections (55000) or is not there (3D000), as while it is restored.
+_AWAY_STATES = ("08", "53", "57P", "25006", "25P03", "28", "3D000", "55000")
 _BY_SQLITE_NAME = {
     "SQLITE_BUSY": Setback.BUSY,
     "SQLITE_LOCKED": Setback.BUSY,

@@ -24,13 +24,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="make identifiers repeatable")
     asked = parser.parse_args()
     clock = SystemClock()
-    sandbox = Sandbox(
-        database_url=asked.database,
-        clock=clock.now,
-        system_clock=clock.now,
-        public_url=asked.public_url or f"http://{asked.host}:{asked.port}",
-        id_seed=asked.seed,
-    )
+    try:
+        sandbox = Sandbox(
+            database_url=asked.database,
+            clock=clock.now,
+            system_clock=clock.now,
+            public_url=asked.public_url or f"http://{asked.host}:{asked.port}",
+            id_seed=asked.seed,
+        )
+    except ValueError as problem:
+        parser.error(f"--database: {problem}")
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -12,9 +12,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli import cli
+from resolvers.entitlement_tokens import new_key
 from settings import Settings, SettingsError, load_settings
 from tests.readme.snippets import ROOT
 from tests.support.databases import copy_of_file
+from tests.support.processes import free_port, running
 
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/perennial"
 BEHIND = (
@@ -126,6 +128,29 @@ def test_everything_that_production_lacks_is_told_a_line_each() -> None:
         "PERENNIAL_JWT_SECRET",
         "PERENNIAL_PUBLIC_URL",
     ]
+
+
+def test_preparing_in_production_serves_without_demo_data(sqlite_file: Path, tmp_path: Path) -> None:
+    port = str(free_port())
+    settings = {
+        "PERENNIAL_ENVIRONMENT": "production",
+        "PERENNIAL_PORT": port,
+        "PERENNIAL_DATABASE_URL": copy_of_file(sqlite_file, tmp_path / "perennial.db"),
+        "PERENNIAL_WORKER": "off",
+        "PERENNIAL_STRIPE_SECRET_KEY": "sk_test_x",
+        "PERENNIAL_STRIPE_PUBLISHABLE_KEY": "pk_test_x",
+        "PERENNIAL_STRIPE_WEBHOOK_SECRET": "whsec_x",
+        "PERENNIAL_STRIPE_API_BASE": "http://127.0.0.1:1",
+        "PERENNIAL_SECRET_KEY": "p" * 40,
+        "PERENNIAL_JWT_SECRET": "j" * 40,
+        "PERENNIAL_ENTITLEMENT_KEY": new_key(),
+        "PERENNIAL_PUBLIC_URL": "https://billing.example",
+    }
+    command = [str(ROOT / "cli.py"), "serve", "--prepare"]
+    with running(command, f"http://127.0.0.1:{port}/health/ready", tmp_path, settings):
+        pass
+    with closing(sqlite3.connect(tmp_path / "perennial.db")) as made:
+        assert made.execute("SELECT count(*) FROM plans").fetchall() == [(0,)]
 
 
 @pytest.mark.parametrize("name", ["secret_key", "jwt_secret", "metrics_token"])

@@ -206,6 +206,21 @@ def test_one_database_serves_them_all_and_no_password_is_written_down() -> None:
     assert services["database"]["environment"]["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD:?set it in .env}"
 
 
+def test_the_database_counts_as_there_once_others_reach_it_and_has_connections_for_the_fleet_of_the_docs() -> None:
+    """What the image starts while it makes its files listens on no address."""
+    database = compose()["services"]["database"]
+    check = database["healthcheck"]["test"]
+    assert check[:2] == ["CMD", "pg_isready"]
+    assert check[check.index("-h") + 1] == "127.0.0.1"
+    most = {name: Settings.model_fields[f"database_pool_{name}"].default for name in ("size", "overflow")}
+    servers = int(compose()["services"]["server"]["command"][-1])
+    (line,) = re.findall(r"docker compose up --build (.*)", (ROOT / "docs/operations.md").read_text())
+    count = {name: int(number) for name, number in re.findall(r"--scale (\w+)=(\d+)", line)}
+    processes = count["server"] * servers + count["worker"]
+    (given,) = [word for word in database["command"] if word.startswith("max_connections=")]
+    assert int(given.partition("=")[2]) >= processes * (most["size"] + most["overflow"] + 1) + 10
+
+
 def test_every_setting_that_they_name_exists() -> None:
     text = (ROOT / "Dockerfile").read_text() + (ROOT / "compose.yaml").read_text()
     named = set(re.findall(r"PERENNIAL_([A-Z_]+)\b", text))

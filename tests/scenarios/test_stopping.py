@@ -1,7 +1,10 @@
 """A short seed of the stops that `make soak` does many times."""
 
+import os
 import time
 from pathlib import Path
+
+from uvicorn.config import STARTUP_FAILURE
 
 from settings import ROOT
 from tests.soak.stopping import stop_often
@@ -31,3 +34,23 @@ def test_processes_told_to_stop_before_any_of_them_listens_end_as_well(sqlite_fi
         it.process.terminate()
         assert it.process.wait(timeout=60) == 0
         assert "Traceback" not in it.log.read_text()
+
+
+CANNOT_START = """
+import sys, uvicorn
+from draining import Processes
+
+async def app(scope, receive, send):
+    await send({"type": "lifespan.startup.failed", "message": "the database is away"})
+
+if __name__ == "__main__":
+    config = uvicorn.Config("cannot_start:app", port=int(sys.argv[1]), workers=2, lifespan="on")
+    Processes(config, [config.bind_socket()], lambda number: None).run()
+"""
+
+
+def test_processes_that_cannot_start_end_with_a_failure_that_a_supervisor_sees(tmp_path: Path) -> None:
+    (tmp_path / "cannot_start.py").write_text(CANNOT_START)
+    settings = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    with started([str(tmp_path / "cannot_start.py"), str(free_port())], "", tmp_path, settings) as it:
+        assert it.process.wait(timeout=60) == STARTUP_FAILURE

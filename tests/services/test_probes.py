@@ -1,5 +1,9 @@
 """Health (promise R5) and metrics: what they tell is true, also while the database is away, and to nobody else."""
 
+import os
+import signal
+import time
+import urllib.request
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +14,10 @@ import pytest
 import probes
 from billing.delivering import DeliveryStatus
 from gateways.sandbox import Fault
+from gauges import SHARED_FOLDER
 from models.base import made_at, new_id
 from services.runs.backlog import read_standing
+from settings import ROOT
 from tests.scenarios.shopping import SUBSCRIBE
 from tests.support.breaking import add
 from tests.support.databases import TEMPLATE, copy_of_file, database_on
@@ -19,7 +25,8 @@ from tests.support.deliveries import event, send
 from tests.support.house import House, counted, open_house
 from tests.support.line import line_to
 from tests.support.outside import sandbox_of
-from tests.support.scraping import METRICS_TOKEN, scrape
+from tests.support.processes import free_port, running
+from tests.support.scraping import METRICS_TOKEN, Scrape, read, scrape
 from tests.support.waiting import until
 
 PLANS = "query Whatever { plans(first: 1) { nodes { code } } }"
@@ -248,3 +255,56 @@ async def test_health_tells_the_truth_while_the_database_is_away_and_back(postgr
             return await health(house, "ready") == 200
 
         await until(recovered)  # at the next question but one
+
+
+# Several processes
+
+SAYING_SO = """
+import os, pathlib
+from gauges import BREAKER_OPEN, exposition
+
+if not pathlib.Path("replaced").exists():
+    BREAKER_OPEN.set(1)
+
+async def app(scope, receive, send):
+    number = str(os.getpid()).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-process", number)]})
+    await send({"type": "http.response.body", "body": exposition(None)})
+"""
+BEHIND_ONE_PORT = """
+import sys, uvicorn
+from draining import Processes
+from gauges import forget_process
+
+if __name__ == "__main__":
+    config = uvicorn.Config("saying_so:app", port=int(sys.argv[1]), workers=1, lifespan="off")
+    Processes(config, [config.bind_socket()], forget_process).run()
+"""
+
+
+def test_what_a_process_that_is_gone_said_of_the_present_is_told_no_longer(tmp_path: Path) -> None:
+    """It was killed while it left the gateway alone: the one that replaces it does not."""
+    (tmp_path / "saying_so.py").write_text(SAYING_SO)
+    (tmp_path / "behind_one_port.py").write_text(BEHIND_ONE_PORT)
+    (tmp_path / SHARED_FOLDER).mkdir()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/"
+    settings = {SHARED_FOLDER: str(tmp_path / SHARED_FOLDER), "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    with running([str(tmp_path / "behind_one_port.py"), str(port)], address, tmp_path, settings):
+        first, before = _asked(address)
+        assert before.of("perennial_gateway_breaker_open") == 1.0
+        (tmp_path / "replaced").touch()
+        os.kill(first, signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        number, after = _asked(address)
+        while (number == first or after.of("perennial_gateway_breaker_open")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            number, after = _asked(address)
+    assert number != first
+    assert after.of("perennial_gateway_breaker_open") == 0.0
+
+
+def _asked(address: str) -> tuple[int, Scrape]:
+    """The number of the process that answered, and what it told; the port takes connections also while none does."""
+    with urllib.request.urlopen(address, timeout=60) as answer:  # noqa: S310 (our own address)
+        return int(answer.headers["x-process"]), read(answer.read().decode())

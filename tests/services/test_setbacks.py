@@ -17,7 +17,7 @@ from sqlmodel import text
 from models.database import Database, Limits
 from models.setbacks import Setback, repeated, setback_of
 from tests.scenarios.shopping import SUBSCRIBE
-from tests.support.databases import copy_of_file, database_on
+from tests.support.databases import copy_of_file, database_on, run
 from tests.support.deliveries import dump
 from tests.support.house import House, open_house
 from tests.support.waiting import until
@@ -102,6 +102,36 @@ async def test_a_statement_that_takes_too_long_is_cancelled_by_postgresql(postgr
     assert setback_of(stuck.value) is Setback.BUSY
     await database.ping()
     await database.close()
+
+
+ENDED = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+CLOSED = {
+    "takes no connections": (
+        'ALTER DATABASE "{}" ALLOW_CONNECTIONS false',
+        'ALTER DATABASE "{}" ALLOW_CONNECTIONS true',
+    ),
+    "is not there": ('ALTER DATABASE "{0}" RENAME TO "{0}_"', 'ALTER DATABASE "{0}_" RENAME TO "{0}"'),
+}
+
+
+@pytest.mark.parametrize("how", CLOSED)
+async def test_a_database_that_lets_nobody_in_is_away(postgres: str, postgres_url: str, how: str) -> None:
+    """As it is while somebody maintains or restores it."""
+    name = make_url(postgres_url).database
+    close, let_in = (statement.format(name) for statement in CLOSED[how])
+    async with open_house(postgres_url, demo=False) as house:
+        await run(postgres_url, ENDED)
+        await run(postgres, close)
+        body = (await house.post(MINE, user="demo-card")).json()
+        assert told(body) == AWAY
+        await run(postgres, let_in)
+        await bought(house)
+
+
+def test_a_password_that_holds_no_more_is_mended_at_the_database() -> None:
+    refused = asyncpg.InvalidPasswordError("password authentication failed")
+    assert setback_of(DBAPIError(None, None, refused)) is Setback.AWAY
 
 
 async def test_whoever_gives_a_request_up_gives_its_statement_up(postgres_url: str) -> None:
