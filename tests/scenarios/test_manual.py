@@ -228,6 +228,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str] | None]] = {
         "INVALID",
         ["payment"],
     ),
+    "too long a reference": (
+        {"payment": {"amountPaid": aed("1.00"), "reference": "x" * 256}},
+        "INVALID",
+        ["payment", "reference"],
+    ),
     "a reference of nothing": ({"payment": None}, "INVALID", ["paymentReference"]),
     "two ids": ({"externalId": "another"}, "INVALID", ["subscriptionId"]),
     "a unit twice": ({"credits": [{"unit": "cup", "total": 1}, {"unit": "cup", "total": 2}]}, "INVALID", ["credits"]),
