@@ -180,6 +180,7 @@ def _sqlite_engine(url: URL, limits: Limits) -> AsyncEngine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        connection.create_function("lower", 1, _lower, deterministic=True)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction] (a listener)
@@ -187,6 +188,11 @@ def _sqlite_engine(url: URL, limits: Limits) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _lower(text: object) -> str | None:
+    """SQLite's own knows the alphabet of ASCII alone, and texts are looked for whatever their case."""
+    return str(text).lower() if text is not None else None
 
 
 def _postgres_engine(url: URL, limits: Limits) -> AsyncEngine:

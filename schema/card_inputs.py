@@ -74,8 +74,8 @@ class UpdatePaymentMethodInput:
         references(paymentMethodId=self.payment_method_id)
         place = self.address or AddressInput()
         at_most(250, card_holder_name=self.card_holder_name, card_holder_zip=self.card_holder_zip)
-        at_most(250, line1=place.line1, line2=place.line2, city=place.city, state=place.state)
-        at_most(250, postal_code=place.postal_code)
+        at_most(250, "address", line1=place.line1, line2=place.line2, city=place.city, state=place.state)
+        at_most(250, "address", postal_code=place.postal_code)
         return CardDetails(
             name=self.card_holder_name,
             address=Address(

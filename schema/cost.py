@@ -3,9 +3,9 @@
 Owns: the price of a document by its page sizes. Does not own: the document's shape (`limits.py`).
 
 The cost is the number of values the answer may hold: each field counts one, and what lies below a list counts as
-often as the list may be long. A page is as long as its size argument says, 25 without one; any other list is
-taken as 5 long. What has to be worked out counts for more than it holds: see WEIGHTS. Introspection is free: it has
-limits of its own.
+often as the list may be long. A page is as long as its size argument says, 25 without one; a list of what `ids` name
+is as long as they are; any other list is taken as 5 long. What has to be worked out counts for more than it holds: see
+WEIGHTS. Introspection is free: it has limits of its own.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValueNode,
@@ -34,7 +35,7 @@ from graphql import (
 
 from schema.errors import DocumentError, RequestErrorCode
 
-PAGE_ARGUMENTS = ("first", "last", "pageSize")
+PAGE_ARGUMENTS = ("first", "last", "pageSize", "ids")
 DEFAULT_PAGE = 25
 MAX_PAGE = 100
 PLAIN_LIST = 5
@@ -97,7 +98,7 @@ def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
 
 
 def _sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The operation's integer variables, their defaults filled in."""
+    """The operation's variables that may size a page, their defaults filled in."""
     sizes: dict[str, Any] = {}
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
@@ -105,6 +106,8 @@ def _sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> 
             sizes[name] = variables[name]
         elif isinstance(definition.default_value, IntValueNode):
             sizes[name] = _integer(definition.default_value)
+        elif isinstance(definition.default_value, ListValueNode):
+            sizes[name] = definition.default_value.values
     return sizes
 
 
@@ -176,8 +179,12 @@ class _Pricing:
         if isinstance(value, VariableNode):
             self.varies = True
             given = self.sizes.get(value.name.value)
+        elif isinstance(value, ListValueNode):
+            given = value.values
         else:
             given = _integer(value) if isinstance(value, IntValueNode) else None
+        if isinstance(given, list | tuple):
+            return len(given)
         if isinstance(given, float) and given.is_integer():
             given = int(given)  # which 100.0 is taken for, too
         if isinstance(given, bool) or not isinstance(given, int):

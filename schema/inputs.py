@@ -258,12 +258,12 @@ def within(least: int, most: int, **numbers: Decimal | int | None) -> None:
             raise UserProblem(ErrorCode.INVALID, f"{field}: give {least} to {most}.", [field])
 
 
-def at_most(longest: int, **texts: str | None) -> None:
-    """Raises UserProblem INVALID for a text beyond `longest` characters, naming its field."""
+def at_most(longest: int, *within: str, **texts: str | None) -> None:
+    """Raises UserProblem INVALID for a text beyond `longest` characters, naming its field, which stands `within`."""
     for name, text in texts.items():
         if text is not None and len(text) > longest:
-            field = _camel(name)
-            raise UserProblem(ErrorCode.INVALID, f"{field}: at most {longest} characters are kept.", [field])
+            path = [*within, _camel(name)]
+            raise UserProblem(ErrorCode.INVALID, f"{'.'.join(path)}: at most {longest} characters are kept.", path)
 
 
 def _camel(name: str) -> str:

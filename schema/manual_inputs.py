@@ -35,7 +35,7 @@ class ManualPaymentInput:
 
     def record(self, reference: str | None = None) -> PaymentRecord:
         """`reference` holds where the payment has none of its own."""
-        at_most(255, reference=self.reference)
+        at_most(255, "payment", reference=self.reference)
         return PaymentRecord(
             paid=self.amount_paid.value("payment"),
             due=None if self.amount_due is None else self.amount_due.value("payment"),

@@ -3,7 +3,7 @@
 They end with what was agreed on, unless they are renewed: each renewal is an invoice for the time that follows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -108,7 +108,10 @@ async def _create(
     plan, price, due = await _agreed(session, order, why.now)
     await _refuse_known_id(session, order.external_id)
     zone = ZoneInfo(customer.timezone)
-    period = Period(midnight(order.period_start, zone), midnight(order.period_end, zone))
+    period = Period(
+        _in_calendar("periodStart", lambda: midnight(order.period_start, zone)),
+        _in_calendar("periodEnd", lambda: midnight(order.period_end, zone)),
+    )
     if period.end < period.start:
         raise UserProblem(ErrorCode.INVALID, "periodEnd lies before periodStart.", ["periodEnd"])
     row = _subscription(app, customer, order, plan, due, period, why)
@@ -290,7 +293,8 @@ async def _renew(
         raise UserProblem(ErrorCode.INVALID_STATE, "Only manual subscriptions are renewed by hand.", ["subscriptionId"])
     if row.status in SUBSCRIPTION.final or row.ends_at <= why.now:
         raise already_ended(row)
-    period = Period(row.ends_at, _next_end(row, row.ends_at, renewal.period_end))
+    start = row.ends_at
+    period = Period(start, _in_calendar("periodEnd", lambda: _next_end(row, start, renewal.period_end)))
     if period.end <= period.start:
         raise UserProblem(ErrorCode.INVALID, "periodEnd lies before the end that it has already.", ["periodEnd"])
     record = renewal.payment
@@ -317,6 +321,13 @@ def _next_end(row: Subscription, start: datetime, wished: date | None) -> dateti
         return midnight(wished, zone)
     span = row.grid.span_from(start)
     return span.full.end if span.full.start == start else boundary(start, row.interval, row.interval_count, zone, 1)
+
+
+def _in_calendar(field: str, instant: Callable[[], datetime]) -> datetime:
+    try:
+        return instant()
+    except (OverflowError, ValueError):
+        raise UserProblem(ErrorCode.INVALID, f"{field}: give a day of the years 1 to 9999.", [field]) from None
 
 
 async def _item_at(session: AsyncSession, row: Subscription, plan: Plan, due: Money, now: datetime) -> SubscriptionItem:

@@ -67,7 +67,8 @@ async def _update(app: App, row: PaymentMethod, details: CardDetails) -> Payment
             idempotency_key=new_id("payment_method"),
         )
     except CardRefused as refusal:
-        raise UserProblem(ErrorCode.INVALID, refusal.problem.message, ["expMonth"]) from None
+        field = "expYear" if refusal.problem.code == "invalid_expiry_year" else "expMonth"
+        raise UserProblem(ErrorCode.INVALID, refusal.problem.message, [field]) from None
     except GatewayNotFound:
         raise not_found("payment method", "paymentMethodId") from None
     except GatewayRefused as refusal:

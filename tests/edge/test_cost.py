@@ -112,6 +112,32 @@ def test_what_is_worked_out_costs_more_than_what_is_read(text: str, requested: i
     assert price(build_schema(sandbox=True)._schema, document, operation, {}).requested == requested
 
 
+IDS = [f"pln_{n}" for n in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "requested"),
+    [
+        ('{ nodes(ids: ["a", "b"]) { id } }', {}, 1 + 2),
+        ("query ($of: [ID!]!) { nodes(ids: $of) { id } }", {"of": IDS}, 1 + 100),
+        ('query ($of: [ID!]! = ["a", "b", "c"]) { nodes(ids: $of) { id } }', {}, 1 + 3),
+        (
+            "query ($of: [ID!]!) { nodes(ids: $of) { ... on Customer { invoices(first: 99) { nodes { id } } } } }",
+            {"of": IDS},
+            1 + 100 * (2 + 99),
+        ),
+    ],
+)
+def test_a_list_of_what_is_named_costs_as_much_as_is_named(
+    text: str, variables: dict[str, list[str]], requested: int
+) -> None:
+    document = parse(text)
+    (operation,) = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    told = price(build_schema(sandbox=True)._schema, document, operation, variables)
+    assert (told.requested, told.varies) == (requested, "$of)" in text)
+
+
 def test_every_preview_has_a_weight() -> None:
     previews = {name for name in ACCESS if name.startswith("Query.preview")}
     others = {"PlanSubscription.upcomingInvoices", "PaymentIntent.raw", "PaymentMethodType.amountRanges"}

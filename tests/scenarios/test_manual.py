@@ -228,6 +228,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str] | None]] = {
         "INVALID",
         ["payment"],
     ),
+    "too long a reference": (
+        {"payment": {"amountPaid": aed("1.00"), "reference": "x" * 256}},
+        "INVALID",
+        ["payment", "reference"],
+    ),
     "a reference of nothing": ({"payment": None}, "INVALID", ["paymentReference"]),
     "two ids": ({"externalId": "another"}, "INVALID", ["subscriptionId"]),
     "a unit twice": ({"credits": [{"unit": "cup", "total": 1}, {"unit": "cup", "total": 2}]}, "INVALID", ["credits"]),
@@ -242,6 +247,28 @@ async def test_what_cannot_have_been_agreed_on_is_refused(small_house: House, ca
     changes, code, field = REFUSED[case]
     told = await write_down(small_house, **changes)
     assert told == {"subscription": None, "invoice": None, "userErrors": [{"code": code, "field": field}]}
+
+
+async def test_a_day_that_no_calendar_holds_is_refused(small_house: House) -> None:
+    """In Pago Pago the year 1 began before it did in UTC; and after 9999 no year follows."""
+    make = """mutation { createCustomer(input: {userId: "tui", timezone: "Pacific/Pago_Pago"}) {
+      userErrors { code } } }"""
+    assert (await small_house.ask(make, user=ADMIN))["createCustomer"]["userErrors"] == []
+    wish = {"customer": {"userId": "tui"}, "payment": None, "paymentReference": None, "credits": None}
+    for field, days in (
+        ("periodStart", {"periodStart": "0001-01-01"}),
+        ("periodEnd", {"periodStart": "0001-01-02", "periodEnd": "0001-01-01"}),
+    ):
+        told = await write_down(small_house, **wish, **days)
+        assert (told["subscription"], told["userErrors"]) == (None, [{"code": "INVALID", "field": [field]}])
+    told = await write_down(small_house, **wish, periodEnd="9999-12-31")
+    assert (told["subscription"]["status"], told["userErrors"]) == ("ACTIVE", [])
+    refused = await renew(small_house, told["subscription"]["id"], "for ever")
+    assert refused == {
+        "subscription": None,
+        "invoice": None,
+        "userErrors": [{"code": "INVALID", "field": ["periodEnd"]}],
+    }
 
 
 async def test_an_id_is_taken_once_and_a_product_held_once(house: House) -> None:

@@ -283,6 +283,12 @@ async def test_customers_are_found_by_what_is_known_of_them(house: House) -> Non
     assert await found(house, createdAt={"lt": "2026-02-01T00:00:00Z"}) == [*demo, "ann"]
 
 
+async def test_the_case_of_no_alphabet_matters_to_a_search(house: House) -> None:
+    await create(house, "oezil", name="Özlem Ünal", email="Ö@Example.com")
+    for filter in ({"search": "özlem ü"}, {"search": "ÖZLEM"}, {"email": "ö@example.com"}):
+        assert await found(house, **filter) == ["oezil"], filter
+
+
 async def test_customers_are_paged_by_cursor_and_by_number(house: House) -> None:
     users = await found(house)
     for n in range(3):

@@ -12,6 +12,7 @@ from graphql import (
     GraphQLNonNull,
     GraphQLSchema,
     get_named_type,
+    get_nullable_type,
     is_composite_type,
 )
 
@@ -88,11 +89,27 @@ def _operations(schema: GraphQLSchema, ids: dict[str, Any]) -> Iterator[tuple[st
     for word, root in (("query", schema.query_type), ("mutation", schema.mutation_type)):
         assert root is not None
         for name, field in root.fields.items():
-            selection = "{ userErrors { code } }" if word == "mutation" else _selection(field.type)
+            selection = "{ userErrors { code field } }" if word == "mutation" else _selection(field.type)
             for argument, definition in field.args.items():
                 text = f"{word}($v: {definition.type}) {{ {name}({argument}: $v) {selection} }}"
                 for wish in _wishes(definition.type, ids, argument):
                     yield f"{name}({argument})", text, {"v": wish}
+
+
+def _leads_somewhere(path: list[str], arguments: dict[str, Any]) -> bool:
+    """Whether a refusal's path is one of the mutation's input, or of its arguments where it has none."""
+    fields = get_named_type(arguments["input"].type).fields if "input" in arguments else arguments
+    within = None
+    for part in path:
+        if isinstance(within, GraphQLList):
+            kind = within.of_type if part.isdecimal() else None
+        else:
+            kind = fields[part].type if part in fields else None
+        if kind is None:
+            return False
+        within, named = get_nullable_type(kind), get_named_type(kind)
+        fields = named.fields if isinstance(named, GraphQLInputObjectType) else {}
+    return True
 
 
 def _selection(kind: Any) -> str:
@@ -122,7 +139,8 @@ async def test_odd_values_never_make_an_internal_error(house: House, graphql_sch
         "invoiceId": begun["subscribe"]["payment"]["invoice"]["id"],
         "outcome": "SUCCEEDED",
     }
-    faults = []
+    assert graphql_schema.mutation_type is not None
+    mutations, faults, astray = graphql_schema.mutation_type.fields, [], []
     tried = set()
     for argument, text, variables in _operations(graphql_schema, ids):
         tried.add(argument)
@@ -132,7 +150,12 @@ async def test_odd_values_never_make_an_internal_error(house: House, graphql_sch
         codes = {error["extensions"]["code"] for error in answer.json().get("errors", ())}
         if answer.status_code >= 500 or "INTERNAL" in codes:
             faults.append((text, variables))
+        if root == "Mutation":
+            ((name, payload),) = (answer.json().get("data") or {"": None}).items()
+            paths = [error["field"] for error in payload["userErrors"] if error["field"]] if payload else []
+            astray += [(name, path) for path in paths if not _leads_somewhere(path, mutations[name].args)]
     assert faults == []
+    assert astray == []
     assert tried == {
         f"{name}({argument})"
         for root in (graphql_schema.query_type, graphql_schema.mutation_type)

@@ -218,6 +218,27 @@ async def test_a_challenge_says_where_a_failed_one_leads(house: House) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({"cardHolderName": "x" * 251}, ["cardHolderName"]),
+        ({"address": {"line1": "x" * 251}}, ["address", "line1"]),
+        ({"address": {"postalCode": "x" * 251}}, ["address", "postalCode"]),
+        ({"expMonth": 13}, ["expMonth"]),
+        ({"expYear": 1999}, ["expYear"]),
+    ],
+)
+async def test_what_is_wrong_about_a_card_is_named(small_house: House, wish: dict[str, Any], field: list[str]) -> None:
+    before = await only_card(small_house, "id version")
+    update = f"""mutation ($input: UpdatePaymentMethodInput!) {{
+        updatePaymentMethod(input: $input) {{ paymentMethod {{ id }} {ERRORS} }} }}"""
+    given = {"paymentMethodId": before["id"], **wish}
+    told = (await small_house.ask(update, {"input": given}, user="demo-card"))["updatePaymentMethod"]
+    assert told["paymentMethod"] is None
+    assert [(error["code"], error["field"]) for error in told["userErrors"]] == [("INVALID", field)]
+    assert await only_card(small_house, "id version") == before
+
+
 @pytest.mark.parametrize("types", [[], ["sepa_debit"], ["card", "ideal"], ["nonsense"]])
 async def test_only_what_can_be_charged_again_is_saved(small_house: House, types: list[str]) -> None:
     before = await everything(small_house)
