@@ -100,7 +100,7 @@ async def _changed(
     proposal = await propose_change(session, customer, row, target, occasion="")
     if proposal is None:
         return None, outlook
-    return proposal.draft, changed(outlook, as_planned(proposal))
+    return proposal.draft, changed(outlook, as_planned(row, proposal))
 
 
 async def _with_change_to_come(
