@@ -46,6 +46,8 @@ async def outlook_of(session: AsyncSession, customer: Customer, row: Subscriptio
 def outlook_with(row: Subscription, agreement: Agreement, change: Planned | None = None) -> Outlook:
     """The row's dates with this agreement. An unpaid first invoice is taken to be paid."""
     schedule = row.schedule
+    if schedule.status is SubscriptionStatus.SCHEDULED:
+        agreement = replace(agreement, usage=())  # The first invoice is not for a time before.
     if schedule.status is SubscriptionStatus.INCOMPLETE:
         schedule = replace(schedule, status=SubscriptionStatus.ACTIVE)
     if row.origin is SubscriptionOrigin.MANUAL:
