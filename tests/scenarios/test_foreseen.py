@@ -123,3 +123,17 @@ async def test_a_meters_flat_fee_is_asked_for_whether_or_not_anything_is_used(ho
     assert await _foreseen(house, id) == expected
     await Merchant(house).live_until("2026-03-31")
     assert [each[:3] for each in billed(await life(house, id))[1:]] == expected
+
+
+async def test_a_coupon_is_previewed_beyond_a_planned_change(house: House) -> None:
+    changer = await changer_of(house)
+    await changer.begin("small")
+    id = changer.subscribed[-1]
+    await changer.ask(CHANGE, planCode="large")
+    half = {"code": "HALF", "percentOff": "50", "duration": "REPEATING", "durationInPeriods": 2}
+    await do(house, "createCoupon", "CouponInput", half, "coupon { id }")
+    wish = {"subscriptionId": id, "couponCode": "HALF"}
+    told = (await _preview(house, "ApplyCoupon", **wish))["preview"]["schedule"]
+    assert [each["amount"]["formatted"] for each in told[:3]] == ["$10.00", "$10.00", "$20.00"]
+    assert codes(await do(house, "applyCoupon", "ApplyCouponInput", wish, "subscription { id }")) == []
+    assert [total for _, _, total in await _foreseen(house, id)] == ["$10.00", "$10.00"]
