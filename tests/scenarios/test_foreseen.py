@@ -137,3 +137,16 @@ async def test_a_coupon_is_previewed_beyond_a_planned_change(house: House) -> No
     assert [each["amount"]["formatted"] for each in told[:3]] == ["$10.00", "$10.00", "$20.00"]
     assert codes(await do(house, "applyCoupon", "ApplyCouponInput", wish, "subscription { id }")) == []
     assert [total for _, _, total in await _foreseen(house, id)] == ["$10.00", "$10.00"]
+
+
+async def test_what_a_change_before_the_start_allows_is_told_for_the_start(house: House) -> None:
+    await changer_of(house)
+    seats = [{"featureCode": "seats", "isEnabled": True, "limit": 3}]
+    await Merchant(house).plan("seated", "10.00", product="letters", entitlements=seats)
+    id = await ordered(house, USER, planCode="small", startAt="2026-02-10T09:30:00Z")
+    query = """query ($i: ChangePlanInput!) { previewChangePlan(input: $i) { preview {
+      entitlementChanges { feature { code } at before after } } userErrors { code } } }"""
+    wish = {"subscriptionId": id, "planCode": "seated", "effectiveAt": "NOW"}
+    told = (await house.ask(query, {"i": wish}, ADMIN))["previewChangePlan"]["preview"]["entitlementChanges"]
+    gained = {"feature": {"code": "seats"}, "at": "2026-02-10T09:30:00Z", "before": None, "after": 3}
+    assert told == [gained]
