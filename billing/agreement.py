@@ -11,6 +11,7 @@ from billing.calendar import Period, Span
 from billing.discounting import Discount, after_period
 from billing.invoicing import InvoiceDraft, InvoiceReason, compose
 from billing.lines import Line
+from billing.metering import Meter, usage_line
 from billing.money import Money
 from billing.recurring import RecurringItem, recurring_lines
 
@@ -20,8 +21,8 @@ class Agreement:
     """All that a subscription's next invoice follows from, its period aside.
 
     `items` are billed in advance; `waiting` are lines for the next invoice, `usage` those of metered items for the next
-    period's. `discounts` are in the order of their application. `balance` is what the customer has left in the
-    subscription's currency, negative: owes.
+    period's, and `meters` measure what is used from then on. `discounts` are in the order of their application.
+    `balance` is what the customer has left in the subscription's currency, negative: owes.
     """
 
     zone: ZoneInfo
@@ -30,6 +31,7 @@ class Agreement:
     discounts: Sequence[Discount] = ()
     waiting: Sequence[Line] = ()
     usage: Sequence[Line] = ()
+    meters: Sequence[Meter] = ()
     carries_small: bool = True
 
     def draft_period(self, span: Span, *, reason: InvoiceReason, occasion: str) -> InvoiceDraft:
@@ -63,11 +65,14 @@ class Agreement:
         )
 
     def after_period(self, draft: InvoiceDraft) -> "Agreement":
-        """The same once a period's invoice is issued: nothing waits, the balance has moved, discounts were used."""
+        """The same once a period's invoice is issued: nothing waits, the balance has moved, discounts were used.
+
+        Of what is measured nothing has been used yet.
+        """
         return replace(
             self,
             balance=self.balance - draft.credit_applied,
             waiting=(),
-            usage=(),
+            usage=[usage_line(meter, draft.period, (), self.zone) for meter in self.meters],
             discounts=after_period(self.discounts, draft.used_discounts),
         )

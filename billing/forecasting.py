@@ -13,6 +13,7 @@ from billing.discounting import Discount
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
 from billing.lines import Line, LineKind
+from billing.metering import Meter
 from billing.pausing import Course, resumed, with_its_end
 from billing.recurring import RecurringItem
 from billing.schedule import RUNNING, Happening, Schedule, next_happening
@@ -22,13 +23,15 @@ from billing.schedule import RUNNING, Happening, Schedule, next_happening
 class Planned:
     """What a subscription turns into at its schedule's `change_at`.
 
-    `items` are billed from then on, less `discounts`. `grid` and `span` are the new ones where another interval begins;
-    `draft` is the invoice that the change brings at once, `waiting` what waits for the next one after it (None: as
-    before).
+    `items` are billed from then on, less `discounts`, and `meters` measure; `unused` are lines of those that begin to
+    within a period. `grid` and `span` are the new ones where another interval begins; `draft` is the invoice that the
+    change brings at once, `waiting` what waits for the next one after it (None: as before).
     """
 
     items: Sequence[RecurringItem]
     discounts: Sequence[Discount]
+    meters: Sequence[Meter] = ()
+    unused: Sequence[Line] = ()
     grid: Grid | None = None
     span: Span | None = None
     draft: InvoiceDraft | None = None
@@ -131,7 +134,7 @@ def changed(outlook: Outlook, planned: Planned) -> Outlook:
     """What is left once the change has been made and its invoice, if it brings one, is issued."""
     before = {discount.id: discount for discount in outlook.agreement.discounts}
     discounts = [before.get(discount.id, discount) for discount in planned.discounts]
-    agreement = replace(outlook.agreement, items=planned.items, discounts=discounts)
+    agreement = replace(outlook.agreement, items=planned.items, discounts=discounts, meters=planned.meters)
     schedule, number = replace(outlook.schedule, change_at=None), outlook.period_number
     usage = agreement.usage
     if planned.draft is not None:  # What has been used of the items that end is on it already.
@@ -155,7 +158,7 @@ def changed(outlook: Outlook, planned: Planned) -> Outlook:
         schedule=schedule,
         grid=planned.grid or outlook.grid,
         period_number=number,
-        agreement=replace(agreement, usage=usage),
+        agreement=replace(agreement, usage=[*usage, *planned.unused]),
         planned=None,
     )
 

@@ -19,7 +19,7 @@ from models.base import ID_PREFIXES, new_id
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, invoice_of, open_invoices_of
 from models.payments import Payment, payment_of_invoice
-from models.subscriptions import Change, CollectionMethod, Subscription
+from models.subscriptions import Change, CollectionMethod, Subscription, SubscriptionOrigin
 from services.amendments.planned import refuse_if_over, take_back_planned_change
 from services.amendments.turning import ChangeProposal, Target, carry_out, propose_change
 from services.amendments.unplanning import drop_planned_change
@@ -173,6 +173,8 @@ def refuse_status(row: Subscription) -> None:
     reason = _WHY_NOT.get(row.status)
     if reason is None and row.given_up_at is not None:
         reason = "Nothing is billed for it any more. Subscribe anew."
+    if reason is None and row.origin is SubscriptionOrigin.MANUAL:
+        reason = "It was agreed on by hand: what shall hold instead is for the merchant to write down."
     if reason is not None:
         raise UserProblem(ErrorCode.INVALID_STATE, reason, ["subscriptionId"])
 

@@ -17,16 +17,14 @@ from billing.events import PLAN_CHANGED
 from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
 from billing.lines import Line
-from billing.metering import UsageType
 from billing.pausing import with_its_end
 from billing.proration import INVOICED_NOW, Present, ProrationBehavior, Turn, turn_over, turn_within
-from billing.recurring import RecurringItem, recurring_lines
+from billing.recurring import recurring_lines
 from models.catalog import Plan
 from models.customers import Customer
 from models.invoices import Invoice, PendingLine, open_invoices_of, waiting_lines_of
 from models.payments import Payment
 from models.subscriptions import Change, Subscription, SubscriptionItem
-from services.agreed_items import recurring_item
 from services.amendments.billed import present_period
 from services.app import App
 from services.changes import Why, announce
@@ -42,7 +40,7 @@ from services.usage.metering import usage_lines
 MACHINE = "items"
 """The machine under which a change of what is subscribed to is remembered, from plan id to plan id."""
 
-_UNBILLED = frozenset((SubscriptionStatus.TRIALING, SubscriptionStatus.SCHEDULED))
+UNBILLED = frozenset((SubscriptionStatus.TRIALING, SubscriptionStatus.SCHEDULED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +97,12 @@ async def propose_change(
     if not ended and not begun:
         return None
     by_id = {item.id: each for item, each in [*present, *zip(begun, _begun_of(target, kept), strict=True)]}
-    items = [_recurring(row, item, by_id[item.id], target) for item in [*kept, *begun]]
-    licensed = [each for each, item in zip(items, [*kept, *begun], strict=True) if _is_licensed(by_id[item.id])]
+    items = [(item, by_id[item.id].plan, by_id[item.id].price) for item in [*kept, *begun]]
     discounts = await discount_values(session, row, interval=target.interval[0])
-    agreement = await agreement_with(session, customer, row, licensed, discounts)
+    agreement = _at_interval(await agreement_with(session, customer, row, items, discounts), target)
     plain = ChangeProposal(target, kept, ended, begun, agreement, _full_period(row, agreement, target))
     begins_anew = target.interval != (row.interval, row.interval_count)
-    if row.status in _UNBILLED or target.at >= row.period_end:
+    if row.status in UNBILLED or target.at >= row.period_end:
         # Nothing of what is subscribed to has been billed: the change is one of the periods to come. A trial stays.
         is_first = row.status is SubscriptionStatus.SCHEDULED and row.trial_end is None
         start = row.period_start if is_first else row.period_end
@@ -235,13 +232,10 @@ def _begun_of(target: Target, kept: Sequence[SubscriptionItem]) -> Sequence[Plac
     return [each for each in target.items if each.price.id not in stays]
 
 
-def _is_licensed(placed: PlacedItem) -> bool:
-    return placed.plan.usage_type is UsageType.LICENSED
-
-
-def _recurring(row: Subscription, item: SubscriptionItem, placed: PlacedItem, target: Target) -> RecurringItem:
+def _at_interval(agreement: Agreement, target: Target) -> Agreement:
     interval, count = target.interval
-    return replace(recurring_item(row, item, placed.plan, placed.price), interval=interval, interval_count=count)
+    items = [replace(item, interval=interval, interval_count=count) for item in agreement.items]
+    return replace(agreement, items=items)
 
 
 def _full_period(row: Subscription, agreement: Agreement, target: Target) -> InvoiceDraft:

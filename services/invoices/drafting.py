@@ -20,7 +20,7 @@ from models.invoices import waiting_lines_of
 from models.subscriptions import CollectionMethod, Subscription, priced_items
 from services.agreed_items import PricedItem, recurring_item
 from services.invoices.discounting import discount_values
-from services.usage.metering import usage_lines
+from services.usage.metering import meters_of, usage_lines
 
 
 def recurring_items(row: Subscription, items: Sequence[PricedItem]) -> Sequence[RecurringItem]:
@@ -35,7 +35,7 @@ def recurring_items(row: Subscription, items: Sequence[PricedItem]) -> Sequence[
 async def agreement_of(session: AsyncSession, customer: Customer, row: Subscription) -> Agreement:
     """What the subscription bills from now on, gathered from its rows; the next period's invoice has its usage."""
     items = await priced_items(session, row.id)
-    agreement = await agreement_with(session, customer, row, recurring_items(row, items))
+    agreement = await agreement_with(session, customer, row, items)
     return replace(agreement, usage=await usage_lines(session, row, row.period_end, items=items))
 
 
@@ -43,16 +43,17 @@ async def agreement_with(
     session: AsyncSession,
     customer: Customer,
     row: Subscription,
-    items: Sequence[RecurringItem],
+    items: Sequence[PricedItem],
     discounts: Sequence[Discount] | None = None,
 ) -> Agreement:
     """The same with these items: what the subscription would bill, were they its own. So with these `discounts`."""
     return Agreement(
         zone=row.grid.zone,
-        items=items,
+        items=recurring_items(row, items),
         balance=await balance_of(session, customer.id, row.currency),
         discounts=await discount_values(session, row) if discounts is None else discounts,
         waiting=[pending.as_line for pending in await waiting_lines_of(session, row.id)],
+        meters=await meters_of(session, row, items),
         carries_small=row.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY,
     )
 

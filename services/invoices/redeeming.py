@@ -32,7 +32,7 @@ from models.coupons import (
     was_changed,
 )
 from models.customers import Customer
-from models.subscriptions import Subscription, items_of
+from models.subscriptions import Subscription, SubscriptionOrigin, items_of
 from services.app import Actor, App
 from services.changes import Why, announce
 from services.owned import already_ended, locked_subscription, own_subscription
@@ -175,6 +175,9 @@ async def applicable(
         raise already_ended(row)
     if row.status is SubscriptionStatus.INCOMPLETE:
         message = "Its first invoice is not paid yet. Subscribe again with the code instead."
+        raise UserProblem(ErrorCode.INVALID_STATE, message, ["subscriptionId"])
+    if row.origin is SubscriptionOrigin.MANUAL:
+        message = "What it costs was agreed on by hand: a coupon would take nothing off."
         raise UserProblem(ErrorCode.INVALID_STATE, message, ["subscriptionId"])
     wish = await asked_coupon(session, coupon_code, promotion_code)
     if wish is None:

@@ -56,7 +56,7 @@ async def quote_change(change: ChangeAsked, app: App, session: AsyncSession) -> 
     else:
         items = await change.choose(session, row)
         draft, outlook = await _changed(app, session, customer, row, change, items)
-        at = app.now() if change.is_now else change.date or row.period_end
+        at = max(app.now(), row.started_at) if change.is_now else change.date or row.period_end
         held = [(each.plan.id, each.quantity) for each in items]
         gained = await changes_of_access(session, customer.id, row, held, at)
     return quote(
@@ -100,7 +100,7 @@ async def _changed(
     proposal = await propose_change(session, customer, row, target, occasion="")
     if proposal is None:
         return None, outlook
-    return proposal.draft, changed(outlook, as_planned(proposal))
+    return proposal.draft, changed(outlook, as_planned(row, proposal))
 
 
 async def _with_change_to_come(

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.forecasting import forecast
+from billing.calendar import Interval
+from billing.discounting import Discount
+from billing.forecasting import Outlook, forecast
 from billing.quotes import Quote, quote
 from models.customers import Customer
 from models.subscriptions import Subscription
@@ -25,8 +27,7 @@ async def quote_coupon(
     why = Why("previewApplyCoupon", WORKER, app.now())
     wish = await applicable(session, row, customer, coupon_code, promotion_code, why)
     outlook = await outlook_of(session, customer, row)
-    discounts = (*outlook.agreement.discounts, as_value(applied_to(row, wish, why), row))
-    outlook = replace(outlook, agreement=replace(outlook.agreement, discounts=discounts))
+    outlook = _with_discount(outlook, as_value(applied_to(row, wish, why), row), wish.coupon.interval)
     given = {"coupon_code": coupon_code, "promotion_code": promotion_code}
     return quote(
         asked("applyCoupon", customer, given, row.version),
@@ -35,3 +36,14 @@ async def quote_coupon(
         None,
         foreseen=forecast(outlook, FORESEEN),
     )
+
+
+def _with_discount(outlook: Outlook, discount: Discount, interval: Interval | None) -> Outlook:
+    """The same with one more; after a planned change too, unless that is to an interval which it is not for."""
+    planned = outlook.planned
+    if planned is not None and planned.draft is not None and planned.span is not None:
+        planned = None  # The new period's invoice was reckoned without it.
+    elif planned is not None and interval in (None, (planned.grid or outlook.grid).interval):
+        planned = replace(planned, discounts=(*planned.discounts, discount))
+    agreement = replace(outlook.agreement, discounts=(*outlook.agreement.discounts, discount))
+    return replace(outlook, agreement=agreement, planned=planned)

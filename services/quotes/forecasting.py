@@ -6,13 +6,16 @@ from dataclasses import replace
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.agreement import Agreement
+from billing.calendar import Period
 from billing.forecasting import Foreseen, Outlook, Planned, forecast
 from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
+from billing.lines import Line
+from billing.metering import usage_line
 from billing.proration import ProrationBehavior
 from models.customers import Customer
 from models.subscriptions import ScheduledChange, Subscription, SubscriptionOrigin, changes_of
 from services.amendments.planned import planned_items, waits_for_period
-from services.amendments.turning import ChangeProposal, Target, propose_change
+from services.amendments.turning import UNBILLED, ChangeProposal, Target, propose_change
 from services.app import App
 from services.invoices.drafting import agreement_of
 
@@ -43,6 +46,8 @@ async def outlook_of(session: AsyncSession, customer: Customer, row: Subscriptio
 def outlook_with(row: Subscription, agreement: Agreement, change: Planned | None = None) -> Outlook:
     """The row's dates with this agreement. An unpaid first invoice is taken to be paid."""
     schedule = row.schedule
+    if schedule.status is SubscriptionStatus.SCHEDULED:
+        agreement = replace(agreement, usage=())  # The first invoice is not for a time before.
     if schedule.status is SubscriptionStatus.INCOMPLETE:
         schedule = replace(schedule, status=SubscriptionStatus.ACTIVE)
     if row.origin is SubscriptionOrigin.MANUAL:
@@ -69,17 +74,30 @@ async def planned_change(
     proposal = await propose_change(session, customer, row, target, occasion=PLANNED)
     if proposal is None:
         present = await agreement_of(session, customer, row)
-        return Planned(present.items, present.discounts)
-    return as_planned(proposal)
+        return Planned(present.items, present.discounts, present.meters)
+    return as_planned(row, proposal)
 
 
-def as_planned(proposal: ChangeProposal) -> Planned:
+def as_planned(row: Subscription, proposal: ChangeProposal) -> Planned:
     """A change as it would be written, as the forecast's value."""
     return Planned(
         items=proposal.agreement.items,
         discounts=proposal.agreement.discounts,
+        meters=proposal.agreement.meters,
+        unused=_unused(row, proposal),
         grid=proposal.grid,
         span=proposal.span,
         draft=proposal.draft,
         waiting=None if proposal.waiting is None else (*proposal.waiting.values(), *proposal.later),
     )
+
+
+def _unused(row: Subscription, proposal: ChangeProposal) -> Sequence[Line]:
+    """What the change begins to measure, nothing of it used yet: at once, unless periods to come are changed."""
+    at, span, agreement = proposal.target.at, proposal.span, proposal.agreement
+    if row.status in UNBILLED or at >= row.period_end:
+        return ()
+    begun = {item.id for item in proposal.begun}
+    meters = [each for each in agreement.meters if span is not None or each.item.item_id in begun]
+    period = Period(at, row.period_end) if span is None else span.period
+    return [usage_line(meter, period, (), agreement.zone) for meter in meters]

@@ -24,7 +24,7 @@ from models.subscriptions import CollectionMethod, LivePlace, Subscription, Subs
 from services.app import App
 from services.changes import Why, remember
 from services.invoices.discounting import as_value
-from services.invoices.drafting import agreement_with, recurring_items
+from services.invoices.drafting import agreement_with
 from services.invoices.issuing import issue
 from services.invoices.redeeming import CouponWish, applied_to, redeem
 from services.payments.settling import activate
@@ -143,7 +143,7 @@ async def propose(app: App, session: AsyncSession, customer: Customer, order: Or
         session,
         customer,
         row,
-        recurring_items(row, [(i, each.plan, each.price) for i, each in zip(items, order.items, strict=True)]),
+        [(item, each.plan, each.price) for item, each in zip(items, order.items, strict=True)],
         discounts=[as_value(discount, row)] if discount is not None else (),
     )
     draft = agreement.draft_period(span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")

@@ -3,6 +3,8 @@
 Without a card, or with one that is refused, they wait for their first payment as any new subscription does.
 """
 
+from dataclasses import replace
+
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.invoicing import InvoiceReason
@@ -13,7 +15,7 @@ from models.leases import LeaseLost, check_fence, release
 from models.subscriptions import Subscription, SubscriptionOrigin
 from services.app import App
 from services.changes import Why, move_subscription
-from services.invoices.drafting import draft_period
+from services.invoices.drafting import agreement_of
 from services.invoices.issuing import issue
 from services.payments.arrears import effective_method
 from services.payments.retrying import collect
@@ -59,9 +61,10 @@ async def _begin(
         activate(session, seen, why)  # What it costs was told, and billed, when it was written.
         return True, None
     span = seen.grid.span_from(seen.period_start).until(seen.ends_at)
-    draft = await draft_period(
-        session, customer, seen, span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion=str(seen.period_number)
-    )
+    # What meters show of the first period is asked for when that is over.
+    agreement = replace(await agreement_of(session, customer, seen), usage=())
+    number = str(seen.period_number)
+    draft = agreement.draft_period(span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion=number)
     _, payment = await issue(app, session, customer, seen, draft, why)
     if payment is None:
         activate(session, seen, why)

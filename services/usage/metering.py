@@ -113,20 +113,25 @@ async def _metered_items(
     spans = _spans(await billed_usage_of(session, row.id))
     found: list[_MeteredItem] = []
     for item, plan, price in metered:
-        feature_id, aggregation = plan.meter_feature_id, plan.aggregate_usage
-        if feature_id is None or aggregation is None:
-            raise LookupError(f"plan {plan.id} is metered and measures nothing")
-        feature = await session.get_one(Feature, feature_id)
-        found.append(
-            _MeteredItem(
-                meter=Meter(recurring_item(row, item, plan, price), feature.unit or feature.code, aggregation),
-                feature_id=feature_id,
-                begin=_begin(row, item),
-                ended_at=item.ended_at,
-                spans=spans.get(item.id, []),
-            )
-        )
+        meter, feature_id = await _meter(session, row, (item, plan, price))
+        found.append(_MeteredItem(meter, feature_id, _begin(row, item), item.ended_at, spans.get(item.id, [])))
     return found
+
+
+async def _meter(session: AsyncSession, row: Subscription, priced: PricedItem) -> tuple[Meter, str]:
+    """The meter of a metered item, and the feature that it measures."""
+    item, plan, price = priced
+    feature_id, aggregation = plan.meter_feature_id, plan.aggregate_usage
+    if feature_id is None or aggregation is None:
+        raise LookupError(f"plan {plan.id} is metered and measures nothing")
+    feature = await session.get_one(Feature, feature_id)
+    return Meter(recurring_item(row, item, plan, price), feature.unit or feature.code, aggregation), feature_id
+
+
+async def meters_of(session: AsyncSession, row: Subscription, items: Sequence[PricedItem]) -> Sequence[Meter]:
+    """What goes on to measure; ended items do not."""
+    metered = [each for each in items if each[0].ended_at is None and each[1].usage_type is UsageType.METERED]
+    return [(await _meter(session, row, each))[0] for each in metered]
 
 
 def _begin(row: Subscription, item: SubscriptionItem) -> datetime:

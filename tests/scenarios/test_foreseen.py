@@ -6,7 +6,7 @@ from typing import Any
 from tests.scenarios.changing import CHANGE, HALF, PERIOD, changer_of, codes
 from tests.scenarios.merchant import ADMIN, Merchant, do
 from tests.scenarios.metering import key_of, sell, take, tell
-from tests.scenarios.orders import billed, life, ordered
+from tests.scenarios.orders import billed, customer_id, life, ordered
 from tests.scenarios.test_runs import run_billing, what_happened
 from tests.support.house import House
 
@@ -103,3 +103,50 @@ async def test_the_last_invoice_over_what_waited_for_the_next_one_is_foreseen(ho
     house.pass_time(HALF)
     await changer.change("large", "PRORATE_NEXT_INVOICE")
     await _ended(house, changer.subscribed[-1], [("2026-01-31", "2026-02-28", "$5.00")])
+
+
+async def test_a_meters_flat_fee_is_asked_for_whether_or_not_anything_is_used(house: House) -> None:
+    """Before it is subscribed to, afterwards, and after a change to it: two periods at a base of USD 5.00."""
+    tiers = [{"upTo": 10, "unitAmount": "0", "flatAmount": "5.00"}, {"unitAmount": "0.10"}]
+    await sell(
+        house, "api", billingScheme="TIERED", tiersMode="GRADUATED", prices=[{"currencyCode": "USD", "tiers": tiers}]
+    )
+    expected = [("2026-02-28", "2026-03-31", "$5.00"), ("2026-03-31", "2026-04-30", "$5.00")]
+    quote = (await _preview(house, "Subscribe", planCode="api", customerId=await customer_id(house, USER)))["preview"]
+    assert [each["amount"]["formatted"] for each in quote["schedule"][:2]] == ["$5.00", "$5.00"]
+    changed = await ordered(house, USER, planCode="reader-pro")
+    wish = {"subscriptionId": changed, "planCode": "api", "effectiveAt": "NOW"}
+    quote = (await _preview(house, "ChangePlan", **wish))["preview"]
+    # What was paid for the old plan pays the first base.
+    assert [each["amount"]["formatted"] for each in quote["schedule"][:3]] == ["$0.00", "$3.00", "$5.00"]
+    id = await take(house, "api", "demo-card")
+    assert await _foreseen(house, id) == expected
+    await Merchant(house).live_until("2026-03-31")
+    assert [each[:3] for each in billed(await life(house, id))[1:]] == expected
+
+
+async def test_a_coupon_is_previewed_beyond_a_planned_change(house: House) -> None:
+    changer = await changer_of(house)
+    await changer.begin("small")
+    id = changer.subscribed[-1]
+    await changer.ask(CHANGE, planCode="large")
+    half = {"code": "HALF", "percentOff": "50", "duration": "REPEATING", "durationInPeriods": 2}
+    await do(house, "createCoupon", "CouponInput", half, "coupon { id }")
+    wish = {"subscriptionId": id, "couponCode": "HALF"}
+    told = (await _preview(house, "ApplyCoupon", **wish))["preview"]["schedule"]
+    assert [each["amount"]["formatted"] for each in told[:3]] == ["$10.00", "$10.00", "$20.00"]
+    assert codes(await do(house, "applyCoupon", "ApplyCouponInput", wish, "subscription { id }")) == []
+    assert [total for _, _, total in await _foreseen(house, id)] == ["$10.00", "$10.00"]
+
+
+async def test_what_a_change_before_the_start_allows_is_told_for_the_start(house: House) -> None:
+    await changer_of(house)
+    seats = [{"featureCode": "seats", "isEnabled": True, "limit": 3}]
+    await Merchant(house).plan("seated", "10.00", product="letters", entitlements=seats)
+    id = await ordered(house, USER, planCode="small", startAt="2026-02-10T09:30:00Z")
+    query = """query ($i: ChangePlanInput!) { previewChangePlan(input: $i) { preview {
+      entitlementChanges { feature { code } at before after } } userErrors { code } } }"""
+    wish = {"subscriptionId": id, "planCode": "seated", "effectiveAt": "NOW"}
+    told = (await house.ask(query, {"i": wish}, ADMIN))["previewChangePlan"]["preview"]["entitlementChanges"]
+    gained = {"feature": {"code": "seats"}, "at": "2026-02-10T09:30:00Z", "before": None, "after": 3}
+    assert told == [gained]

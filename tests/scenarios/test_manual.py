@@ -9,9 +9,11 @@ from billing.ledger import Account
 from models.credits import CreditBalance, CreditEntry
 from models.ledger import account_by_customer
 from tests.scenarios.by_hand import DELETE, aed, record, renew, write_down
+from tests.scenarios.merchant import do, done
 from tests.scenarios.orders import ADMIN, billed, life, pass_to, states, subscribe
 from tests.support.house import House
 from tests.support.outside import gateway_books
+from tests.support.tables import everything
 
 CUSTOMER = """query ($kid: String!) { customer(by: {externalId: $kid}) { id externalId user { id }
   subscription { id } gatewayAccounts { customerId } } }"""
@@ -318,3 +320,34 @@ async def test_only_manual_ones_are_renewed_and_deleted_by_hand(house: House) ->
     deleted = (await house.ask(DELETE, {"id": order}, ADMIN))["deleteManualSubscription"]
     assert deleted["userErrors"] == [{"code": "INVALID_STATE", "field": ["id"]}]
     assert (await life(house, order))["status"] == "ACTIVE"
+
+
+ACTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "another plan at once": ("ChangePlan", {"planCode": "specialty-coffee-monthly", "effectiveAt": "NOW"}),
+    "another plan at a date": (
+        "ChangePlan",
+        {"planCode": "specialty-coffee-monthly", "effectiveAt": "AT_DATE", "date": "2026-03-01T00:00:00Z"},
+    ),
+    "more of it": ("UpdateSubscription", {"items": [{"planCode": "classic-coffee-yearly", "quantity": 3}]}),
+    "a coupon": ("ApplyCoupon", {"couponCode": "HALF"}),
+}
+
+
+@pytest.mark.parametrize("user", ["user_kid", ADMIN])
+@pytest.mark.parametrize("act", ACTS)
+async def test_what_was_agreed_on_is_not_changed_at_the_prices_of_the_shop(
+    small_house: House, act: str, user: str
+) -> None:
+    """What was paid by hand would count for nothing, and the customer would have more of it without paying."""
+    half = {"code": "HALF", "percentOff": "50"}
+    await done(small_house, "createCoupon", "CouponInput", half, "coupon { id }")
+    told = await write_down(small_house, periodStart="2025-11-20", periodEnd="2026-11-20")
+    name, wish = ACTS[act]
+    given = {"subscriptionId": told["subscription"]["id"], **wish}
+    before = await everything(small_house.app)
+    refused = await do(small_house, f"{name[0].lower()}{name[1:]}", f"{name}Input", given, "__typename", user=user)
+    assert [(each["code"], each["field"]) for each in refused["userErrors"]] == [("INVALID_STATE", ["subscriptionId"])]
+    query = f"query ($i: {name}Input!) {{ preview{name}(input: $i) {{ userErrors {{ code }} }} }}"
+    preview = await small_house.ask(query, {"i": given}, user)
+    assert preview == {f"preview{name}": {"userErrors": [{"code": "INVALID_STATE"}]}}
+    assert await everything(small_house.app) == before

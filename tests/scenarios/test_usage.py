@@ -8,6 +8,7 @@ import pytest
 
 from services.demo import USERS
 from tests.scenarios.metering import ADMIN, RECORD, USAGE, USER, bills, key_of, pass_to, sell, take, tell, told
+from tests.scenarios.orders import ordered
 from tests.schema.keys import ask_with_key
 from tests.support.house import House
 
@@ -369,3 +370,22 @@ async def test_a_trial_is_free_and_counts_from_its_end(house: House) -> None:
         ("0.00", []),
         ("1.00", [("2026-02-07", "100", "1.00")]),
     ]
+
+
+async def test_what_begins_later_is_billed_for_its_first_use_when_that_is_over(house: House) -> None:
+    """The flat fee of the first tier too: none of it is asked for at the start."""
+    tiers = [{"upTo": 100, "unitAmount": "0", "flatAmount": "3.00"}, {"unitAmount": "0.10"}]
+    prices = [{"currencyCode": "USD", "tiers": tiers}]
+    await sell(house, "api", billingScheme="TIERED", tiersMode="GRADUATED", prices=prices)
+    subscription = await ordered(house, USER, planCode="api", startAt="2026-02-10T09:30:00Z")
+    foreseen = "query ($id: ID!) { subscription(id: $id) { upcomingInvoices(first: 3) { total { amount } } } }"
+    upcoming = (await house.ask(foreseen, {"id": subscription}, ADMIN))["subscription"]["upcomingInvoices"]
+    assert [each["total"]["amount"] for each in upcoming] == ["0.00", "3.00", "3.00"]
+    await pass_to(house, 10)
+    await tell(house, await key_of(house), {"subscriptionId": subscription, "quantity": "120"})
+    await pass_to(house, 28)
+    assert [(invoice["total"]["amount"], told(invoice)) for invoice in await bills(house)] == [
+        ("0.00", []),
+        ("5.00", [("2026-02-10", "120", "5.00")]),
+    ]
+    assert await house.audit() == []
