@@ -336,9 +336,13 @@ MORE_LISTS: dict[str, tuple[str, str, tuple[Any, Any, Any, Any, Any]]] = {
         f"{name} of nobody in particular": (
             f"query {{ {name}(last: 2) {{ nodes {{ id }} }} }}",
             f"{name}.nodes.*.id",
-            (LOGIN, [f"owner_{kind}"], [f"other_{kind}"], *([[f"other_{kind}", f"owner_{kind}"]] * 2)),
+            (LOGIN, [f"owner_{kind}"], [f"other_{kind}"], *([[f"{first}_{kind}", f"{second}_{kind}"]] * 2)),
         )
-        for name, kind in (("invoices", "invoice"), ("payments", "payment"), ("subscriptions", "subscription"))
+        for name, kind, first, second in (
+            ("invoices", "invoice", "owner", "other"),  # of one instant, by their numbers
+            ("payments", "payment", "other", "owner"),
+            ("subscriptions", "subscription", "other", "owner"),
+        )
     },
     "subscriptions of a user": (
         '{ subscriptions(filter: {userId: "owner"}) { nodes { id } } }',
