@@ -3,6 +3,8 @@
 import logging
 import socket
 import sqlite3
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -55,6 +57,22 @@ def test_a_database_that_is_away_ends_what_cannot_wait_for_it(command: list[str]
     assert code == 1
     assert line.startswith("PERENNIAL_DATABASE_URL: the database cannot be ")
     assert "Connect call failed" in line
+
+
+def test_with_a_real_gateway_what_goes_on_waits_for_the_database(tmp_path: Path) -> None:
+    port = str(free_port())
+    settings = {
+        "PERENNIAL_DATABASE_URL": NO_DATABASE,
+        "PERENNIAL_WORKER_PORT": port,
+        "PERENNIAL_STRIPE_SECRET_KEY": "sk_test_x",
+        "PERENNIAL_STRIPE_PUBLISHABLE_KEY": "pk_test_x",
+    }
+    address = f"http://127.0.0.1:{port}/health"
+    with running([str(ROOT / "cli.py"), "worker"], f"{address}/live", tmp_path, settings):
+        with pytest.raises(urllib.error.HTTPError) as unready:
+            urllib.request.urlopen(f"{address}/ready")  # noqa: S310 (our own address)
+        assert unready.value.code == 503
+        unready.value.close()
 
 
 @pytest.mark.parametrize("command", [*ENDING, ["serve"], ["worker"]], ids=" ".join)

@@ -188,9 +188,9 @@ def test_a_worker_of_its_own_is_watched_as_a_server_is(image: Path, tmp_path: Pa
 
 
 def test_every_command_is_one_of_the_command_line() -> None:
-    for service in compose()["services"].values():
-        if "command" in service:
-            check_command(service["command"])
+    ours = [service for name, service in compose()["services"].items() if name != "database"]
+    for service in ours:
+        check_command(service["command"])
     check_command(exec_form(only("CMD")))
     with pytest.raises(Exception, match="No such option"):
         check_command(["python", "cli.py", "serve", "--processes", "2"])
