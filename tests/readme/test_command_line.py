@@ -143,7 +143,6 @@ def test_everything_that_production_lacks_is_told_a_line_each() -> None:
         "PERENNIAL_STRIPE_WEBHOOK_SECRET",
         "PERENNIAL_SECRET_KEY",
         "PERENNIAL_ENTITLEMENT_KEY",
-        "PERENNIAL_JWT_SECRET",
         "PERENNIAL_PUBLIC_URL",
     ]
 
@@ -160,7 +159,6 @@ def test_preparing_in_production_serves_without_demo_data(sqlite_file: Path, tmp
         "PERENNIAL_STRIPE_WEBHOOK_SECRET": "whsec_x",
         "PERENNIAL_STRIPE_API_BASE": "http://127.0.0.1:1",
         "PERENNIAL_SECRET_KEY": "p" * 40,
-        "PERENNIAL_JWT_SECRET": "j" * 40,
         "PERENNIAL_ENTITLEMENT_KEY": new_key(),
         "PERENNIAL_PUBLIC_URL": "https://billing.example",
     }
