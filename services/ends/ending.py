@@ -85,7 +85,7 @@ async def end_when_over(app: App, subscription_id: str, fence: int, why: Why) ->
     except UserProblem:
         return False  # The lease runs out and the row, still due, is tried again.
     if not has_ended:
-        await _give_back(app, row, fence)
+        await give_back(app, row, fence)
     return has_ended
 
 
@@ -97,7 +97,7 @@ async def _end_what_is_over(app: App, row: Subscription, why: Why) -> bool:
     return False
 
 
-async def _give_back(app: App, seen: Subscription, fence: int) -> None:
+async def give_back(app: App, seen: Subscription, fence: int) -> None:
     """It goes on, and nobody need wait for the lease to run out."""
     async with app.database.write() as session:
         row, _ = await locked_subscription(session, seen, None)

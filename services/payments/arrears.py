@@ -12,9 +12,11 @@ from billing.invoicing import InvoiceReason
 from billing.lifecycle import PAYMENT, SUBSCRIPTION, PaymentStatus, SubscriptionEvent, SubscriptionStatus
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, open_invoices_of
+from models.leases import release
 from models.organization import dunning_policy
 from models.payments import ChargeAttempt, Payment, attempts_at, payment_of_invoice
 from models.subscriptions import Subscription, unpaid_subscriptions
+from services.app import App
 from services.changes import Why, announce, move_subscription
 
 _BEHIND = frozenset((SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID))
@@ -127,6 +129,16 @@ def _begin_anew(session: AsyncSession, subscription: Subscription, why: Why) -> 
         subscription.pause_at = subscription.resume_at = None
 
 
+async def fall_behind_when_overdue(
+    _app: App, session: AsyncSession, _customer: Customer, row: Subscription, why: Why
+) -> bool:
+    """An invoice that was sent is not paid in time; what was paid or withdrawn meanwhile is not waited for."""
+    if not await await_sent_invoices(session, row, why.now):
+        return False
+    fall_behind(session, row, why)
+    return True
+
+
 def fall_behind(session: AsyncSession, subscription: Subscription, why: Why) -> None:
     """An ACTIVE subscription with an invoice that was not collected; one that is behind already stays so."""
     if subscription.status is SubscriptionStatus.ACTIVE:
@@ -162,6 +174,18 @@ async def collect_soon(session: AsyncSession, subscription: Subscription, now: d
         return None
     payment.collect_at = now
     return await session.get_one(Invoice, payment.invoice_id)
+
+
+async def try_at_once(
+    session: AsyncSession, customer: Customer, subscription: Subscription, payment: Payment, why: Why
+) -> Payment | bool:
+    """The payment just issued, to be tried as soon as it is committed; without a card it is given back: True."""
+    if await effective_method(session, subscription, customer) is None:
+        release(payment, due_at=payment.due_at)
+        await not_collected(session, payment, why)
+        return True
+    payment.collect_at = why.now
+    return payment
 
 
 async def _oldest_to_collect(session: AsyncSession, subscription: Subscription) -> Payment | None:
