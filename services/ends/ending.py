@@ -6,7 +6,6 @@ The open intent is canceled at the gateway first; if it turns out to have been p
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import UserProblem
@@ -28,8 +27,6 @@ from services.ends.settling_up import NOTHING_LEFT, Settlement, settle_up
 from services.owned import locked_subscription
 from services.payments.stopping import collecting_stopped, spare_collection, under_way, void_collection
 from services.quotes.quoting import Hold
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
