@@ -5,7 +5,6 @@ from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import CardProblem
 from billing.dunning import Card, Tried, is_mended, next_step
 from billing.events import PAUSE_UNSCHEDULED
 from billing.invoicing import InvoiceReason
@@ -14,10 +13,11 @@ from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, open_invoices_of
 from models.leases import release
 from models.organization import dunning_policy
-from models.payments import ChargeAttempt, Payment, attempts_at, payment_of_invoice
+from models.payments import ChargeAttempt, Payment, attempts_at, payment_of_invoice, problem_of
 from models.subscriptions import Subscription, unpaid_subscriptions
+from services.amendments.unplanning import tell_of_pause
 from services.app import App
-from services.changes import Why, announce, move_subscription
+from services.changes import Why, move_subscription
 
 _BEHIND = frozenset((SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID))
 
@@ -116,16 +116,7 @@ def _begin_anew(session: AsyncSession, subscription: Subscription, why: Why) -> 
     if subscription.change_at is not None:
         subscription.change_at = max(subscription.change_at, why.now)
     if subscription.pause_at is not None and subscription.pause_at <= why.now:
-        until = subscription.resume_at and subscription.resume_at.isoformat()
-        payload = {"at": subscription.pause_at.isoformat(), "until": until}
-        announce(
-            session,
-            PAUSE_UNSCHEDULED,
-            subscription.id,
-            why,
-            customer_id=subscription.customer_id,
-            payload=payload,
-        )
+        tell_of_pause(session, PAUSE_UNSCHEDULED, subscription, why)
         subscription.pause_at = subscription.resume_at = None
 
 
@@ -214,12 +205,4 @@ def card_of(method: PaymentMethod) -> Card:
 
 def tries_of(attempts: Sequence[ChargeAttempt]) -> Sequence[Tried]:
     """The tries as dunning sees them."""
-    return [Tried(each.started_at, each.payment_method_id, each.off_session, _problem(each)) for each in attempts]
-
-
-def _problem(attempt: ChargeAttempt) -> CardProblem | None:
-    if attempt.error_code is None:
-        return None
-    return CardProblem(
-        attempt.error_code, attempt.error_message or "", attempt.error_decline_code, attempt.error_advice_code
-    )
+    return [Tried(each.started_at, each.payment_method_id, each.off_session, problem_of(each)) for each in attempts]

@@ -15,14 +15,16 @@ from billing.pausing import Course, resumed
 from billing.quotes import Quote
 from models.customers import Customer
 from models.invoices import open_invoices_of
-from models.subscriptions import Subscription, changes_of
+from models.subscriptions import Subscription
 from services.amendments.planned import refuse_if_over
+from services.amendments.unplanning import tell_of_pause
 from services.app import Actor, App
-from services.changes import Why, announce, move_subscription
+from services.changes import Why, move_subscription
 from services.idempotency import Memory, answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.quotes.quoting import at_quote, hold_to_quote
 from services.quotes.rests import quote_pause, quote_resume
+from services.subscriptions.trials import is_paused_trial
 from services.timelines import in_time_of
 
 
@@ -66,7 +68,7 @@ async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscri
                 row.due_at = row.next_due()
                 row.touch(why.now)
                 if row.status is before[0]:
-                    _tell(session, PAUSE_SCHEDULED, row, why)
+                    tell_of_pause(session, PAUSE_SCHEDULED, row, why)
             return row
 
     return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)
@@ -89,7 +91,7 @@ async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subsc
             if row.status is SubscriptionStatus.PAUSED:
                 await end_pause(session, row, why.now, why)
             else:
-                _tell(session, PAUSE_UNSCHEDULED, row, why)
+                tell_of_pause(session, PAUSE_UNSCHEDULED, row, why)
                 row.pause_at = row.resume_at = None
             row.due_at = row.next_due()
             row.touch(why.now)
@@ -137,9 +139,7 @@ async def end_pause(session: AsyncSession, row: Subscription, at: datetime, why:
 
 async def course_after(session: AsyncSession, row: Subscription, at: datetime) -> Course:
     """The dates of a paused subscription were it to go on `at`; reads only, for the act and its preview."""
-    changes = await changes_of(session, SUBSCRIPTION.name, [row.id])
-    before = next((change.from_status for change in reversed(changes) if change.to_status == row.status), None)
-    trial_end = row.trial_end if before == SubscriptionStatus.TRIALING else None
+    trial_end = row.trial_end if await is_paused_trial(session, row) else None
     course = Course(row.anchor, row.period_end, trial_end, row.change_at)
     return resumed(course, row.paused_at or row.status_updated_at, at, keeps_anchor=row.billing_day is not None)
 
@@ -183,7 +183,7 @@ async def pause_as_planned(_app: App, session: AsyncSession, _customer: Customer
         row.paused_at, row.pause_at = row.pause_at, None
         move_subscription(session, row, SubscriptionEvent.PAUSE, why)
     else:
-        _tell(session, PAUSE_UNSCHEDULED, row, why)
+        tell_of_pause(session, PAUSE_UNSCHEDULED, row, why)
         row.pause_at = row.resume_at = None
         row.touch(why.now)
     return True
@@ -193,13 +193,6 @@ async def resume_as_planned(_app: App, session: AsyncSession, _customer: Custome
     """It goes on at the instant that it was paused until."""
     await end_pause(session, row, row.resume_at or why.now, why)
     return True
-
-
-def _tell(session: AsyncSession, event: str, row: Subscription, why: Why) -> None:
-    """Of a pause that is planned or whose end is another one now, by the dates that the row carries."""
-    at = row.pause_at or row.paused_at
-    payload = {"at": at and at.isoformat(), "until": row.resume_at and row.resume_at.isoformat()}
-    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
 
 
 def _kept(row: Subscription) -> Mapping[str, Any]:

@@ -13,10 +13,10 @@ from billing.calendar import Interval, boundary
 from billing.dunning import TrialEndAction
 from billing.events import TRIAL_WILL_END
 from billing.invoicing import InvoiceDraft
-from billing.lifecycle import SubscriptionEvent
+from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from models.customers import Customer, UsedTrial
 from models.organization import dunning_policy
-from models.subscriptions import CollectionMethod, Subscription, live_places
+from models.subscriptions import CollectionMethod, Subscription, changes_of, live_places
 from services.app import App
 from services.changes import Why, announce, move_subscription
 from services.ends.closing import close
@@ -46,6 +46,15 @@ async def may_begin_trial(session: AsyncSession, row: Subscription) -> bool:
     """Whether a trial that was agreed for a start to come is still to be had then."""
     products = [place.product_id for place in await live_places(session, row.id)]
     return row.trial_end is not None and not await _has_used(session, row.customer_id, products)
+
+
+async def is_paused_trial(session: AsyncSession, row: Subscription) -> bool:
+    """Whether it is paused and was on trial before."""
+    if row.status is not SubscriptionStatus.PAUSED:
+        return False
+    changes = await changes_of(session, SUBSCRIPTION.name, [row.id])
+    before = next((change.from_status for change in reversed(changes) if change.to_status == row.status), None)
+    return before == SubscriptionStatus.TRIALING
 
 
 async def announce_trial_end(
