@@ -24,6 +24,10 @@ class IntentStatus(StrEnum):
     CANCELED = "canceled"
 
 
+ASKS_FOR_CARD = frozenset((IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION))
+"""Nothing is under way at the intent: a card may be tried on it."""
+
+
 class SetupFutureUsage(StrEnum):
     """Whether a card is kept after it paid, and for charges with or without its owner present."""
 

@@ -105,7 +105,7 @@ def turn_within(
         return Turn((), (), present.waiting)
     gone = [billed for billed in present.billed if billed.line.item_id in ended]
     return Turn(
-        credits=_credits(gone, present.end, now, zone),
+        credits=_credits(gone, present.end, now),
         charges=recurring_lines(begun, present.rest(now), zone),
         waiting=_cut_off(present, ended, now, zone),
     )
@@ -126,18 +126,18 @@ def turn_over(
         return Turn((), charges, present.waiting)
     everything = frozenset(line.item_id for line in present.waiting.values() if line.item_id is not None)
     return Turn(
-        credits=_credits(present.billed, present.end, now, zone),
+        credits=_credits(present.billed, present.end, now),
         charges=charges,
         waiting=_cut_off(present, everything, now, zone),
     )
 
 
-def _credits(billed: Sequence[Billed], end: datetime, now: datetime, zone: ZoneInfo) -> Sequence[Line]:
-    made = [_credit(each, end, now, zone) for each in billed if each.is_paid]
+def _credits(billed: Sequence[Billed], end: datetime, now: datetime) -> Sequence[Line]:
+    made = [_credit(each, end, now) for each in billed if each.is_paid]
     return [line for line in made if not line.amount.is_zero]
 
 
-def _credit(billed: Billed, end: datetime, now: datetime, zone: ZoneInfo) -> Line:
+def _credit(billed: Billed, end: datetime, now: datetime) -> Line:
     """What the line's unused time gives back: never more than is left of what was paid for it."""
     line, cost = billed.line, billed.line.cost
     remaining, whole = _remaining(line, end, now)

@@ -6,7 +6,7 @@ Only what `settle` would change by itself may be repaired; everything else is a 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from billing.charging import CardProblem, IntentStatus, read_intent
+from billing.charging import ASKS_FOR_CARD, CardProblem, IntentStatus, read_intent
 from billing.lifecycle import PAYMENT, PaymentStatus
 from billing.money import Money
 
@@ -119,14 +119,11 @@ def _paid_there(here: Here, there: There) -> DriftKind | None:
     return None if here.intent is IntentStatus.SUCCEEDED else DriftKind.PAID_TWICE
 
 
-_ASKS_FOR_CARD = (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
-
-
 def _tells_more(here: Here, there: There) -> bool:
     """Whether settling by the gateway's state would move an open payment."""
     if not here.knows_charge and there.status is not IntentStatus.PROCESSING:
         return True
-    if here.awaits_answer and there.status in _ASKS_FOR_CARD:
+    if here.awaits_answer and there.status in ASKS_FOR_CARD:
         return False
     event = read_intent(there.status, there.problem).payment
     moves = PAYMENT.allows(here.payment, event) and PAYMENT.after(here.payment, event) is not here.payment

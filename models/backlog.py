@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, func, select
-from sqlmodel import SQLModel, col
+from sqlalchemy import Column, ColumnElement, func, select
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.lifecycle import PaymentStatus
-from models.base import Leased, made_at
+from models.base import Leased, made_at, table_of
 from models.events import BillingEvent
 from models.payments import Payment
 from models.timelines import DueTime
@@ -32,13 +32,13 @@ async def due_in_billing_time(session: AsyncSession, due: DueTime, now: datetime
 
 
 async def due_in_machine_time(session: AsyncSession, row: type[Leased], machine_now: datetime) -> Backlog:
-    due_at = _table(row).c.due_at
+    due_at = table_of(row).c.due_at
     return Backlog(*await _first_and_count(session, due_at, [due_at <= machine_now]))
 
 
 async def unpublished(session: AsyncSession) -> Backlog:
     """Events that nobody can read yet. When they happened is a customer's time, so their ids tell since when."""
-    events = _table(BillingEvent)
+    events = table_of(BillingEvent)
     rows, first = await _first_and_count(session, events.c.id, [events.c.position.is_(None)])
     return Backlog(rows, made_at(first) if first is not None else None)
 
@@ -58,7 +58,3 @@ async def _first_and_count(
     query = select(func.count(), func.min(first.c.at))
     rows, at = (await (await session.connection()).execute(query)).one()
     return rows, at.astimezone(UTC) if isinstance(at, datetime) else at
-
-
-def _table(row: type[SQLModel]) -> Table:
-    return cast(Table, row.__table__)  # pyright: ignore[reportAttributeAccessIssue] (every table row has one)

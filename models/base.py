@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import uuid_utils
-from sqlalchemy import JSON, BigInteger, DateTime, Index, Integer, MetaData, String, TypeDecorator, text
+from sqlalchemy import JSON, BigInteger, DateTime, Index, Integer, MetaData, String, Table, TypeDecorator, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
@@ -82,6 +82,11 @@ def is_id(kind: str, text: str) -> bool:
 def metadata() -> MetaData:
     """The tables of the product, for migrations; the sandbox keeps its own."""
     return SQLModel.metadata
+
+
+def table_of(row: type[SQLModel]) -> Table:
+    """The table behind a class of rows, for statements that go past them."""
+    return cast(Table, row.__table__)  # pyright: ignore[reportAttributeAccessIssue] (every table row has one)
 
 
 class UTCDateTime(TypeDecorator[datetime]):

@@ -7,13 +7,12 @@ billing are compared with the billing clock, leases always with the machine's: t
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Table, or_, select, update
-from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from models.base import Leased
+from models.base import Leased, table_of
 
 LEASE = timedelta(seconds=40)
 """Twice the worker's budget for a gateway call, and below the 60 s after which the dead must be replaced."""
@@ -24,10 +23,6 @@ class LeaseLost(Exception):
 
 
 L = TypeVar("L", bound=Leased)
-
-
-def _table(row: type[SQLModel]) -> Table:
-    return cast(Table, row.__table__)  # pyright: ignore[reportAttributeAccessIssue] (every table row has one)
 
 
 async def claim_all_due(
@@ -44,7 +39,7 @@ async def claim_all_due(
 
     Of those that `only` admits, the longest due first. What somebody is changing at this moment is left for later.
     """
-    table = _table(row)
+    table = table_of(row)
     at = table.c[due]
     found = (
         select(table.c.id)
@@ -66,7 +61,7 @@ async def claim_all_due(
 
 async def claim(session: AsyncSession, row: type[Leased], key: str, *, machine_now: datetime) -> int | None:
     """Take the lease of a row whether or not it is due: its new fence, or None while somebody holds it."""
-    table = _table(row)
+    table = table_of(row)
     statement = (
         update(table)
         .where(table.c.id == key, _free(table, machine_now))
@@ -84,7 +79,7 @@ def check_fence(row: Leased, fence: int) -> None:
 
 async def extend(session: AsyncSession, row: type[Leased], key: str, fence: int, *, machine_now: datetime) -> None:
     """Take the lease anew in the middle of long work. Raises LeaseLost when somebody else has claimed the row since."""
-    table = _table(row)
+    table = table_of(row)
     statement = (
         update(table)
         .where(table.c.id == key, table.c.fence == fence)

@@ -5,15 +5,15 @@ Instants are the database's own, the one clock that workers on several machines 
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Table, func, literal_column, select, type_coerce, update
+from sqlalchemy import func, literal_column, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.pacing import Limits, Row, places, rested
-from models.base import UTCDateTime
+from models.base import UTCDateTime, table_of
 from models.database import Database
 
 ACCOUNT = "account"
@@ -30,7 +30,7 @@ class GatewayPace(SQLModel, table=True):
     refusals: int = Field(default=0)
 
 
-_TABLE = cast(Table, GatewayPace.__table__)  # pyright: ignore[reportAttributeAccessIssue] (every table row has one)
+_TABLE = table_of(GatewayPace)
 
 
 class SharedPace:

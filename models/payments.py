@@ -8,7 +8,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import IntentStatus, SetupFutureUsage
+from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.lifecycle import PAYMENT, AttemptOutcome, PaymentStatus
 from billing.money import Money
 from billing.returning import PaymentStanding, standing
@@ -170,6 +170,18 @@ class ChargeAttempt(SQLModel, table=True):
     error_message: str | None = None
     started_at: datetime = Field(sa_type=UTCDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UTCDateTime)
+
+
+def problem_of(row: Payment | ChargeAttempt) -> CardProblem | None:
+    """Why the card was refused, if it was."""
+    if row.error_code is None:
+        return None
+    return CardProblem(
+        code=row.error_code,
+        message=row.error_message or "The card was refused.",
+        decline_code=row.error_decline_code,
+        advice_code=row.error_advice_code,
+    )
 
 
 _UNDER_WAY = (PaymentStatus.REQUIRES_CONFIRMATION, PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN)

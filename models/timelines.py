@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Column, Table, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from models.base import Leased
+from models.base import Leased, table_of
 from models.clocks import TestClock, TestClockStatus
 
 
@@ -21,7 +21,7 @@ class DueTime:
 
     @property
     def table(self) -> Table:
-        return cast(Table, self.row.__table__)  # pyright: ignore[reportAttributeAccessIssue] (every table row has one)
+        return table_of(self.row)
 
     @property
     def at(self) -> Column[Any]:
@@ -52,7 +52,7 @@ async def clocks_with_work(
     session: AsyncSession, dues: Sequence[DueTime], *, machine_now: datetime, limit: int
 ) -> Sequence[str]:
     """Ids of test clocks that are to go on, or whose customers have something due at their present."""
-    clock = cast(Table, TestClock.__table__)  # pyright: ignore[reportAttributeAccessIssue]
+    clock = table_of(TestClock)
     at_present = [
         select(due.table.c.id).where(due.table.c.test_clock_id == clock.c.id, due.at <= clock.c.now).exists()
         for due in dues

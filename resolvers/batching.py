@@ -3,7 +3,7 @@
 Owns: the shapes of batches, each in a short read session of its own. Does not own: which edges there are.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader
@@ -15,6 +15,7 @@ from models.database import Database
 from models.lists import by_ids
 
 R = TypeVar("R", bound=SQLModel)
+V = TypeVar("V")
 
 Rows = Callable[[AsyncSession, Sequence[str]], Awaitable[Sequence[R]]]
 
@@ -69,6 +70,18 @@ class Batching:
                 for row in await rows(session, wanted):
                     found[getattr(row, parent)].append(row)
             return [found[each] for each in wanted]
+
+        return DataLoader(batch)
+
+    def _each(
+        self, read: Callable[[AsyncSession, Sequence[str]], Awaitable[Mapping[str, V]]], *, missing: V
+    ) -> DataLoader[str, V]:
+        """What `read` finds for the one asked for; `missing` for those that it leaves out."""
+
+        async def batch(wanted: list[str]) -> list[V]:
+            async with self.database.read() as session:
+                found = await read(session, wanted)
+            return [found.get(each, missing) for each in wanted]
 
         return DataLoader(batch)
 

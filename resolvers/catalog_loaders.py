@@ -79,24 +79,12 @@ class CatalogLoaders(Batching):
     @cached_property
     def uses_of_discount(self) -> DataLoader[str, Sequence[int]]:
         """The numbers of the periods that it was used for."""
-
-        async def batch(wanted: list[str]) -> list[Sequence[int]]:
-            async with self.database.read() as session:
-                found = await uses_of(session, wanted)
-            return [found.get(id, ()) for id in wanted]
-
-        return DataLoader(batch)
+        return self._each(uses_of, missing=())
 
     @cached_property
     def subscribers_of_price(self) -> DataLoader[str, int]:
         """How many subscriptions that have not ended are at a price."""
-
-        async def batch(wanted: list[str]) -> list[int]:
-            async with self.database.read() as session:
-                counted = await subscribers_of_prices(session, wanted)
-            return [counted.get(id, 0) for id in wanted]
-
-        return DataLoader(batch)
+        return self._each(subscribers_of_prices, missing=0)
 
     @cached_property
     def prices_of_plan(self) -> DataLoader[str, Sequence[Price]]:

@@ -111,13 +111,7 @@ class Loaders(CatalogLoaders):
     @cached_property
     def overdue_since(self) -> DataLoader[str, datetime | None]:
         """By customer: when the first of its open invoices was refused or must be paid."""
-
-        async def batch(wanted: list[str]) -> list[datetime | None]:
-            async with self.database.read() as session:
-                found = await overdue_since(session, wanted)
-            return [found.get(each) for each in wanted]
-
-        return DataLoader(batch)
+        return self._each(overdue_since, missing=None)
 
     @cached_property
     def items_of_subscription(self) -> DataLoader[str, Sequence[SubscriptionItem]]:
@@ -172,15 +166,9 @@ class Loaders(CatalogLoaders):
         return self._many(self._by("payment_id", CollectionIntent), "payment_id")
 
     @cached_property
-    def paid_for_subscription(self) -> DataLoader[str, list[int]]:
+    def paid_for_subscription(self) -> DataLoader[str, Sequence[int]]:
         """Minor units of its currency, the oldest payment first."""
-
-        async def batch(wanted: list[str]) -> list[list[int]]:
-            async with self.database.read() as session:
-                paid = await paid_for(session, wanted)
-            return [paid[each] for each in wanted]
-
-        return DataLoader(batch)
+        return self._each(paid_for, missing=())
 
     @cached_property
     def test_clock(self) -> DataLoader[str, TestClock | None]:
@@ -189,13 +177,7 @@ class Loaders(CatalogLoaders):
     @cached_property
     def totals_of_run(self) -> DataLoader[str, Sequence[Money]]:
         """What each run charged, or would, by currency."""
-
-        async def batch(wanted: list[str]) -> list[Sequence[Money]]:
-            async with self.database.read() as session:
-                totals = await totals_of_runs(session, wanted)
-            return [totals[each] for each in wanted]
-
-        return DataLoader(batch)
+        return self._each(totals_of_runs, missing=())
 
     @cached_property
     def usage_of_subscription(self) -> DataLoader[tuple[str, datetime, datetime], dict[str, Decimal]]:

@@ -5,11 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing import confirming
-from billing.charging import CardProblem, IntentStatus
+from billing.charging import IntentStatus
 from billing.confirming import PaymentConfirmation
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus
 from billing.schedule import RUNNING
-from models.payments import MANUAL, ChargeAttempt, CollectionIntent, Payment
+from models.payments import MANUAL, CollectionIntent, Payment
 from models.subscriptions import CollectionMethod, Subscription
 
 
@@ -111,15 +111,3 @@ def action_of_subscription(
     if costs and will_renew(subscription) and not has_card:
         return NextAction(NextActionType.ADD_PAYMENT_METHOD)
     return NOTHING_TO_DO
-
-
-def problem_of(row: Payment | ChargeAttempt) -> CardProblem | None:
-    """Why the card was refused, if it was."""
-    if row.error_code is None:
-        return None
-    return CardProblem(
-        code=row.error_code,
-        message=row.error_message or "The card was refused.",
-        decline_code=row.error_decline_code,
-        advice_code=row.error_advice_code,
-    )

@@ -8,11 +8,11 @@ import strawberry
 from strawberry.scalars import JSON
 
 from billing.charging import IntentStatus, SetupFutureUsage
-from models.payments import CollectionIntent
+from models.payments import CollectionIntent, problem_of
 from models.payments import Payment as PaymentRow
 from resolvers.access import require_secret_holder
 from resolvers.standing import NextAction as NextActionFacts
-from resolvers.standing import NextActionType, action_of_intent, action_of_payment, problem_of
+from resolvers.standing import NextActionType, action_of_intent, action_of_payment
 from schema import cards, customers
 from schema.actions import OWNERS_ONLY, GatewayError, NextAction
 from schema.fields import CustomerRef, Info, PaymentMethodRef, described

@@ -9,10 +9,9 @@ from billing.confirming import CONFIRMATIONS, PaymentConfirmation
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from billing.money import Money as Amount
 from billing.returning import PaymentStanding
-from models.payments import MANUAL
+from models.payments import MANUAL, problem_of
 from models.payments import ChargeAttempt as AttemptRow
 from models.payments import Payment as PaymentRow
-from resolvers.standing import problem_of
 from schema import cards, customers, intents, invoices, subscriptions
 from schema.actions import GatewayError
 from schema.enums import ChargeTrigger, GatewayPlatform

@@ -123,7 +123,7 @@ class RecordMutations:
         id: Annotated[strawberry.ID, argument("The record.")],
         expected_version: Annotated[int | None, argument("Only if it is still at this version.")] = None,
     ) -> PaymentPayload:
-        step = delete_payment_record(info.context.app, info.context.actor, id, expected_version=expected_version)
+        step = delete_payment_record(info.context.app, id, expected_version=expected_version)
         try:
             return await _told(info, step)
         except UserProblem as problem:

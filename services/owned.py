@@ -2,14 +2,14 @@
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from models.customers import Customer, PaymentMethod, live_payment_method, locked_customer, payment_method_of
 from models.invoices import Invoice
 from models.payments import Payment, payment_by_id
 from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.people.customers import may_act_for
-from services.problems import not_found
+from services.problems import not_found, refuse_stale
 
 
 async def own_subscription(app: App, actor: Actor, subscription_id: str) -> Subscription:
@@ -57,8 +57,7 @@ async def locked_subscription(
     row = await session.get_one(Subscription, seen.id, populate_existing=True)
     if customer is None:
         raise LookupError(f"subscription {seen.id} has no customer")
-    if expected_version is not None and row.version != expected_version:
-        raise VersionConflict(row.version)
+    refuse_stale(row.version, expected_version)
     return row, customer
 
 

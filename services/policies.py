@@ -9,9 +9,10 @@ from zoneinfo import available_timezones
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.dunning import MAX_GRACE_DAYS, FinalAction, TrialEndAction, wrong_with_retries
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from models.organization import Organization, new_organization, organization
 from services.app import App
+from services.problems import refuse_stale
 
 _LONGEST_CODE = 100
 _LONGEST_NAME = 250
@@ -63,8 +64,7 @@ async def update_organization(app: App, change: SettingsChange, *, expected_vers
     now = app.now()
     async with app.database.write() as session:
         row = await _kept(session, now)
-        if expected_version is not None and row.version != expected_version:
-            raise VersionConflict(row.version)
+        refuse_stale(row.version, expected_version)
         before = (row.name, row.default_currency, row.timezone, row.settings)
         row.name = change.name.strip() if change.name is not None else row.name
         row.default_currency = change.currency or row.default_currency

@@ -1,9 +1,9 @@
-"""Refusals that carry the rows a client needs to act on them."""
+"""Refusals that many steps share, and those that carry the rows a client needs to act on them."""
 
 from datetime import UTC, datetime
 
 from billing.charging import ON_SESSION_TRIES, CardProblem, is_retryable, message_for_customer
-from billing.errors import ErrorCode, UserProblem
+from billing.errors import ErrorCode, UserProblem, VersionConflict
 from models.payments import Payment
 
 
@@ -39,6 +39,12 @@ class TooManyAttempts(UserProblem):
             f"Try again at {retry_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
         )
         self.retry_at = retry_at
+
+
+def refuse_stale(version: int, expected: int | None) -> None:
+    """Raises VERSION_CONFLICT unless the row is as the client has read it; None: whatever it is."""
+    if expected not in (None, version):
+        raise VersionConflict(version)
 
 
 def not_found(what: str, field: str) -> UserProblem:

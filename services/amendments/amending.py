@@ -59,7 +59,7 @@ class UpdateWish:
 async def update_subscription(app: App, actor: Actor, wish: UpdateWish) -> ChangeOutcome:
     """Change what is given, all of it or nothing. Raises NOT_FOUND, NOT_PERMITTED, INVALID, INVALID_STATE,
     VERSION_CONFLICT, and what a change of items raises."""
-    refuse_what_is_not_the_customers(wish, actor)
+    refuse_wish(wish, actor)
     seen = await own_subscription(app, actor, wish.subscription_id)
     present = await in_time_of(app, seen.test_clock_id)
 
@@ -121,8 +121,9 @@ async def _with_items(
     return await change_now(app, act, why)
 
 
-def refuse_what_is_not_the_customers(wish: UpdateWish, actor: Actor) -> None:
-    """The terms of the contract are the merchant's to change. Raises NOT_PERMITTED, naming the field."""
+def refuse_wish(wish: UpdateWish, actor: Actor) -> None:
+    """The terms of the contract are the merchant's to change. Raises NOT_PERMITTED, naming the field, and INVALID for
+    what does not go together."""
     merchants = {"endsAt": wish.ends_at, "trialEnd": wish.trial_end, "daysUntilDue": wish.days_until_due}
     given = next((name for name, value in merchants.items() if value is not None), None)
     if actor.kind is ActorKind.CUSTOMER and given is not None:

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import PAYMENT, SUBSCRIPTION, SubscriptionStatus
 from billing.proration import ProrationBehavior
@@ -31,6 +31,7 @@ from services.payments.arrears import effective_method
 from services.payments.on_session import Visit, collect_on_session
 from services.payments.outcomes import PaymentOutcome, payment_outcome
 from services.payments.retrying import collect
+from services.problems import refuse_stale
 from services.quotes.quoting import Hold
 from services.shielding import within_budget
 from services.subscriptions.placing import PlacedItem
@@ -115,8 +116,7 @@ async def _write(app: App, session: AsyncSession, act: Act, why: Why) -> _Writte
     row, customer = await locked_subscription(session, act.seen, None)
     if await session.get(Change, act.change_id) is not None:
         return await _written_before(session, row, customer, act)
-    if act.expected_version is not None and row.version != act.expected_version:
-        raise VersionConflict(row.version)
+    refuse_stale(row.version, act.expected_version)
     refuse_status(row)
     refuse_if_over(app, row)
     if act.hold is not None:

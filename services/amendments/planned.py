@@ -11,19 +11,17 @@ from billing.errors import ErrorCode, UserProblem
 from billing.events import CHANGE_SCHEDULED, CHANGE_UNSCHEDULED
 from billing.lifecycle import SubscriptionStatus
 from billing.proration import ProrationBehavior
-from billing.schedule import Happening, what_is_due
 from models.base import ID_PREFIXES
 from models.catalog import Plan, Price
-from models.customers import Customer, locked_customer
+from models.customers import Customer
 from models.invoices import open_invoices_of
-from models.leases import LeaseLost, check_fence, release
+from models.payments import Payment
 from models.subscriptions import ScheduledChange, Subscription, items_of
 from services.amendments.turning import Target, carry_out, propose_change, refuse_unpriced_period
 from services.amendments.unplanning import drop_planned_change, tell_of_plan
 from services.app import ActorKind, App
 from services.changes import Why
-from services.payments.arrears import effective_method, not_collected
-from services.payments.retrying import collect
+from services.payments.arrears import try_at_once
 from services.subscriptions.places import hold_places
 from services.subscriptions.placing import PlacedItem
 
@@ -180,55 +178,26 @@ async def planned_items(session: AsyncSession, planned: ScheduledChange) -> Sequ
     return found
 
 
-async def change_when_due(app: App, subscription_id: str, fence: int, why: Why) -> bool:
-    """Carry out what was planned, under the held lease, and try to collect it; whether anything was done."""
-    try:
-        async with app.database.write() as session:
-            held = await _carry_out_planned(app, session, subscription_id, fence, why)
-    except LeaseLost:
-        return False
-    if held is not None:
-        await collect(app, *held)
-    return True
-
-
-async def _carry_out_planned(
-    app: App, session: AsyncSession, subscription_id: str, fence: int, why: Why
-) -> tuple[str, int] | None:
-    """Write the change; the payment to try now and its fence, None when there is nothing to try. Raises LeaseLost."""
-    row = await session.get_one(Subscription, subscription_id)
-    customer = await locked_customer(session, row.customer_id)
-    await session.refresh(row)
-    check_fence(row, fence)
+async def change_as_planned(
+    app: App, session: AsyncSession, customer: Customer, row: Subscription, why: Why
+) -> Payment | bool:
+    """Carry out what was planned."""
     planned, at = await session.get(ScheduledChange, row.id), row.change_at
-    is_due = what_is_due(row.schedule, why.now) is Happening.CHANGE
-    if customer is None or planned is None or at is None or not is_due:
-        if planned is None:
-            row.change_at = None
-        release(row, due_at=row.next_due())
-        return None
+    if planned is None or at is None:
+        row.change_at = None
+        return False
     target = Target(await planned_items(session, planned), ProrationBehavior(planned.proration), at)
     if await waits_for_period(session, row, target):
         row.change_at = row.period_end
-        release(row, due_at=row.next_due())
         tell_of_plan(session, CHANGE_SCHEDULED, row, planned.plan_id, row.change_at, why)
-        return None
+        return True
     change_id = f"{ID_PREFIXES['change']}_{uuid5(_PLANNED, f'{row.id}/{planned.created_at}/{at}').hex}"
     await session.delete(planned)
     row.change_at = None
     await session.flush()
     proposal = await propose_change(session, customer, row, target, occasion=change_id)
     if proposal is None:
-        release(row, due_at=row.next_due())
         tell_of_plan(session, CHANGE_UNSCHEDULED, row, planned.plan_id, at, why)
-        return None
+        return True
     _, payment = await carry_out(app, session, customer, row, proposal, change_id, why)
-    release(row, due_at=row.next_due())
-    if payment is None:
-        return None
-    if await effective_method(session, row, customer) is None:
-        release(payment, due_at=payment.due_at)
-        await not_collected(session, payment, why)
-        return None
-    payment.collect_at = why.now
-    return payment.id, payment.fence
+    return True if payment is None else await try_at_once(session, customer, row, payment, why)

@@ -1,4 +1,4 @@
-"""Taking what is planned out of the way: somebody chose something else, or it has ended before."""
+"""Plans for a subscription: telling of them, and taking a change out of the way that was planned."""
 
 from datetime import datetime
 
@@ -26,4 +26,11 @@ def tell_of_plan(
 ) -> None:
     """`event`: that a change to the plan is scheduled for then, or no longer."""
     payload = {"plan": plan_id, "at": at.isoformat() if at is not None else None}
+    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
+
+
+def tell_of_pause(session: AsyncSession, event: str, row: Subscription, why: Why) -> None:
+    """Of a pause that is planned, or no longer, or whose end is another one now, by the dates that the row carries."""
+    at = row.pause_at or row.paused_at
+    payload = {"at": at and at.isoformat(), "until": row.resume_at and row.resume_at.isoformat()}
     announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)

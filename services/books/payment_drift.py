@@ -14,7 +14,8 @@ from models.books import Collection, collections_of, refs_to_look_up
 from models.invoices import Invoice
 from models.payments import UNANSWERED, CollectionIntent, Payment, newest_intent, payment_of_invoice
 from services.books.drift import Pass
-from services.payments.collecting import adopt_intent, hold, let_go
+from services.payments.collecting import adopt_intent
+from services.payments.holding import hold, let_go
 from services.payments.settling import Holder
 
 _BATCH = 100

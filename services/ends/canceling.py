@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from billing.events import CANCEL_SCHEDULED
 from billing.lifecycle import SUBSCRIPTION, RefundStatus
 from billing.quotes import Quote
@@ -24,7 +24,7 @@ from services.ends.ending import Ended, Ending, end_of, stop_and_end
 from services.ends.settling_up import unused_parts
 from services.idempotency import Memory, answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
-from services.problems import gateway_unavailable, outcome_unknown
+from services.problems import gateway_unavailable, outcome_unknown, refuse_stale
 from services.quotes.quoting import Hold, at_quote, hold_to_quote
 from services.quotes.rests import EndAsked, ends_at_once, quote_end
 from services.refunds.refunding import carry_out
@@ -135,8 +135,7 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
 async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) -> CancelOutcome:
     if seen.status in SUBSCRIPTION.final:
         raise already_ended(seen)
-    if wish.expected_version is not None and wish.expected_version != seen.version:
-        raise VersionConflict(seen.version)
+    refuse_stale(seen.version, wish.expected_version)
     if wish.refunds_unused:
         await _learn_returns(app, seen, why)
     async with app.database.read() as session:

@@ -6,7 +6,6 @@ The open intent is canceled at the gateway first; if it turns out to have been p
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import UserProblem
@@ -28,8 +27,6 @@ from services.ends.settling_up import NOTHING_LEFT, Settlement, settle_up
 from services.owned import locked_subscription
 from services.payments.stopping import collecting_stopped, spare_collection, under_way, void_collection
 from services.quotes.quoting import Hold
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ async def end_when_over(app: App, subscription_id: str, fence: int, why: Why) ->
     except UserProblem:
         return False  # The lease runs out and the row, still due, is tried again.
     if not has_ended:
-        await _give_back(app, row, fence)
+        await give_back(app, row, fence)
     return has_ended
 
 
@@ -99,7 +96,7 @@ async def _end_what_is_over(app: App, row: Subscription, why: Why) -> bool:
     return False
 
 
-async def _give_back(app: App, seen: Subscription, fence: int) -> None:
+async def give_back(app: App, seen: Subscription, fence: int) -> None:
     """It goes on, and nobody need wait for the lease to run out."""
     async with app.database.write() as session:
         row, _ = await locked_subscription(session, seen, None)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.delivering import DeliveryStatus
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from billing.events import EVERY, unknown_among
 from gateways.outward import TargetRefused
 from models.base import new_id
@@ -16,7 +16,7 @@ from models.leases import release
 from services.app import Actor, App
 from services.changes import Why, remember
 from services.events.endpoint_secrets import new_secret, seal
-from services.problems import not_found
+from services.problems import not_found, refuse_stale
 
 MACHINE = "webhook_endpoint"
 MOST_ENDPOINTS = 20
@@ -146,8 +146,7 @@ async def _locked(session: AsyncSession, endpoint_id: str, expected_version: int
     row = await locked_endpoint(session, endpoint_id)
     if row is None or row.archived_at is not None:
         raise not_found("webhook endpoint", "id")
-    if expected_version is not None and row.version != expected_version:
-        raise VersionConflict(row.version)
+    refuse_stale(row.version, expected_version)
     return row
 
 

@@ -12,7 +12,6 @@ from billing.agreement import Agreement
 from billing.calendar import Span
 from billing.discounting import Discount
 from billing.invoicing import InvoiceDraft, InvoiceReason
-from billing.lines import Line
 from billing.metering import UsageType
 from billing.recurring import RecurringItem
 from models.customers import Customer, balance_of
@@ -76,18 +75,3 @@ async def price_of_period(session: AsyncSession, customer: Customer, row: Subscr
     """What a full period costs, with the discounts of one that begins now; whatever of it is billed."""
     agreement = replace(await agreement_of(session, customer, row), waiting=(), usage=())
     return agreement.draft_period(Span(span.full, span.full), reason=InvoiceReason.SUBSCRIPTION_CYCLE, occasion="")
-
-
-async def draft_lines(
-    session: AsyncSession,
-    customer: Customer,
-    row: Subscription,
-    lines: Sequence[Line],
-    *,
-    span: Span,
-    reason: InvoiceReason,
-    occasion: str,
-) -> InvoiceDraft:
-    """These lines with the subscription's discounts, tax and the customer's balance."""
-    agreement = await agreement_of(session, customer, row)
-    return agreement.draft_lines(lines, period=span.period, reason=reason, occasion=occasion)

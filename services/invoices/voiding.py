@@ -1,6 +1,6 @@
 """Withdrawing an open invoice: nothing is asked for any more, unless its payment turns out to have gone through."""
 
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from models.invoices import Invoice
 from models.subscriptions import Subscription
@@ -12,7 +12,7 @@ from services.owned import locked_subscription
 from services.payments.arrears import after_success
 from services.payments.stopping import collecting_stopped, void_collection
 from services.people.customers import may_act_for
-from services.problems import not_found
+from services.problems import not_found, refuse_stale
 from services.shielding import within_budget
 from services.timelines import in_time_of
 
@@ -29,8 +29,7 @@ async def void_invoice(app: App, actor: Actor, *, invoice_id: str, expected_vers
     if seen is None or subscription is None or not await may_act_for(app, actor, seen.customer_id):
         raise not_found("invoice", "id")
     app = await in_time_of(app, subscription.test_clock_id)
-    if expected_version is not None and expected_version != seen.version:
-        raise VersionConflict(seen.version)
+    refuse_stale(seen.version, expected_version)
     _refuse_what_stays(seen, subscription)
     return await within_budget(app, _void(app, seen, subscription, Why("voidInvoice", actor, app.now())))
 

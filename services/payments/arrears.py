@@ -5,17 +5,19 @@ from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import CardProblem
 from billing.dunning import Card, Tried, is_mended, next_step
 from billing.events import PAUSE_UNSCHEDULED
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import PAYMENT, SUBSCRIPTION, PaymentStatus, SubscriptionEvent, SubscriptionStatus
 from models.customers import Customer, PaymentMethod
 from models.invoices import Invoice, open_invoices_of
+from models.leases import release
 from models.organization import dunning_policy
-from models.payments import ChargeAttempt, Payment, attempts_at, payment_of_invoice
+from models.payments import ChargeAttempt, Payment, attempts_at, payment_of_invoice, problem_of
 from models.subscriptions import Subscription, unpaid_subscriptions
-from services.changes import Why, announce, move_subscription
+from services.amendments.unplanning import tell_of_pause
+from services.app import App
+from services.changes import Why, move_subscription
 
 _BEHIND = frozenset((SubscriptionStatus.PAST_DUE, SubscriptionStatus.UNPAID))
 
@@ -115,17 +117,18 @@ def _begin_anew(session: AsyncSession, subscription: Subscription, why: Why) -> 
     if subscription.change_at is not None:
         subscription.change_at = max(subscription.change_at, why.now)
     if subscription.pause_at is not None and subscription.pause_at <= why.now:
-        until = subscription.resume_at and subscription.resume_at.isoformat()
-        payload = {"at": subscription.pause_at.isoformat(), "until": until}
-        announce(
-            session,
-            PAUSE_UNSCHEDULED,
-            subscription.id,
-            why,
-            customer_id=subscription.customer_id,
-            payload=payload,
-        )
+        tell_of_pause(session, PAUSE_UNSCHEDULED, subscription, why)
         subscription.pause_at = subscription.resume_at = None
+
+
+async def fall_behind_when_overdue(
+    _app: App, session: AsyncSession, _customer: Customer, row: Subscription, why: Why
+) -> bool:
+    """An invoice that was sent is not paid in time; what was paid or withdrawn meanwhile is not waited for."""
+    if not await await_sent_invoices(session, row, why.now):
+        return False
+    fall_behind(session, row, why)
+    return True
 
 
 def fall_behind(session: AsyncSession, subscription: Subscription, why: Why) -> None:
@@ -165,6 +168,18 @@ async def collect_soon(session: AsyncSession, subscription: Subscription, now: d
     return await session.get_one(Invoice, payment.invoice_id)
 
 
+async def try_at_once(
+    session: AsyncSession, customer: Customer, subscription: Subscription, payment: Payment, why: Why
+) -> Payment | bool:
+    """The payment just issued, to be tried as soon as it is committed; without a card it is given back: True."""
+    if await effective_method(session, subscription, customer) is None:
+        release(payment, due_at=payment.due_at)
+        await not_collected(session, payment, why)
+        return True
+    payment.collect_at = why.now
+    return payment
+
+
 async def _oldest_to_collect(session: AsyncSession, subscription: Subscription) -> Payment | None:
     for invoice in await open_invoices_of(session, subscription.id):
         payment = await payment_of_invoice(session, invoice.id)
@@ -191,12 +206,4 @@ def card_of(method: PaymentMethod) -> Card:
 
 def tries_of(attempts: Sequence[ChargeAttempt]) -> Sequence[Tried]:
     """The tries as dunning sees them."""
-    return [Tried(each.started_at, each.payment_method_id, each.off_session, _problem(each)) for each in attempts]
-
-
-def _problem(attempt: ChargeAttempt) -> CardProblem | None:
-    if attempt.error_code is None:
-        return None
-    return CardProblem(
-        attempt.error_code, attempt.error_message or "", attempt.error_decline_code, attempt.error_advice_code
-    )
+    return [Tried(each.started_at, each.payment_method_id, each.off_session, problem_of(each)) for each in attempts]

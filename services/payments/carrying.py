@@ -5,17 +5,18 @@ from billing.invoicing import InvoiceReason
 from billing.ledger import PostingKind
 from billing.lifecycle import PAYMENT, SUBSCRIPTION, InvoiceStatus, PaymentEvent
 from gateways.port import GatewayRefused, GatewayUnavailable
-from models.customers import change_balance, locked_customer
+from models.customers import change_balance
 from models.invoices import Invoice
-from models.leases import LeaseLost, check_fence, release
+from models.leases import LeaseLost, release
 from models.ledger import book
-from models.payments import newest_intent, payment_by_id
+from models.payments import newest_intent
 from models.subscriptions import Subscription
 from services.app import WORKER, App
 from services.changes import Why, move_payment
 from services.ends.closing import write_balances_off
 from services.invoices.issuing import settle_without_money
 from services.payments.arrears import after_success
+from services.payments.holding import held_payment
 from services.usage.refilling import refill
 
 TOO_SMALL = "amount_too_small"
@@ -32,13 +33,8 @@ async def carried_over(
         return False
     why = Why(TOO_SMALL, WORKER, app.now())
     async with app.database.write() as session:
-        payment = await payment_by_id(session, payment_id)
-        if payment is None:
-            return False
-        await locked_customer(session, payment.customer_id)
-        await session.refresh(payment, with_for_update=True)
         try:
-            check_fence(payment, fence)
+            payment = await held_payment(session, payment_id, fence)
         except LeaseLost:
             return True  # Whoever took over goes on.
         invoice = await session.get_one(Invoice, payment.invoice_id)

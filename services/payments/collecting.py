@@ -4,21 +4,19 @@ Whoever collects holds the payment's lease. Each commit leaves rows from which t
 gateway call carries a key made from those rows.
 """
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import IntentStatus, next_try_on_session
+from billing.charging import ASKS_FOR_CARD, IntentStatus, next_try_on_session
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import ATTEMPT, PAYMENT, AttemptEvent, AttemptOutcome, PaymentEvent
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
 from models.base import new_id
-from models.customers import GatewayAccount, PaymentMethod, gateway_account, locked_customer
+from models.customers import GatewayAccount, PaymentMethod, gateway_account
 from models.invoices import Invoice
-from models.leases import LeaseLost, check_fence, claim, hold_on, release
+from models.leases import LeaseLost, check_fence, hold_on, release
 from models.payments import (
     ChargeAttempt,
     CollectionIntent,
@@ -31,46 +29,12 @@ from services.app import App
 from services.changes import Why, move_attempt, move_payment, remember
 from services.payments.arrears import not_collected
 from services.payments.asking import next_question
+from services.payments.holding import held_payment
 from services.payments.settling import Holder, settle
 from services.people.customers import remember_account
 from services.problems import TooManyAttempts
 
 _LOOK_BACK = timedelta(days=1)
-_TAKES_CARDS = frozenset((IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION))
-
-
-async def hold(app: App, payment_id: str) -> int | None:
-    """Take the payment's lease: its fence, or None while another request or worker collects it."""
-    async with app.database.write() as session:
-        return await claim(session, Payment, payment_id, machine_now=app.machine_now())
-
-
-async def let_go(app: App, payment_id: str, fence: int) -> None:
-    """Give the lease back after a step that ended without settling."""
-    await app.database.transact(_let_go, app, payment_id, fence)
-
-
-async def _let_go(session: AsyncSession, app: App, payment_id: str, fence: int) -> None:
-    try:
-        payment, _ = await _held_payment(session, payment_id, fence)
-    except LeaseLost:
-        return
-    release(payment, due_at=next_question(app, payment))
-
-
-async def wait_until_free(app: App, payment_id: str) -> bool:
-    """Wait for the present holder, as long as a request may; whether it has let go."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + app.gateway_budget.total_seconds()
-    pause = 0.02
-    while loop.time() < deadline:
-        async with app.database.read() as session:
-            payment = await payment_by_id(session, payment_id)
-        if payment is None or payment.leased_until is None or payment.leased_until <= app.machine_now():
-            return True
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 0.25)
-    return False
 
 
 async def open_intent(
@@ -199,8 +163,7 @@ async def _with_usage(
 ) -> PaymentIntentSnapshot:
     """Bring the intent to what the customer wishes now about keeping the card."""
     wish = payment.setup_future_usage
-    settable = (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
-    if snapshot.setup_future_usage == wish or snapshot.status not in settable:
+    if snapshot.setup_future_usage == wish or snapshot.status not in ASKS_FOR_CARD:
         return snapshot
     try:
         # Each holder has a key of its own, for a key that a fault was stored under is of no use any more.
@@ -300,7 +263,7 @@ async def answer_attempt(
         snapshot = await _abandon(app, payment_id, fence, attempt.id, intent_ref, why)
         if snapshot.status is IntentStatus.CANCELED:  # No card was refused: the next intent may take it.
             raise GatewayUnavailable("the intent was canceled as a card was tried") from None
-        if snapshot.status in _TAKES_CARDS:
+        if snapshot.status in ASKS_FOR_CARD:
             raise UserProblem(
                 ErrorCode.INVALID_STATE, f"The gateway does not take this card: {refusal}", ["paymentMethodId"]
             ) from None
@@ -312,7 +275,8 @@ async def answer_attempt(
 async def _start_attempt(
     session: AsyncSession, app: App, payment_id: str, fence: int, wish: Try, why: Why
 ) -> ChargeAttempt:
-    payment, attempts = await _held_payment(session, payment_id, fence)
+    payment = await held_payment(session, payment_id, fence)
+    attempts = await attempts_at(session, payment_id)
     if not PAYMENT.allows(payment.status, PaymentEvent.START_ATTEMPT):
         raise LeaseLost(f"{payment_id} is {payment.status} since it was looked at")
     intent = await newest_intent(session, payment_id)
@@ -352,8 +316,8 @@ async def _start_attempt(
 async def _lose_answer(
     session: AsyncSession, app: App, payment_id: str, fence: int, attempt_id: str, why: Why, *, is_fault: bool
 ) -> None:
-    payment, attempts = await _held_payment(session, payment_id, fence)
-    attempt = next(a for a in attempts if a.id == attempt_id)
+    payment = await held_payment(session, payment_id, fence)
+    attempt = await session.get_one(ChargeAttempt, attempt_id)
     # A webhook may have been faster than the answer.
     if payment.status not in PAYMENT.final and attempt.outcome not in ATTEMPT.final:
         move_attempt(session, attempt, AttemptEvent.LOSE_ANSWER, why)
@@ -377,21 +341,10 @@ async def _abandon(
 
 
 async def _end_attempt(session: AsyncSession, payment_id: str, fence: int, attempt_id: str, why: Why) -> None:
-    payment, attempts = await _held_payment(session, payment_id, fence)
-    attempt = next(a for a in attempts if a.id == attempt_id)
+    payment = await held_payment(session, payment_id, fence)
+    attempt = await session.get_one(ChargeAttempt, attempt_id)
     if attempt.outcome not in ATTEMPT.final:
         move_attempt(session, attempt, AttemptEvent.ABANDON, why)
     if PAYMENT.allows(payment.status, PaymentEvent.ASK_PAYMENT_METHOD):
         move_payment(session, payment, PaymentEvent.ASK_PAYMENT_METHOD, why)
         await not_collected(session, payment, why)
-
-
-async def _held_payment(session: AsyncSession, payment_id: str, fence: int) -> tuple[Payment, Sequence[ChargeAttempt]]:
-    """The payment and its attempts under the customer's lock, if the lease is still ours."""
-    payment = await payment_by_id(session, payment_id)
-    if payment is None:
-        raise LeaseLost(payment_id)
-    await locked_customer(session, payment.customer_id)
-    await session.refresh(payment, with_for_update=True)
-    check_fence(payment, fence)
-    return payment, await attempts_at(session, payment_id)

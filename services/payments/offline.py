@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from billing.ledger import PostingKind
 from billing.lifecycle import PAYMENT, InvoiceEvent, InvoiceStatus, PaymentEvent, PaymentStatus, SubscriptionStatus
 from billing.money import Money
@@ -30,7 +30,7 @@ from services.owned import locked_subscription
 from services.payments.arrears import after_success
 from services.payments.settling import activate
 from services.payments.stopping import collecting_stopped, end_collection
-from services.problems import not_found
+from services.problems import not_found, refuse_stale
 from services.shielding import within_budget
 from services.timelines import in_time_of
 from services.usage.refilling import refill
@@ -118,8 +118,8 @@ async def receive(
         known = await payment_by_id(session, payment_id)
         if known is not None and known.status in PAYMENT.final:
             return known
-        if known is not None and expected_version not in (None, known.version):
-            raise VersionConflict(known.version)
+        if known is not None:
+            refuse_stale(known.version, expected_version)
         invoice = await session.get_one(Invoice, seen.id, populate_existing=True)
         refuse_for(invoice, record, why.now)
         for held, fence in fences.items():

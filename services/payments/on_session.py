@@ -13,7 +13,9 @@ from models.leases import LeaseLost
 from models.payments import attempts_at, payment_by_id
 from services.app import App
 from services.changes import Why
-from services.payments.collecting import Try, hold, let_go, open_intent, wait_until_free
+from services.payments.carrying import TOO_SMALL
+from services.payments.collecting import Try, open_intent
+from services.payments.holding import hold, let_go, wait_until_free
 from services.payments.outcomes import PaymentOutcome, payment_outcome
 from services.payments.paying import pay
 from services.people.customers import ensure_gateway_account
@@ -109,7 +111,7 @@ def _ended_meanwhile() -> UserProblem:
 
 
 def _refused(refusal: GatewayRefused) -> UserProblem:
-    if refusal.code == "amount_too_small":
+    if refusal.code == TOO_SMALL:
         return UserProblem(
             ErrorCode.AMOUNT_TOO_SMALL, "This amount is below what the gateway charges in this currency."
         )

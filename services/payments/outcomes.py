@@ -3,12 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from billing.charging import CardProblem
 from billing.errors import UserProblem
 from billing.lifecycle import AttemptOutcome, PaymentStatus
 from gateways.port import PaymentIntentSnapshot, SetupIntentSnapshot
 from models.customers import SetupIntentRow
-from models.payments import CollectionIntent, Payment, attempts_at, latest_payment_of, newest_intent, payment_by_id
+from models.payments import (
+    CollectionIntent,
+    Payment,
+    attempts_at,
+    latest_payment_of,
+    newest_intent,
+    payment_by_id,
+    problem_of,
+)
 from models.subscriptions import Subscription
 from services.app import App
 from services.problems import CardDeclined, PaymentActionRequired, outcome_unknown
@@ -73,14 +80,9 @@ async def payment_outcome(
 def _problems(
     payment: Payment, intent: CollectionIntent | None, last: AttemptOutcome | None
 ) -> tuple[UserProblem, ...]:
-    if payment.status is PaymentStatus.FAILED and payment.error_code is not None:
-        problem = CardProblem(
-            payment.error_code,
-            payment.error_message or "The card was declined.",
-            payment.error_decline_code,
-            payment.error_advice_code,
-        )
-        return (CardDeclined(problem, payment),)
+    refused = problem_of(payment)
+    if payment.status is PaymentStatus.FAILED and refused is not None:
+        return (CardDeclined(refused, payment),)
     if payment.status is PaymentStatus.REQUIRES_ACTION and last is AttemptOutcome.REQUIRES_ACTION:
         return (PaymentActionRequired(payment, intent.next_action_url if intent else None),)
     if payment.status is PaymentStatus.UNKNOWN or last in (AttemptOutcome.PENDING, AttemptOutcome.UNKNOWN):

@@ -1,11 +1,12 @@
 """Trying a card on an intent, with whatever an earlier try has left open finished first."""
 
-from billing.charging import IntentStatus
+from billing.charging import ASKS_FOR_CARD, IntentStatus
 from gateways.port import PaymentIntentSnapshot
 from models.payments import UNANSWERED, ChargeAttempt, attempts_at
 from services.app import App
 from services.changes import Why
-from services.payments.collecting import Try, charge, hold
+from services.payments.collecting import Try, charge
+from services.payments.holding import hold
 from services.payments.resolving import resolve_payment
 from services.payments.settling import Holder, settle
 
@@ -38,7 +39,7 @@ def _takes_card(snapshot: PaymentIntentSnapshot, wish: Try) -> bool:
     """A challenge of the same card is carried on, not begun anew; the worker leaves any challenge to the customer."""
     if snapshot.status is IntentStatus.REQUIRES_ACTION:
         return not wish.off_session and snapshot.payment_method_ref != wish.method.gateway_ref
-    return snapshot.status in (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
+    return snapshot.status in ASKS_FOR_CARD
 
 
 async def _unanswered_attempt(app: App, payment_id: str) -> ChargeAttempt | None:

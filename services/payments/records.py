@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.confirming import CONFIRMATIONS, PaymentConfirmation
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import PAYMENT, PaymentEvent, PaymentStatus
 from billing.money import Money
 from models.base import Notes, new_id
@@ -24,7 +24,7 @@ from services.app import Actor, App
 from services.changes import Why, move_payment
 from services.owned import locked_subscription
 from services.payments.offline import PaymentRecord, announce_payment, receive, refuse_for
-from services.problems import not_found
+from services.problems import not_found, refuse_stale
 from services.shielding import within_budget
 from services.timelines import in_time_of
 
@@ -176,7 +176,7 @@ async def update_payment_record(app: App, actor: Actor, change: RecordChange) ->
 
 def _refuse_change(row: Payment, change: RecordChange) -> None:
     """Raises VERSION_CONFLICT, and INVALID_STATE for a record that was deleted or has come to its end."""
-    _refuse_stale(row, change.expected_version)
+    refuse_stale(row.version, change.expected_version)
     if row.archived_at is not None:
         raise UserProblem(ErrorCode.INVALID_STATE, "The record was deleted.", ["paymentId"])
     stands = CONFIRMATIONS[row.status]
@@ -184,11 +184,6 @@ def _refuse_change(row: Payment, change: RecordChange) -> None:
         raise UserProblem(
             ErrorCode.INVALID_STATE, f"The record is {stands} for good. Create another one.", ["statusLiteral"]
         )
-
-
-def _refuse_stale(row: Payment, expected_version: int | None) -> None:
-    if expected_version is not None and row.version != expected_version:
-        raise VersionConflict(row.version)
 
 
 async def _pay(app: App, seen: Payment, subscription: Subscription, change: RecordChange, why: Why) -> Payment:
@@ -226,7 +221,7 @@ async def _rewrite(app: App, seen: Payment, change: RecordChange, why: Why) -> P
         return row
 
 
-async def delete_payment_record(app: App, actor: Actor, payment_id: str, *, expected_version: int | None) -> Payment:
+async def delete_payment_record(app: App, payment_id: str, *, expected_version: int | None) -> Payment:
     """Take a record of which nothing came out of the ledger; it stays to be read by staff. Repeating changes nothing.
 
     Raises UserProblem NOT_FOUND, NOT_PERMITTED, INVALID_STATE, VERSION_CONFLICT.
@@ -235,7 +230,7 @@ async def delete_payment_record(app: App, actor: Actor, payment_id: str, *, expe
     present = await in_time_of(app, subscription.test_clock_id)
     async with present.database.write() as session:
         row = await _locked(session, seen)
-        _refuse_stale(row, expected_version)
+        refuse_stale(row.version, expected_version)
         if row.status is PaymentStatus.SUCCEEDED:
             message = "What it paid is in the books: a record of money that came stays."
             raise UserProblem(ErrorCode.INVALID_STATE, message, ["id"])

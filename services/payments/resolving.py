@@ -3,7 +3,7 @@
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import IntentStatus
+from billing.charging import ASKS_FOR_CARD
 from billing.errors import UserProblem
 from billing.lifecycle import PAYMENT, PaymentStatus
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
@@ -15,7 +15,8 @@ from models.subscriptions import Subscription
 from services.abreast import ABREAST, abreast
 from services.app import WORKER, Actor, App
 from services.changes import Why
-from services.payments.collecting import answer_attempt, hold, known_intent_ref, let_go, wait_until_free
+from services.payments.collecting import answer_attempt, known_intent_ref
+from services.payments.holding import hold, let_go, wait_until_free
 from services.payments.outcomes import PaymentOutcome, payment_outcome
 from services.payments.settling import Holder, settle
 from services.people.customers import may_act_for
@@ -74,7 +75,9 @@ async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> Pa
     answered = await settle(app, snapshot, cause=why.cause, actor=why.actor, holder=Holder(fence))
     if answered:
         return snapshot
-    if unanswered is None or method is None or not _may_confirm(snapshot, payment, unanswered):
+    # Never an intent that is processing or waits for the customer, nor for another amount than was asked for.
+    may_confirm = snapshot.status in ASKS_FOR_CARD and snapshot.amount == payment.amount
+    if unanswered is None or method is None or not may_confirm:
         await let_go(app, payment_id, fence)
         return snapshot
     await answer_attempt(app, payment_id, fence, snapshot.ref, unanswered, method.gateway_ref, payment.return_url, why)
@@ -102,12 +105,6 @@ async def live_snapshot(app: App, payment_id: str) -> PaymentIntentSnapshot | No
         return await app.gateway.retrieve_payment_intent(intent.gateway_ref)
     except (GatewayUnavailable, GatewayRefused):
         return None
-
-
-def _may_confirm(snapshot: PaymentIntentSnapshot, payment: Payment, attempt: ChargeAttempt) -> bool:
-    """Never an intent that is processing or waits for the customer, nor for another amount than was asked for."""
-    waiting = (IntentStatus.REQUIRES_PAYMENT_METHOD, IntentStatus.REQUIRES_CONFIRMATION)
-    return snapshot.status in waiting and attempt.outcome in UNANSWERED and snapshot.amount == payment.amount
 
 
 async def refresh_payment(app: App, actor: Actor, subscription_id: str, payment_id: str | None) -> PaymentOutcome:

@@ -16,7 +16,7 @@ from billing.lifecycle import PAYMENT, PaymentStatus, SubscriptionStatus
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.customers import Customer, PaymentMethod, locked_customer
 from models.invoices import Invoice
-from models.leases import LeaseLost, check_fence, claim_all_due, release
+from models.leases import LeaseLost, claim_all_due, release
 from models.organization import dunning_policy
 from models.payments import ChargeAttempt, Payment, attempts_at, collected_on, payment_by_id
 from models.subscriptions import Subscription
@@ -27,6 +27,7 @@ from services.payments.arrears import card_of, effective_method, not_collected, 
 from services.payments.asking import next_question
 from services.payments.carrying import carried_over
 from services.payments.collecting import Try, open_intent
+from services.payments.holding import held_payment
 from services.payments.paying import pay
 from services.people.customers import ensure_gateway_account
 from services.witnessing import witnessed_try
@@ -89,7 +90,7 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
 
 async def _prepare(session: AsyncSession, app: App, payment_id: str, fence: int) -> tuple[Customer, Try] | None:
     """The customer and what to try; None, and the payment put aside, when there is nothing to try it with."""
-    payment = await _held(session, payment_id, fence)
+    payment = await held_payment(session, payment_id, fence)
     is_due = payment.collect_at is not None and payment.collect_at <= app.now()
     subscription = await session.get_one(Subscription, payment.subscription_id)
     customer = await session.get_one(Customer, payment.customer_id)
@@ -164,7 +165,7 @@ async def _put_aside(
 ) -> None:
     """Try again then; None: only with another card, and the subscription has fallen behind."""
     try:
-        payment = await _held(session, payment_id, fence)
+        payment = await held_payment(session, payment_id, fence)
     except LeaseLost:
         return
     if payment.status in PAYMENT.final:
@@ -175,14 +176,3 @@ async def _put_aside(
         if await _gave_way(session, payment, tried):
             payment.collect_at = app.now()
     release(payment, due_at=next_question(app, payment))
-
-
-async def _held(session: AsyncSession, payment_id: str, fence: int) -> Payment:
-    """The payment as it is under the customer's lock and its own. Raises LeaseLost."""
-    payment = await payment_by_id(session, payment_id)
-    if payment is None:
-        raise LeaseLost(payment_id)
-    await locked_customer(session, payment.customer_id)
-    await session.refresh(payment, with_for_update=True)
-    check_fence(payment, fence)
-    return payment

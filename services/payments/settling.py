@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import CardProblem, IntentStatus, Verdict, read_intent
+from billing.charging import ASKS_FOR_CARD, CardProblem, IntentStatus, Verdict, read_intent
 from billing.ledger import PostingKind
 from billing.lifecycle import (
     ATTEMPT,
@@ -216,11 +216,7 @@ class _Settling:
         if open_attempt is None:
             return known, False
         says_nothing_new = known is not None or charge is None
-        asks_for_card = self.snapshot.status in (
-            IntentStatus.REQUIRES_PAYMENT_METHOD,
-            IntentStatus.REQUIRES_CONFIRMATION,
-        )
-        if open_attempt.outcome in UNANSWERED and says_nothing_new and asks_for_card:
+        if open_attempt.outcome in UNANSWERED and says_nothing_new and self.snapshot.status in ASKS_FOR_CARD:
             return None, True
         return open_attempt, False
 

@@ -21,7 +21,8 @@ from services.app import App
 from services.changes import Why, move_attempt, move_payment
 from services.invoices.issuing import void_invoice
 from services.payments.asking import next_question
-from services.payments.collecting import hold, known_intent_ref, let_go, wait_until_free
+from services.payments.collecting import known_intent_ref
+from services.payments.holding import hold, let_go, wait_until_free
 from services.payments.settling import settle
 from services.problems import gateway_unavailable
 

@@ -7,14 +7,14 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from models.customers import Customer, customer_of_external_id, locked_customer
 from models.database import is_unique_violation
 from services.app import Actor, App
 from services.people.customers import ensure_customer, refuse_anonymized
 from services.people.facts import Facts, check_facts, refuse_others_facts, told_to_gateways, write_facts
 from services.people.telling import make_due, tell_now
-from services.problems import not_found
+from services.problems import not_found, refuse_stale
 from services.timelines import present_of
 
 
@@ -65,8 +65,7 @@ async def _write(
     if customer is None:
         raise not_found("customer", "id")
     refuse_anonymized(customer, "id")
-    if expected_version is not None and expected_version != customer.version:
-        raise VersionConflict(customer.version)
+    refuse_stale(customer.version, expected_version)
     for name, value in change.settled.items():
         if value != getattr(customer, _SETTLED[name]):
             message = f"{name}: this is settled when a customer is made. Leave it out."

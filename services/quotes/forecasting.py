@@ -8,16 +8,17 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.agreement import Agreement
 from billing.calendar import Period
 from billing.forecasting import Foreseen, Outlook, Planned, forecast
-from billing.lifecycle import SUBSCRIPTION, SubscriptionStatus
+from billing.lifecycle import SubscriptionStatus
 from billing.lines import Line
 from billing.metering import usage_line
 from billing.proration import ProrationBehavior
 from models.customers import Customer
-from models.subscriptions import ScheduledChange, Subscription, SubscriptionOrigin, changes_of
+from models.subscriptions import ScheduledChange, Subscription, SubscriptionOrigin
 from services.amendments.planned import planned_items, waits_for_period
 from services.amendments.turning import UNBILLED, ChangeProposal, Target, propose_change
 from services.app import App
 from services.invoices.drafting import agreement_of
+from services.subscriptions.trials import is_paused_trial
 
 PLANNED = "planned"
 """The occasion of an invoice that is only foreseen; the real one's is known when the change is made."""
@@ -40,7 +41,7 @@ async def outlook_of(session: AsyncSession, customer: Customer, row: Subscriptio
         target = Target(await planned_items(session, planned), ProrationBehavior(planned.proration), row.change_at)
         change = await planned_change(session, customer, row, target)
     outlook = outlook_with(row, agreement, change)
-    return replace(outlook, pauses_trial=await _was_on_trial(session, row))
+    return replace(outlook, pauses_trial=await is_paused_trial(session, row))
 
 
 def outlook_with(row: Subscription, agreement: Agreement, change: Planned | None = None) -> Outlook:
@@ -53,15 +54,6 @@ def outlook_with(row: Subscription, agreement: Agreement, change: Planned | None
     if row.origin is SubscriptionOrigin.MANUAL:
         schedule = replace(schedule, is_given_up=True)  # Its bills are written down when somebody pays.
     return Outlook(schedule, row.grid, row.period_number, agreement, change, paused_at=row.paused_at)
-
-
-async def _was_on_trial(session: AsyncSession, row: Subscription) -> bool:
-    """Whether a paused one was on trial before."""
-    if row.status is not SubscriptionStatus.PAUSED:
-        return False
-    changes = await changes_of(session, SUBSCRIPTION.name, [row.id])
-    before = next((change.from_status for change in reversed(changes) if change.to_status == row.status), None)
-    return before == SubscriptionStatus.TRIALING
 
 
 async def planned_change(

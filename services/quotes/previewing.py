@@ -9,7 +9,7 @@ from models.customers import Customer, customer_of_user
 from models.invoices import Invoice
 from models.payments import payment_by_id
 from models.subscriptions import Subscription
-from services.amendments.amending import UpdateWish, refuse_what_is_not_the_customers, update_asked
+from services.amendments.amending import UpdateWish, refuse_wish, update_asked
 from services.amendments.plan_changes import ChangePlanWish, change_asked
 from services.app import Actor, ActorKind, App
 from services.ends.canceling import CancelWish, quote_cancellation
@@ -47,7 +47,7 @@ async def preview_change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> Q
 
 async def preview_update_subscription(app: App, actor: Actor, wish: UpdateWish) -> Quoted:
     """What `updateSubscription` with this wish would do to money. Raises UserProblem as it would."""
-    refuse_what_is_not_the_customers(wish, actor)
+    refuse_wish(wish, actor)
     return await _of_subscription(app, actor, wish.subscription_id, partial(quote_change, update_asked(actor, wish)))
 
 

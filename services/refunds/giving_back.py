@@ -255,11 +255,11 @@ async def _outcome(app: App, refund_id: str, problems: Sequence[UserProblem] = (
         payment = await payment_by_id(session, row.payment_id)
         assert payment is not None  # held by a foreign key
         subscription = await session.get_one(Subscription, payment.subscription_id)
-    return RefundOutcome(row, payment, subscription, [*problems, *_told_by(row, subscription)])
+    return RefundOutcome(row, payment, subscription, [*problems, *_told_by(row)])
 
 
-def _told_by(row: Refund, subscription: Subscription) -> Sequence[UserProblem]:
-    """What stands in the way by the rows themselves."""
+def _told_by(row: Refund) -> Sequence[UserProblem]:
+    """What stands in the way by the row itself."""
     if row.status is RefundStatus.PENDING and row.gateway_ref is None:
         return [outcome_unknown()]
     if row.status is RefundStatus.FAILED:

@@ -16,7 +16,7 @@ from billing.money import Money
 from billing.returning import RefundOrigin, RefundReason, refundable
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.customers import locked_customer
-from models.leases import LEASE, LeaseLost, check_fence, release
+from models.leases import LEASE, check_fence, release
 from models.payments import Payment, payment_by_id
 from models.returns import Refund, paid_intent, refunds_of
 from models.subscriptions import Subscription
@@ -117,7 +117,8 @@ async def carry_out(app: App, refund_id: str, fence: int, why: Why, *, is_new: b
             await _ask(app, row, intent_ref, fence, why)
     except GatewayUnavailable as problem:
         log.info("refund_unanswered", refund=refund_id, reason=str(problem))
-        await _note_spoilt_key(app, refund_id, fence, spoilt=problem.is_fault)
+        if problem.is_fault:
+            await _note_spoilt_key(app, refund_id, fence)
     return await _let_go(app, refund_id, fence)
 
 
@@ -179,9 +180,7 @@ async def _fail(app: App, refund_id: str, fence: int, refusal: GatewayRefused, w
             move_refund(session, row, RefundEvent.FAIL, why, customer_id=payment.customer_id)
 
 
-async def _note_spoilt_key(app: App, refund_id: str, fence: int, *, spoilt: bool) -> None:
-    if not spoilt:
-        return
+async def _note_spoilt_key(app: App, refund_id: str, fence: int) -> None:
     async with app.database.write() as session:
         row, _ = await _locked(session, refund_id)
         if row.fence == fence:
@@ -191,11 +190,8 @@ async def _note_spoilt_key(app: App, refund_id: str, fence: int, *, spoilt: bool
 async def _let_go(app: App, refund_id: str, fence: int) -> Refund:
     async with app.database.write() as session:
         row, _ = await _locked(session, refund_id)
-        try:
-            check_fence(row, fence)
-        except LeaseLost:
-            return row
-        release(row, due_at=next_look(app, row) or await _when_to_end(app, session, row))
+        if row.fence == fence:
+            release(row, due_at=next_look(app, row) or await _when_to_end(app, session, row))
         return row
 
 

@@ -28,7 +28,7 @@ from services.changes import Why
 from services.ends.ending import end_incomplete
 from services.inbox.webhooks import drain_inbox
 from services.owned import locked_subscription
-from services.payments.collecting import hold
+from services.payments.holding import hold
 from services.payments.resolving import resolve_quietly
 from services.problems import not_found, outcome_unknown
 from services.runs.due_work import BILLING_STEPS, is_held_up, next_due, work_off

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
@@ -27,8 +26,6 @@ from services.quotes.forecasting import outlook_of
 from services.runs.due_work import work_off
 from services.runs.run_log import RunLog
 from services.shielding import within_budget
-
-log = structlog.get_logger(__name__)
 
 FARTHEST = timedelta(days=366)
 """How far a rehearsal may look ahead."""

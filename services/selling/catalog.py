@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from billing.metering import UsageType
 from billing.offering import PlanTerms, check_code, check_name, check_plan, check_statement_descriptor, check_unchanged
 from models.base import Record, new_id
@@ -33,7 +33,7 @@ from models.catalog import (
     product_by,
 )
 from services.app import App
-from services.problems import not_found
+from services.problems import not_found, refuse_stale
 from services.selling.entries import (
     PlanEdit,
     PlanEntry,
@@ -168,8 +168,7 @@ async def archive_plan(app: App, plan_id: str, expected_version: int | None) -> 
 def _current(row: R | None, kind: str, expected_version: int | None) -> R:
     if row is None:
         raise not_found(kind, "id")
-    if expected_version is not None and row.version != expected_version:
-        raise VersionConflict(row.version)
+    refuse_stale(row.version, expected_version)
     return row
 
 

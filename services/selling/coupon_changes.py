@@ -11,10 +11,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.couponing import CouponTerms, check_promotion_code, check_terms, folded
 from billing.dashboard_coupons import periods_of
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from models.coupons import Coupon, PromotionCode, coupon_of_code, end_promotion_codes, promotion_of_code
 from models.payments import MANUAL
 from services.app import App
+from services.problems import refuse_stale
 from services.selling.couponing import product_ids_of
 
 _TERMS = {each.name for each in fields(CouponTerms)}
@@ -43,8 +44,7 @@ async def update_coupon(app: App, code: str, given: Mapping[str, Any], expected_
     now = app.now()
     async with app.database.write() as session:
         row = await _live_coupon(session, code)
-        if expected_version is not None and expected_version != row.version:
-            raise VersionConflict(row.version)
+        refuse_stale(row.version, expected_version)
         if given.get("code", code) != code:
             raise _refused(ErrorCode.INVALID, "A coupon keeps its code. Make another coupon instead.", "code")
         before = row.terms

@@ -1,6 +1,6 @@
 """Pauses: no access, nothing renews, and time stands still until it goes on, by itself or when told to."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -13,18 +13,18 @@ from billing.events import PAUSE_SCHEDULED, PAUSE_UNSCHEDULED
 from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from billing.pausing import Course, resumed
 from billing.quotes import Quote
-from billing.schedule import Happening, what_is_due
-from models.customers import locked_customer
+from models.customers import Customer
 from models.invoices import open_invoices_of
-from models.leases import LeaseLost, check_fence, release
-from models.subscriptions import Subscription, changes_of
+from models.subscriptions import Subscription
 from services.amendments.planned import refuse_if_over
+from services.amendments.unplanning import tell_of_pause
 from services.app import Actor, App
-from services.changes import Why, announce, move_subscription
+from services.changes import Why, move_subscription
 from services.idempotency import Memory, answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.quotes.quoting import at_quote, hold_to_quote
 from services.quotes.rests import quote_pause, quote_resume
+from services.subscriptions.trials import is_paused_trial
 from services.timelines import in_time_of
 
 
@@ -68,7 +68,7 @@ async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscri
                 row.due_at = row.next_due()
                 row.touch(why.now)
                 if row.status is before[0]:
-                    _tell(session, PAUSE_SCHEDULED, row, why)
+                    tell_of_pause(session, PAUSE_SCHEDULED, row, why)
             return row
 
     return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)
@@ -91,7 +91,7 @@ async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subsc
             if row.status is SubscriptionStatus.PAUSED:
                 await end_pause(session, row, why.now, why)
             else:
-                _tell(session, PAUSE_UNSCHEDULED, row, why)
+                tell_of_pause(session, PAUSE_UNSCHEDULED, row, why)
                 row.pause_at = row.resume_at = None
             row.due_at = row.next_due()
             row.touch(why.now)
@@ -139,9 +139,7 @@ async def end_pause(session: AsyncSession, row: Subscription, at: datetime, why:
 
 async def course_after(session: AsyncSession, row: Subscription, at: datetime) -> Course:
     """The dates of a paused subscription were it to go on `at`; reads only, for the act and its preview."""
-    changes = await changes_of(session, SUBSCRIPTION.name, [row.id])
-    before = next((change.from_status for change in reversed(changes) if change.to_status == row.status), None)
-    trial_end = row.trial_end if before == SubscriptionStatus.TRIALING else None
+    trial_end = row.trial_end if await is_paused_trial(session, row) else None
     course = Course(row.anchor, row.period_end, trial_end, row.change_at)
     return resumed(course, row.paused_at or row.status_updated_at, at, keeps_anchor=row.billing_day is not None)
 
@@ -176,63 +174,25 @@ def _refuse_to_resume(app: App, row: Subscription) -> None:
         )
 
 
-async def pause_when_due(app: App, subscription_id: str, fence: int, why: Why) -> bool:
-    """The pause that was planned begins, at the instant that it was planned for.
+async def pause_as_planned(_app: App, session: AsyncSession, _customer: Customer, row: Subscription, why: Why) -> bool:
+    """The pause begins at the instant that it was planned for.
 
     With an invoice open there is none: the plan is dropped, and the next period is billed.
     """
-
-    async def pause(session: AsyncSession, row: Subscription) -> None:
-        planned_for = row.pause_at
-        if SUBSCRIPTION.allows(row.status, SubscriptionEvent.PAUSE) and not await open_invoices_of(session, row.id):
-            row.pause_at, row.paused_at = None, planned_for
-            move_subscription(session, row, SubscriptionEvent.PAUSE, why)
-        else:
-            _tell(session, PAUSE_UNSCHEDULED, row, why)
-            row.pause_at = row.resume_at = None
-            row.touch(why.now)
-
-    return await _when_due(app, subscription_id, fence, Happening.PAUSE, pause, why)
+    if SUBSCRIPTION.allows(row.status, SubscriptionEvent.PAUSE) and not await open_invoices_of(session, row.id):
+        row.paused_at, row.pause_at = row.pause_at, None
+        move_subscription(session, row, SubscriptionEvent.PAUSE, why)
+    else:
+        tell_of_pause(session, PAUSE_UNSCHEDULED, row, why)
+        row.pause_at = row.resume_at = None
+        row.touch(why.now)
+    return True
 
 
-async def resume_when_due(app: App, subscription_id: str, fence: int, why: Why) -> bool:
+async def resume_as_planned(_app: App, session: AsyncSession, _customer: Customer, row: Subscription, why: Why) -> bool:
     """It goes on at the instant that it was paused until."""
-
-    async def resume(session: AsyncSession, row: Subscription) -> None:
-        await end_pause(session, row, row.resume_at or why.now, why)
-
-    return await _when_due(app, subscription_id, fence, Happening.RESUME, resume, why)
-
-
-def _tell(session: AsyncSession, event: str, row: Subscription, why: Why) -> None:
-    """Of a pause that is planned or whose end is another one now, by the dates that the row carries."""
-    at = row.pause_at or row.paused_at
-    payload = {"at": at and at.isoformat(), "until": row.resume_at and row.resume_at.isoformat()}
-    announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
-
-
-async def _when_due(
-    app: App,
-    subscription_id: str,
-    fence: int,
-    happening: Happening,
-    carry_out: Callable[[AsyncSession, Subscription], Awaitable[None]],
-    why: Why,
-) -> bool:
-    """Decided again under the customer's lock and the held lease; whether it happened."""
-    async with app.database.write() as session:
-        row = await session.get_one(Subscription, subscription_id)
-        await locked_customer(session, row.customer_id)
-        await session.refresh(row)
-        try:
-            check_fence(row, fence)
-        except LeaseLost:
-            return False
-        is_due = what_is_due(row.schedule, why.now) is happening
-        if is_due:
-            await carry_out(session, row)
-        release(row, due_at=row.next_due())
-        return is_due
+    await end_pause(session, row, row.resume_at or why.now, why)
+    return True
 
 
 def _kept(row: Subscription) -> Mapping[str, Any]:

@@ -32,10 +32,8 @@ from services.wallet.cards import create_setup_intent
 _CAUSE = "subscribe"
 _ROUNDS = 4  # placing again after an old unpaid subscription has been given up; each round ends one, of any product
 
-SubscribeOutcome = PaymentOutcome
 
-
-async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOutcome:
+async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> PaymentOutcome:
     """Start, continue, double or refuse a subscription; with a saved card the first charge is tried at once.
 
     A declined or unanswered charge still leaves subscription and payment, beside the problem. Raises UserProblem when
@@ -44,7 +42,7 @@ async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOut
     customer = await acting_customer(app, actor, wish.customer_id)
     present = await in_time_of(app, customer.test_clock_id)
 
-    async def run() -> SubscribeOutcome:
+    async def run() -> PaymentOutcome:
         return await _subscribe(present, actor, customer, wish)
 
     outcome = await once(app, actor, customer.id, _CAUSE, wish.idempotency_key, asdict(wish), PAYMENT_OUTCOMES, run)
@@ -52,8 +50,8 @@ async def subscribe(app: App, actor: Actor, wish: SubscribeWish) -> SubscribeOut
 
 
 async def _with_setup_intent(
-    app: App, actor: Actor, customer: Customer, outcome: SubscribeOutcome, wish: SubscribeWish
-) -> SubscribeOutcome:
+    app: App, actor: Actor, customer: Customer, outcome: PaymentOutcome, wish: SubscribeWish
+) -> PaymentOutcome:
     """On a trial without a card: what the browser saves one with. Asked for again it is the same one."""
     row = outcome.subscription
     if row is None or row.status is not SubscriptionStatus.TRIALING:
@@ -78,7 +76,7 @@ async def _with_setup_intent(
     return replace(outcome, setup_intent=view)
 
 
-async def _subscribe(app: App, actor: Actor, customer: Customer, wish: SubscribeWish) -> SubscribeOutcome:
+async def _subscribe(app: App, actor: Actor, customer: Customer, wish: SubscribeWish) -> PaymentOutcome:
     why = Why(_CAUSE, actor, at_quote(app, wish.quote_token).now())
     for _ in range(_ROUNDS + len(wish.items or ())):
         async with app.database.write() as session:

@@ -13,12 +13,10 @@ from billing.calendar import Interval, boundary
 from billing.dunning import TrialEndAction
 from billing.events import TRIAL_WILL_END
 from billing.invoicing import InvoiceDraft
-from billing.lifecycle import SubscriptionEvent
-from billing.schedule import Happening, what_is_due
-from models.customers import Customer, UsedTrial, locked_customer
-from models.leases import LeaseLost, check_fence, release
+from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
+from models.customers import Customer, UsedTrial
 from models.organization import dunning_policy
-from models.subscriptions import CollectionMethod, Subscription, live_places
+from models.subscriptions import CollectionMethod, Subscription, changes_of, live_places
 from services.app import App
 from services.changes import Why, announce, move_subscription
 from services.ends.closing import close
@@ -50,23 +48,23 @@ async def may_begin_trial(session: AsyncSession, row: Subscription) -> bool:
     return row.trial_end is not None and not await _has_used(session, row.customer_id, products)
 
 
-async def announce_trial_end(app: App, subscription_id: str, fence: int, why: Why) -> bool:
-    """Tell, under the held lease, that a trial is about to end; whether it was told."""
-    try:
-        async with app.database.write() as session:
-            row = await session.get_one(Subscription, subscription_id)
-            await locked_customer(session, row.customer_id)
-            await session.refresh(row)
-            check_fence(row, fence)
-            is_due = what_is_due(row.schedule, why.now) is Happening.ANNOUNCE_TRIAL_END
-            if is_due and row.trial_end is not None:
-                row.trial_end_announced_at = why.now
-                told = {"trial_end": row.trial_end.isoformat()}
-                announce(session, TRIAL_WILL_END, row.id, why, customer_id=row.customer_id, payload=told)
-            release(row, due_at=row.next_due())
-            return is_due
-    except LeaseLost:
+async def is_paused_trial(session: AsyncSession, row: Subscription) -> bool:
+    """Whether it is paused and was on trial before."""
+    if row.status is not SubscriptionStatus.PAUSED:
         return False
+    changes = await changes_of(session, SUBSCRIPTION.name, [row.id])
+    before = next((change.from_status for change in reversed(changes) if change.to_status == row.status), None)
+    return before == SubscriptionStatus.TRIALING
+
+
+async def announce_trial_end(
+    _app: App, session: AsyncSession, _customer: Customer, row: Subscription, why: Why
+) -> bool:
+    """Tell that a trial is about to end."""
+    row.trial_end_announced_at = why.now
+    told = {"trial_end": row.trial_end and row.trial_end.isoformat()}
+    announce(session, TRIAL_WILL_END, row.id, why, customer_id=row.customer_id, payload=told)
+    return True
 
 
 async def end_without_card(
@@ -89,7 +87,6 @@ async def end_without_card(
         return True
     row.paused_at = row.period_end  # Time stands still from its end on, however late that is noticed.
     move_subscription(session, row, SubscriptionEvent.PAUSE, why)
-    release(row, due_at=row.next_due())
     return True
 
 

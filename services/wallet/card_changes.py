@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from billing.errors import ErrorCode, UserProblem, VersionConflict
+from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION
 from gateways.port import Address, CardRefused, GatewayNotFound, GatewayRefused, GatewayUnavailable
 from models.base import new_id
@@ -15,7 +15,7 @@ from services.app import Actor, App
 from services.idempotency import Memory, once, scope_of
 from services.owned import already_ended, locked_subscription, own_card, own_method, own_subscription
 from services.payments.arrears import collect_soon, effective_method
-from services.problems import gateway_unavailable, not_found
+from services.problems import gateway_unavailable, not_found, refuse_stale
 from services.shielding import within_budget
 from services.timelines import present_of
 from services.wallet.cards import attach, keep
@@ -49,8 +49,7 @@ async def update_payment_method(
     row = await own_card(app, actor, payment_method_id)
     if row.archived_at is not None:
         raise not_found("payment method", "paymentMethodId")
-    if expected_version is not None and expected_version != row.version:
-        raise VersionConflict(row.version)
+    refuse_stale(row.version, expected_version)
     if details == CardDetails():
         return row
     return await within_budget(app, _update(app, row, details))
@@ -166,8 +165,7 @@ async def update_subscription_payment_method(
     async def run() -> CardChange:
         if seen.status in SUBSCRIPTION.final:
             raise already_ended(seen)
-        if expected_version is not None and expected_version != seen.version:
-            raise VersionConflict(seen.version)
+        refuse_stale(seen.version, expected_version)
         before, card = await _cards(app, seen, payment_method_id)
         if card is None and card_token is not None:
             customer = await _customer(app, seen)

@@ -61,7 +61,7 @@ async def create_setup_intent(
     method_types: Sequence[str] | None = None,
 ) -> SetupIntentView:
     """Begin saving a card; the browser finishes it with the client secret. Raises UserProblem."""
-    types = savable(app, method_types)
+    types = savable(method_types)
     customer = await acting_customer(app, actor, customer_id)
     row_id = new_id("setup_intent")
     key = scope_of(actor, customer.id, "createSetupIntent", idempotency_key) if idempotency_key else row_id
@@ -160,9 +160,7 @@ async def _write_default(app: App, customer_id: str, method_id: str, *, clear_pi
             raise not_found("payment method", "paymentMethodId")
         now = await present_of(app, session, customer)
         await make_default(session, customer, method, now)
-        pinned = [
-            row for row in await pinned_subscriptions(session, customer_id) if clear_pins and row.payment_method_id
-        ]
+        pinned = await pinned_subscriptions(session, customer_id) if clear_pins else ()
         for row in pinned:
             gave_way = row.payment_method_id != method.id
             row.payment_method_id = None

@@ -83,7 +83,7 @@ def _bounds(type_: MethodType, currency: str, *, is_charged: bool) -> AmountRang
     return AmountRange(Money(minimum_charge(currency), currency) if is_charged else None, None)
 
 
-def savable(app: App, codes: Sequence[str] | None) -> Sequence[str]:
+def savable(codes: Sequence[str] | None) -> Sequence[str]:
     """The ways to pay that a setup intent shall keep: those that are charged unless named. Raises UserProblem."""
     if codes is None:
         return CHARGED

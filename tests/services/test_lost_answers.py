@@ -12,8 +12,9 @@ from gateways.port import GatewayUnavailable, PaymentIntentSnapshot
 from gateways.sandbox import Fault
 from models.customers import customer_of_user
 from models.payments import ChargeAttempt, Payment
+from services.payments.outcomes import PaymentOutcome
 from services.subscriptions.ordering import SubscribeWish
-from services.subscriptions.subscribing import SubscribeOutcome, subscribe
+from services.subscriptions.subscribing import subscribe
 from tests.support.house import House
 from worker import Worker
 
@@ -31,7 +32,7 @@ BROKEN = [
 TRIES = {fault: 1 if fault is Fault.RATE_LIMIT_429 else 2 for fault in BROKEN}
 
 
-async def _subscribe(house: House, user: str) -> SubscribeOutcome:
+async def _subscribe(house: House, user: str) -> PaymentOutcome:
     async with house.app.database.read() as session:
         customer = await customer_of_user(session, user)
     assert customer is not None

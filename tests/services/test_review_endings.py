@@ -13,9 +13,10 @@ from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.subscriptions import Subscription
 from services.app import App
 from services.ends.canceling import CancelOutcome, CancelWish, cancel_subscription
+from services.payments.outcomes import PaymentOutcome
 from services.subscriptions.happening import work_on_due_subscriptions
 from services.subscriptions.ordering import SubscribeWish
-from services.subscriptions.subscribing import SubscribeOutcome, subscribe
+from services.subscriptions.subscribing import subscribe
 from services.wallet.cards import attach_payment_method
 from tests.support.breaking import only
 from tests.support.house import House
@@ -25,7 +26,7 @@ from tests.support.outside import DECLINES, VISA, Browser, dashboard, sandbox_of
 USER = "somebody"
 
 
-async def _subscribe(house: House) -> SubscribeOutcome:
+async def _subscribe(house: House) -> PaymentOutcome:
     return await subscribe(house.app, house.actor(USER), SubscribeWish(plan_code="reader-pro"))
 
 

@@ -13,9 +13,10 @@ from gateways.sandbox import Fault
 from models.customers import customer_of_user
 from services.app import Actor, ActorKind, App
 from services.ends.canceling import CancelWish, cancel_subscription
+from services.payments.outcomes import PaymentOutcome
 from services.shielding import drain
 from services.subscriptions.ordering import SubscribeWish
-from services.subscriptions.subscribing import SubscribeOutcome, subscribe
+from services.subscriptions.subscribing import subscribe
 from services.wallet.cards import create_setup_intent
 from tests.support.house import House
 from tests.support.meanwhile import just_before
@@ -24,7 +25,7 @@ from tests.support.outside import charges_by_invoice, dashboard, sandbox_of
 USER = "demo-card"
 
 
-async def _subscribe(house: House, **more: str) -> SubscribeOutcome:
+async def _subscribe(house: House, **more: str) -> PaymentOutcome:
     async with house.app.database.read() as session:
         customer = await customer_of_user(session, USER)
     assert customer is not None
@@ -36,7 +37,7 @@ async def _subscribe(house: House, **more: str) -> SubscribeOutcome:
     return await subscribe(house.app, house.actor(USER), wish)
 
 
-def _told(outcome: SubscribeOutcome) -> tuple[list[str], SubscriptionStatus | None, PaymentStatus | None]:
+def _told(outcome: PaymentOutcome) -> tuple[list[str], SubscriptionStatus | None, PaymentStatus | None]:
     return (
         [problem.code.value for problem in outcome.problems],
         outcome.subscription.status if outcome.subscription else None,

@@ -11,7 +11,7 @@ from gateways.port import GatewayRefused, GatewayUnavailable
 from models.customers import PaymentMethod
 from models.payments import ChargeAttempt, Payment
 from services.amendments.plan_changes import ChangePlanWish, change_plan
-from services.payments.collecting import hold
+from services.payments.holding import hold
 from services.payments.retrying import collect_due_payments
 from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe

@@ -7,8 +7,9 @@ from sqlmodel import select
 from billing.lifecycle import AttemptOutcome, PaymentStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.payments import ChargeAttempt, CollectionIntent, Payment
+from services.payments.outcomes import PaymentOutcome
 from services.subscriptions.ordering import SubscribeWish
-from services.subscriptions.subscribing import SubscribeOutcome, subscribe
+from services.subscriptions.subscribing import subscribe
 from services.wallet.cards import attach_payment_method
 from tests.support.house import House
 from tests.support.meanwhile import just_after, just_before
@@ -24,16 +25,16 @@ async def _card(house: House, token: str) -> str:
     return row.id
 
 
-async def _subscribe(house: House, card: str | None, key: str | None = None) -> SubscribeOutcome:
+async def _subscribe(house: House, card: str | None, key: str | None = None) -> PaymentOutcome:
     wish = SubscribeWish(plan_code="reader-pro", payment_method_id=card, idempotency_key=key)
     return await subscribe(house.app, house.actor(USER), wish)
 
 
-def _codes(outcome: SubscribeOutcome) -> list[str]:
+def _codes(outcome: PaymentOutcome) -> list[str]:
     return [problem.code.value for problem in outcome.problems]
 
 
-def _secret(outcome: SubscribeOutcome) -> str:
+def _secret(outcome: PaymentOutcome) -> str:
     assert outcome.intent is not None
     assert outcome.intent.snapshot is not None
     return outcome.intent.snapshot.client_secret

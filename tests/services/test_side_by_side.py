@@ -25,10 +25,12 @@ from models.leases import LEASE, LeaseLost, claim_all_due
 from models.payments import Payment
 from models.setbacks import Setback, setback_of
 from models.subscriptions import Subscription
+from services.amendments.plan_changes import ChangePlanWish, change_plan
 from services.app import Actor, ActorKind
 from services.people.customers import ensure_customer
 from services.subscriptions.happening import work_on_due_subscriptions
 from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.pausing import PauseWish, pause_subscription
 from services.subscriptions.subscribing import subscribe
 from services.wallet.cards import attach_payment_method
 from tests.support.breaking import alter
@@ -77,6 +79,28 @@ async def test_a_pass_sends_as_many_statements_for_twelve_renewals_as_for_one(ho
         sent.append(Counter(" ".join(statement.split())[:60] for statement in statements.sent))
     one, twelve = sent
     assert twelve == one
+    assert await house.audit() == []
+
+
+@pytest.mark.usefixtures("together")
+async def test_changes_and_pauses_of_many_share_their_transactions_too(house: House) -> None:
+    rows = await _readers(house, 6)
+    for number, row in enumerate(rows):
+        reader = Actor(ActorKind.CUSTOMER, f"reader-{number}")
+        if number < 3:
+            await change_plan(house.app, reader, ChangePlanWish(row.id, plan_code="premium-monthly"))
+        else:
+            await pause_subscription(house.app, reader, PauseWish(row.id, at_period_end=True))
+    house.pass_time(A_MONTH)
+    with capture_logs() as lines:
+        assert [await work_on_due_subscriptions(house.app) for _ in range(3)] == [6, 3, 0]
+    assert [line for line in lines if line["event"] in ("transaction_undone", "happening_failed")] == []
+    assert await _renewals(house) == {row.id: PAID for row in rows[:3]}
+    async with house.app.database.read() as session:
+        stand = [await session.get_one(Subscription, row.id) for row in rows]
+    assert [row.status.value for row in stand] == ["active"] * 3 + ["paused"] * 3
+    assert [row.original_amount_minor != rows[0].original_amount_minor for row in stand] == [True] * 3 + [False] * 3
+    assert [row.leased_until for row in stand] == [None] * 6
     assert await house.audit() == []
 
 

@@ -49,6 +49,14 @@ def parser(module: str, says: str | None, **size: int) -> argparse.ArgumentParse
     return made
 
 
+@contextmanager
+def database(engine: str, folder: Path) -> Iterator[Place]:
+    """A migrated one."""
+    with place_of(engine, folder) as place:
+        apart(lambda: migrate(place.url))
+        yield place
+
+
 @dataclass(frozen=True)
 class Gateway:
     """The sandbox at its address: what it is told to do wrong, and what its books hold in the end."""
@@ -161,6 +169,5 @@ def surroundings(engine: str, seed: int, folder: Path | None = None) -> Iterator
     with ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perennial-soak-")))
-        place = stack.enter_context(place_of(engine, folder))
-        apart(lambda: migrate(place.url))
+        place = stack.enter_context(database(engine, folder))
         yield Surroundings(place, stack.enter_context(gateway_process(folder)), random.Random(seed), folder)
