@@ -88,11 +88,14 @@ class Processes(Multiprocess):
             sys.exit(STARTUP_FAILURE)
 
     def keep_subprocess_alive(self) -> None:
+        before = self._known | self._numbers()
         super().keep_subprocess_alive()
-        known = {each.pid for each in self.processes if each.pid is not None}
-        for number in self._known - known:
+        self._known = self._numbers()
+        for number in before - self._known:
             self._when_gone(number)
-        self._known = known
+
+    def _numbers(self) -> set[int]:
+        return {each.pid for each in self.processes if each.pid is not None}
 
     def terminate_all(self) -> None:
         for each in self.sockets:

@@ -292,7 +292,7 @@ async def test_refusals(house: House) -> None:
     conflict = await holder.change(card, cardHolderName="Eve", expectedVersion=shown["version"] + 1)
     assert conflict["userErrors"][0]["currentVersion"] == shown["version"]
     past = await holder.change(card, expMonth=1, expYear=2025)
-    assert [(e["code"], e["field"]) for e in past["userErrors"]] == [("INVALID", ["expMonth"])]
+    assert [(e["code"], e["field"]) for e in past["userErrors"]] == [("INVALID", ["expYear"])]
     assert _codes(await holder.change(card, cardHolderName="x" * 251)) == ["INVALID"]
     assert (await holder.change(card))["paymentMethod"] == shown
     assert await holder.cards() == [shown]

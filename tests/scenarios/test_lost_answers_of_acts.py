@@ -13,7 +13,7 @@ from tests.support.databases import copy_of_file
 
 
 @pytest.mark.parametrize(
-    ("act", "fault", "cases"), [("change the plan", Fault.TIMEOUT_AFTER, 4), ("refund", Fault.ERROR_500_AFTER, 6)]
+    ("act", "fault", "cases"), [("change the plan", Fault.TIMEOUT_AFTER, 6), ("refund", Fault.ERROR_500_AFTER, 6)]
 )
 async def test_a_minute_after_the_gateways_return_all_is_known_and_done_once(
     stocked_file: Path, tmp_path: Path, act: str, fault: Fault, cases: int

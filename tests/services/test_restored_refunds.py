@@ -17,9 +17,9 @@ from models.returns import Refund
 from models.subscriptions import Subscription
 from services.ends.canceling import CancelWish, cancel_subscription
 from services.refunds.giving_back import RefundWish, refund_payment
-from tests.services.test_restored_backup import Place, buy, in_use
+from tests.services.test_restored_backup import Installation, buy, in_use
+from tests.services.test_restored_backup import home as home
 from tests.services.test_restored_backup import place as place
-from tests.support.databases import run
 from tests.support.house import House
 from tests.support.kills import EVER, Points, in_child, killed, mortal
 from tests.support.outside import dashboard, sandbox_of
@@ -53,11 +53,11 @@ UNUSED = 200
 OURS = [(200, RefundStatus.SUCCEEDED, RefundOrigin.API)]
 
 
-def test_a_refund_that_the_backup_does_not_know_counts_before_any_other_is_made(place: Place) -> None:
-    asyncio.run(in_use(place, buy))
-    place.save()
-    asyncio.run(in_use(place, _refund, after=timedelta(hours=1)))
-    place.restore()
+def test_a_refund_that_the_backup_does_not_know_counts_before_any_other_is_made(home: Installation) -> None:
+    asyncio.run(in_use(home, buy))
+    backup = home.place.save()
+    asyncio.run(in_use(home, _refund, after=timedelta(hours=1)))
+    home.place.restore(backup)
 
     async def another(house: House) -> None:
         assert await _rows(house) == []
@@ -72,7 +72,7 @@ def test_a_refund_that_the_backup_does_not_know_counts_before_any_other_is_made(
         assert await house.audit() == []
 
     # Days later: the gateway has forgotten every key.
-    asyncio.run(in_use(place, another, after=timedelta(days=5)))
+    asyncio.run(in_use(home, another, after=timedelta(days=5)))
 
 
 async def _ask_again(house: House) -> None:
@@ -85,19 +85,19 @@ async def _nobody_asks(house: House) -> None:
 
 @pytest.mark.parametrize("recover", [_ask_again, _nobody_asks])
 def test_a_backup_from_any_moment_of_a_refund_gives_back_nothing_twice(
-    place: Place, recover: Callable[[House], Awaitable[None]]
+    home: Installation, recover: Callable[[House], Awaitable[None]]
 ) -> None:
     """Saved at every commit and gateway call of a refund that then goes on to be made."""
-    asyncio.run(in_use(place, buy))
-    place.save()
-    books = place.folder / "gateway.db"
+    asyncio.run(in_use(home, buy))
+    backup, then = home.place.save(), home.place.save()
+    books = home.books
     fresh_books = books.read_bytes()
 
     def refunding(points: Points) -> Awaitable[None]:
         async def work() -> None:
-            async with place.open() as house:
+            async with home.open() as house:
                 wish = await _wish(house)
-                await refund_payment(mortal(house.app, place.url, points), house.actor(ADMIN), wish)
+                await refund_payment(mortal(house.app, home.place.url, points), house.actor(ADMIN), wish)
 
         return work()
 
@@ -112,17 +112,15 @@ def test_a_backup_from_any_moment_of_a_refund_gives_back_nothing_twice(
     points = in_child(refunding, EVER)
     assert points is not None
     for deadly in range(points):
-        place.restore()
+        home.place.restore(backup)
         for leftover in ("-wal", "-shm"):
             books.with_name(f"{books.name}{leftover}").unlink(missing_ok=True)
         books.write_bytes(fresh_books)
-        killed(refunding, deadly, place.url)
-        place.copy(place.live, f"{place.live}_then")
-        asyncio.run(in_use(place, _refund, after=timedelta(minutes=1)))
-        place.copy(f"{place.live}_then", place.live)
-        asyncio.run(in_use(place, restored, after=timedelta(days=3)))
-    if place.server is not None:
-        asyncio.run(run(place.server, f'DROP DATABASE "{place.live}_then" WITH (FORCE)'))
+        killed(refunding, deadly, home.place.url)
+        then.restore(home.place)
+        asyncio.run(in_use(home, _refund, after=timedelta(minutes=1)))
+        home.place.restore(then)
+        asyncio.run(in_use(home, restored, after=timedelta(days=3)))
 
 
 async def _end(house: House) -> None:
@@ -133,12 +131,12 @@ async def _end(house: House) -> None:
     assert outcome.subscription.status is SubscriptionStatus.CANCELED
 
 
-def test_an_end_that_the_backup_does_not_know_gives_back_what_is_unused_once(place: Place) -> None:
+def test_an_end_that_the_backup_does_not_know_gives_back_what_is_unused_once(home: Installation) -> None:
     """A day after the restore the customer ends it again: what is unused then has gone back already."""
-    asyncio.run(in_use(place, buy))
-    place.save()
-    asyncio.run(in_use(place, _end, after=timedelta(days=20)))
-    place.restore()
+    asyncio.run(in_use(home, buy))
+    backup = home.place.save()
+    asyncio.run(in_use(home, _end, after=timedelta(days=20)))
+    home.place.restore(backup)
 
     async def ended_again(house: House) -> None:
         assert await _rows(house) == []
@@ -148,4 +146,4 @@ def test_an_end_that_the_backup_does_not_know_gives_back_what_is_unused_once(pla
         assert await _given_back(house) == [UNUSED]
         assert await house.audit() == []
 
-    asyncio.run(in_use(place, ended_again, after=timedelta(days=21)))
+    asyncio.run(in_use(home, ended_again, after=timedelta(days=21)))
