@@ -257,7 +257,10 @@ class PaymentGateway(Protocol):
     async def confirm_payment_intent(
         self, ref: str, *, payment_method_ref: str, off_session: bool, return_url: str | None, idempotency_key: str
     ) -> PaymentIntentSnapshot:
-        """Try to charge. A decline comes back as the snapshot with `last_problem`, not as an exception."""
+        """Try to charge. A decline comes back as the snapshot with `last_problem`, not as an exception.
+
+        Raises GatewayRefused off session while the card is to be kept (`setup_future_usage`): nobody is there to agree.
+        """
         ...
 
     async def retrieve_payment_intent(self, ref: str) -> PaymentIntentSnapshot: ...
