@@ -63,6 +63,13 @@ class GatewayBusy(GatewayUnavailable):
         self.is_account = is_account
 
 
+class GatewayHeld(GatewayUnavailable):
+    """Another request is at the same object, or carries the same key: ask again later, with the same key.
+
+    This call had no effect, an earlier sending of it by the adapter may have had one.
+    """
+
+
 class CardRefused(Exception):
     """A card was refused while being saved. Charges never raise this: a decline is in the intent."""
 
