@@ -8,7 +8,15 @@ import stripe
 import structlog
 
 from gateways import snapshots
-from gateways.port import CardRefused, GatewayBusy, GatewayNotFound, GatewayPage, GatewayRefused, GatewayUnavailable
+from gateways.port import (
+    CardRefused,
+    GatewayBusy,
+    GatewayHeld,
+    GatewayNotFound,
+    GatewayPage,
+    GatewayRefused,
+    GatewayUnavailable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +94,8 @@ def translated(error: stripe.StripeError) -> Exception:
         return GatewayRefused(message, code=code, param=param)
     if isinstance(error, stripe.CardError):
         return GatewayRefused(message, code=code)
+    if error.http_status == 409 or code == "lock_timeout":  # the latter as a 429, but no reason to slow down
+        return GatewayHeld(f"{code} (HTTP {error.http_status})")
     if isinstance(error, stripe.RateLimitError):
         return _busy(error)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):

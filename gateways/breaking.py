@@ -6,7 +6,14 @@ from typing import Any, cast
 
 from billing.breaking import Breaker
 from clocks import Clock
-from gateways.port import CardRefused, GatewayBusy, GatewayRefused, GatewayUnavailable, PaymentGateway
+from gateways.port import (
+    CardRefused,
+    GatewayBusy,
+    GatewayHeld,
+    GatewayRefused,
+    GatewayUnavailable,
+    PaymentGateway,
+)
 from gauges import BREAKER_OPEN
 
 
@@ -32,7 +39,7 @@ class _Breaking:
             is_probe = breaker.is_open
             try:
                 answer = await call(*args, **kwargs)
-            except (GatewayRefused, CardRefused, GatewayBusy):
+            except (GatewayRefused, CardRefused, GatewayBusy, GatewayHeld):
                 breaker.heard()
                 raise
             except GatewayUnavailable:

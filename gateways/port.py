@@ -63,6 +63,13 @@ class GatewayBusy(GatewayUnavailable):
         self.is_account = is_account
 
 
+class GatewayHeld(GatewayUnavailable):
+    """Another request is at the same object, or carries the same key: ask again later, with the same key.
+
+    This call had no effect, an earlier sending of it by the adapter may have had one.
+    """
+
+
 class CardRefused(Exception):
     """A card was refused while being saved. Charges never raise this: a decline is in the intent."""
 
@@ -257,7 +264,10 @@ class PaymentGateway(Protocol):
     async def confirm_payment_intent(
         self, ref: str, *, payment_method_ref: str, off_session: bool, return_url: str | None, idempotency_key: str
     ) -> PaymentIntentSnapshot:
-        """Try to charge. A decline comes back as the snapshot with `last_problem`, not as an exception."""
+        """Try to charge. A decline comes back as the snapshot with `last_problem`, not as an exception.
+
+        Raises GatewayRefused off session while the card is to be kept (`setup_future_usage`): nobody is there to agree.
+        """
         ...
 
     async def retrieve_payment_intent(self, ref: str) -> PaymentIntentSnapshot: ...

@@ -152,7 +152,7 @@ def lock_timeout() -> ApiError:
         "This object cannot be accessed right now because another API request or Stripe process is currently "
         "accessing it. Please try again later."
     )
-    return ApiError(409, message, code="lock_timeout")
+    return ApiError(429, message, code="lock_timeout", headers={"Stripe-Should-Retry": "true"})
 
 
 def rate_limited(reason: str = "global-rate") -> ApiError:

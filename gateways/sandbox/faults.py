@@ -21,6 +21,7 @@ class Fault(StrEnum):
     RESET_BEFORE = "reset_before"
     RESET_AFTER = "reset_after"
     CONFLICT_409 = "conflict_409"
+    LOCK_TIMEOUT_429 = "lock_timeout_429"
     RATE_LIMIT_429 = "rate_limit_429"
     ERROR_500_BEFORE = "error_500_before"
     ERROR_500_AFTER = "error_500_after"
@@ -37,6 +38,7 @@ BEFORE = (
     Fault.TIMEOUT_BEFORE,
     Fault.RESET_BEFORE,
     Fault.CONFLICT_409,
+    Fault.LOCK_TIMEOUT_429,
     Fault.RATE_LIMIT_429,
     Fault.ERROR_500_BEFORE,
 )

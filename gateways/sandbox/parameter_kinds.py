@@ -25,6 +25,7 @@ DEEPEST_NESTING = 10
 # Eighteen digits: what a 64-bit column holds.
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _SCHEME = re.compile(r"(?!(?i:javascript|data|vbscript)$)[A-Za-z][A-Za-z0-9+.-]*")
 
 Raw = str | dict[str, "Raw"]
@@ -92,6 +93,17 @@ def _refuse_empty(name: str) -> None:
         f"however '{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty value."
     )
     raise invalid(message, name, "parameter_invalid_empty")
+
+
+@dataclass(frozen=True)
+class Email:
+    """An e-mail address, or an empty text that takes it away."""
+
+    def read(self, raw: Raw, name: str) -> str | None:
+        text = Text(clearable=True, longest=512).read(raw, name)
+        if text is not None and not _EMAIL.fullmatch(text):
+            raise invalid(f"Invalid email address: {text}", name, "email_invalid")
+        return text
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from gateways.sandbox.parameter_kinds import (
     Anything,
     Boolean,
     BooleanOr,
+    Email,
     Hash,
     Instants,
     Integer,
@@ -25,6 +26,7 @@ from gateways.sandbox.shapes import EVIDENCE_FILES, EVIDENCE_TEXTS
 
 TEXT = Text()
 CLEARABLE = Text(clearable=True)
+EMAIL = Email()
 YES_NO = Boolean()
 NUMBER = Integer()
 UNSUPPORTED = Unsupported()
@@ -74,7 +76,7 @@ SHIPPING = hash_of(
     phone=CLEARABLE,
     tracking_number=CLEARABLE,
 )
-BILLING_DETAILS = hash_of(address=ADDRESS, email=CLEARABLE, name=CLEARABLE, phone=CLEARABLE, tax_id=CLEARABLE)
+BILLING_DETAILS = hash_of(address=ADDRESS, email=EMAIL, name=CLEARABLE, phone=CLEARABLE, tax_id=CLEARABLE)
 ALLOW_REDISPLAY = one_of("always", "limited", "unspecified")
 
 PAGE: dict[str, Kind] = {
@@ -93,10 +95,10 @@ _CUSTOMER: dict[str, Kind] = {
     **EXPAND,
     "address": ADDRESS,
     "balance": NUMBER,
-    "business_name": CLEARABLE,
+    "business_name": Text(clearable=True, longest=150),
     "description": CLEARABLE,
-    "email": Text(clearable=True, longest=512),
-    "individual_name": CLEARABLE,
+    "email": EMAIL,
+    "individual_name": Text(clearable=True, longest=150),
     "invoice_prefix": TEXT,
     "invoice_settings": hash_of(
         custom_fields=Many(hash_of("name", "value", name=TEXT, value=TEXT), clearable=True),
@@ -109,9 +111,9 @@ _CUSTOMER: dict[str, Kind] = {
         ),
     ),
     "metadata": METADATA,
-    "name": CLEARABLE,
+    "name": Text(clearable=True, longest=256),
     "next_invoice_sequence": NUMBER,
-    "phone": CLEARABLE,
+    "phone": Text(clearable=True, longest=20),
     "preferred_locales": Many(TEXT),
     "shipping": hash_of("address", "name", clearable=True, address=Hash(_ADDRESS_LINES), name=TEXT, phone=CLEARABLE),
     "tax_exempt": one_of("exempt", "none", "reverse", clearable=True),
@@ -254,7 +256,7 @@ _PAYMENT_COMMON: dict[str, Kind] = {
     "payment_method": CLEARABLE,
     "payment_method_data": _METHOD_DATA,
     "payment_method_options": Hash({**_PAYABLE_OPTIONS, "card": _PAYMENT_CARD_OPTIONS}),
-    "receipt_email": CLEARABLE,
+    "receipt_email": EMAIL,
     "setup_future_usage": _FUTURE_USAGE,
     "shipping": SHIPPING,
     **_unsupported("amount_details hooks payment_details"),
@@ -377,7 +379,7 @@ CHARGE_UPDATE = Hash(
         "description": CLEARABLE,
         "fraud_details": hash_of("user_report", user_report=one_of("fraudulent", "safe", clearable=True)),
         "metadata": METADATA,
-        "receipt_email": CLEARABLE,
+        "receipt_email": EMAIL,
         "shipping": SHIPPING,
         "transfer_group": TEXT,
     }

@@ -170,6 +170,7 @@ async def expire_authorization(call: Call, charge: Record) -> None:
 
 async def _assign(call: Call, intent: Record) -> None:
     await intents.assign_common(call, intent)
+    _refuse_keeping_less(call, intent.body["setup_future_usage"])
     assign(intent.body, call.params, *_PLAIN)
     if "shipping" in call.params:
         given = call.params["shipping"]
@@ -177,9 +178,31 @@ async def _assign(call: Call, intent: Record) -> None:
         intent.body["shipping"] = given and {**empty, **given, "address": shapes.address(given["address"])}
 
 
+def _refuse_keeping_less(call: Call, usage: str | None) -> None:
+    """What the merchant has decided about keeping the card, a browser may only widen."""
+    if call.publishable and usage and call.params.get("setup_future_usage", usage) not in (usage, "off_session"):
+        message = "With a publishable key `setup_future_usage` can only be changed from `on_session` to `off_session`."
+        raise invalid(message, "setup_future_usage")
+
+
+def _refuse_keeping_off_session(call: Call, intent: Record) -> None:
+    """Who is not there can allow nothing for later."""
+    if call.params.get("off_session") and _future_usage(intent.body) in ("off_session", "on_session"):
+        message = (
+            "You cannot confirm with the `off_session` parameter when `setup_future_usage` is also set on the "
+            "PaymentIntent because you cannot set up future usages when processing payments off-session."
+        )
+        raise invalid(message, "off_session")
+
+
+def _future_usage(intent: Body) -> str | None:
+    return intent["payment_method_options"]["card"].get("setup_future_usage") or intent["setup_future_usage"]
+
+
 async def _attempt(call: Call, intent: Record, method: Record, *, authenticated: bool = False) -> Body | Answer:
     """Charge the card, or ask its holder, or take the issuer's no."""
     params = call.params
+    _refuse_keeping_off_session(call, intent)
     verdict = judge_charge(
         shapes.card_behind(method.private),
         off_session=bool(params.get("off_session")),
@@ -234,7 +257,7 @@ def _decline(call: Call, intent: Record, method: Record, decline: Decline, *, au
 def _approve(call: Call, intent: Record, method: Record, *, authenticated: bool) -> Body:
     body = intent.body
     options = body["payment_method_options"]["card"]
-    usage = options.get("setup_future_usage") or body["setup_future_usage"]
+    usage = _future_usage(body)
     captured = "manual" not in (body["capture_method"], options.get("capture_method"))
     charge = _charge(call, intent, method, None, captured=captured, authenticated=authenticated)
     if usage in ("off_session", "on_session"):

@@ -175,7 +175,7 @@ class Wire:
             self._keys_in_flight.add(asked.key)
         try:
             self._limits.count(f"{asked.method} {asked.kind}")
-            await self._strike_before(self._faults.take(path, *BEFORE))
+            await self._strike_before(self._faults.take(path, *BEFORE), asked)
             after = self._faults.take(path, *AFTER)
             forgotten = asked.key is not None and self._faults.take(path, Fault.KEYS_FORGOTTEN) is not None
             reply = await self._carried_out(asked, after, key_forgotten=forgotten)
@@ -186,13 +186,15 @@ class Wire:
             if asked.key is not None:
                 self._keys_in_flight.discard(asked.key)
 
-    async def _strike_before(self, fault: Fault | None) -> None:
+    async def _strike_before(self, fault: Fault | None, asked: Asked) -> None:
         match fault:
             case Fault.SLOW:
                 await asyncio.sleep(self._faults.slow_seconds)
             case Fault.TIMEOUT_BEFORE | Fault.RESET_BEFORE:
                 raise _Lost(fault)
             case Fault.CONFLICT_409:
+                raise errors.key_in_use(asked.key or "")
+            case Fault.LOCK_TIMEOUT_429:
                 raise errors.lock_timeout()
             case Fault.RATE_LIMIT_429:
                 raise errors.rate_limited()

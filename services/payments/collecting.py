@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.charging import ASKS_FOR_CARD, IntentStatus, next_try_on_session
+from billing.charging import ASKS_FOR_CARD, IntentStatus, SetupFutureUsage, next_try_on_session
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import ATTEMPT, PAYMENT, AttemptEvent, AttemptOutcome, PaymentEvent
 from gateways.port import GatewayRefused, GatewayUnavailable, PaymentIntentSnapshot
@@ -38,11 +38,12 @@ _LOOK_BACK = timedelta(days=1)
 
 
 async def open_intent(
-    app: App, payment_id: str, fence: int, why: Why, *, is_new: bool = False
+    app: App, payment_id: str, fence: int, why: Why, *, is_new: bool = False, off_session: bool = False
 ) -> PaymentIntentSnapshot:
     """The payment's intent at the gateway, made there if it is not yet; its reference is committed before this returns.
 
     `is_new` says that this very step has just written an invoice of an id that never was, so that nothing can be found.
+    `off_session`: for a card that is kept already, charged while nobody is there who could allow any to be kept.
     Raises GatewayUnavailable, GatewayRefused and LeaseLost, also when the payment has ended: what is paid or void gets
     no intent that somebody could pay.
     """
@@ -50,6 +51,8 @@ async def open_intent(
     if seen is None:
         raise LookupError(f"payment {payment_id} has no intent, account or invoice")
     payment, intent, account, invoice = seen
+    usage_key = f"{intent.id}:usage:{fence}"
+    usage = None if off_session else payment.setup_future_usage
     if payment.status in PAYMENT.final:
         raise LeaseLost(f"payment {payment_id} is {payment.status}")
     if intent.gateway_ref is not None:
@@ -63,7 +66,7 @@ async def open_intent(
             snapshot = await app.gateway.cancel_payment_intent(snapshot.ref, idempotency_key=key)
             await settle(app, snapshot, cause=why.cause, actor=why.actor)
         if snapshot.status is not IntentStatus.CANCELED:
-            return await _with_usage(app, payment, intent, snapshot, fence)
+            return await with_usage(app, snapshot, usage, usage_key)
         # A database restored from a backup may know the canceled intent and not the one that followed it.
         intent = await _next_intent(app, payment, intent, fence)
     found = None if is_new else await _made_before(app, account.gateway_ref, payment, intent, invoice)
@@ -74,14 +77,14 @@ async def open_intent(
             amount=payment.amount,
             invoice_id=invoice.id,
             description=f"Invoice {invoice.number}",
-            setup_future_usage=payment.setup_future_usage,
+            setup_future_usage=usage,
             # One holder at a time makes it, after having looked for it: a key that a fault was stored under is left.
             idempotency_key=f"{intent.id}:{fence}",
         )
     await app.database.transact(_save_reference, app, payment_id, intent.id, snapshot, fence)
     if found is not None and found.amount != payment.amount:
-        return await open_intent(app, payment_id, fence, why)
-    return snapshot
+        return await open_intent(app, payment_id, fence, why, off_session=off_session)
+    return await with_usage(app, snapshot, usage, usage_key)
 
 
 async def known_intent_ref(app: App, payment_id: str, fence: int) -> str | None:
@@ -158,18 +161,17 @@ async def _made_before(
     return None
 
 
-async def _with_usage(
-    app: App, payment: Payment, intent: CollectionIntent, snapshot: PaymentIntentSnapshot, fence: int
+async def with_usage(
+    app: App, snapshot: PaymentIntentSnapshot, usage: SetupFutureUsage | None, key: str
 ) -> PaymentIntentSnapshot:
-    """Bring the intent to what the customer wishes now about keeping the card."""
-    wish = payment.setup_future_usage
-    if snapshot.setup_future_usage == wish or snapshot.status not in ASKS_FOR_CARD:
+    """Bring the intent to what is wished now about keeping the card; to None before a charge off session.
+
+    `key` is the holder's own, for a key that a fault was stored under is of no use any more.
+    """
+    if snapshot.setup_future_usage == usage or snapshot.status not in ASKS_FOR_CARD:
         return snapshot
     try:
-        # Each holder has a key of its own, for a key that a fault was stored under is of no use any more.
-        return await app.gateway.update_payment_intent(
-            snapshot.ref, setup_future_usage=wish, idempotency_key=f"{intent.id}:usage:{fence}"
-        )
+        return await app.gateway.update_payment_intent(snapshot.ref, setup_future_usage=usage, idempotency_key=key)
     except GatewayRefused:
         return await app.gateway.retrieve_payment_intent(snapshot.ref)  # The browser has moved it on meanwhile.
 

@@ -15,7 +15,7 @@ from models.subscriptions import Subscription
 from services.abreast import ABREAST, abreast
 from services.app import WORKER, Actor, App
 from services.changes import Why
-from services.payments.collecting import answer_attempt, known_intent_ref
+from services.payments.collecting import answer_attempt, known_intent_ref, with_usage
 from services.payments.holding import hold, let_go, wait_until_free
 from services.payments.outcomes import PaymentOutcome, payment_outcome
 from services.payments.settling import Holder, settle
@@ -80,6 +80,8 @@ async def resolve_payment(app: App, payment_id: str, fence: int, why: Why) -> Pa
     if unanswered is None or method is None or not may_confirm:
         await let_go(app, payment_id, fence)
         return snapshot
+    if unanswered.off_session:  # Whoever has come meanwhile may have wished for the card to be kept.
+        await with_usage(app, snapshot, None, f"{unanswered.id}:usage:{fence}")
     await answer_attempt(app, payment_id, fence, snapshot.ref, unanswered, method.gateway_ref, payment.return_url, why)
     return await app.gateway.retrieve_payment_intent(snapshot.ref)
 

@@ -74,7 +74,7 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
     why = Why(wish.trigger, WORKER, app.now())
     try:
         await ensure_gateway_account(app, customer)
-        snapshot = await open_intent(app, payment_id, fence, why)
+        snapshot = await open_intent(app, payment_id, fence, why, off_session=True)
         await pay(app, payment_id, fence, snapshot, wish, why)
         await app.database.transact(_leave_waiting, app, payment_id, wish.method, why)
     except (GatewayUnavailable, GatewayRefused, UserProblem) as problem:

@@ -35,7 +35,7 @@ from services.problems import CardDeclined, gateway_unavailable, not_found
 from services.shielding import within_budget
 from services.timelines import present_of
 from services.wallet.keeping import drop_card, keep_card, keep_mandate, make_default
-from services.wallet.method_types import savable
+from services.wallet.method_types import CHARGED, savable
 
 _ENDED = frozenset((IntentStatus.SUCCEEDED, IntentStatus.CANCELED))
 
@@ -113,6 +113,10 @@ async def attach(
         token_key = f"{customer.id}:token:{sha256(reference.encode()).hexdigest()}"
         reference = await app.gateway.redeem_card_token(reference, idempotency_key=token_key)
         seen = await app.gateway.attach_payment_method(reference, customer_ref=account, idempotency_key=key)
+        if seen.type not in CHARGED:
+            raise UserProblem(
+                ErrorCode.INVALID, f"Give a way to pay that is charged here: {', '.join(CHARGED)}.", [field]
+            )
         if as_default:
             await app.gateway.set_default_payment_method(
                 customer_ref=account, payment_method_ref=seen.ref, idempotency_key=new_id("payment_method")
@@ -229,7 +233,10 @@ async def _follow(
 
 
 async def keep_by_ref(app: App, customer_id: str, reference: str) -> PaymentMethod | None:
-    """Read a card at the gateway and keep its row; None when it does not belong to the customer (any more)."""
+    """Read a card at the gateway and keep its row; None when it does not belong to the customer (any more).
+
+    What else the customer may have there, a bank account of another shop's, is nothing that is charged here.
+    """
     try:
         seen = await app.gateway.retrieve_payment_method(reference)
     except GatewayNotFound:
@@ -238,7 +245,8 @@ async def keep_by_ref(app: App, customer_id: str, reference: str) -> PaymentMeth
         owner = (
             await customer_of_account(session, app.gateway.platform, seen.customer_ref) if seen.customer_ref else None
         )
-    if owner is None or owner.id != customer_id or owner.archived_at is not None:
+    is_own = owner is not None and owner.id == customer_id and owner.archived_at is None
+    if not is_own or seen.type not in CHARGED:
         await forget_card(app, reference)
         return None
     return await keep(app, customer_id, seen)

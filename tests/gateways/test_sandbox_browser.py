@@ -116,6 +116,23 @@ async def test_a_browser_cannot_change_what_is_paid_or_by_whom(quick, name) -> N
     assert (kept.amount, kept.currency, kept.customer) == (700, "usd", None)
 
 
+async def test_a_browser_may_have_a_card_kept_for_more_and_never_for_less(quick) -> None:
+    create = quick.v1.payment_intents.create_async
+    intent = await create({"amount": 700, "currency": "usd", "setup_future_usage": "on_session"})
+    path = f"/v1/payment_intents/{intent.id}"
+    wider = await browse(
+        quick, "POST", path, {"client_secret": intent.client_secret, "setup_future_usage": "off_session"}
+    )
+    assert (wider.status_code, wider.json()["setup_future_usage"]) == (200, "off_session")
+    for usage in ("on_session", ""):
+        for address in (path, f"{path}/confirm"):
+            form = {"client_secret": intent.client_secret, "setup_future_usage": usage}
+            refused = await browse(quick, "POST", address, {**form, "payment_method": "pm_card_visa"})
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, "setup_future_usage")
+    kept = await quick.v1.payment_intents.retrieve_async(intent.id)
+    assert (kept.status, kept.setup_future_usage) == ("requires_payment_method", "off_session")
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -13,6 +13,7 @@ BEFORE = {
     Fault.TIMEOUT_BEFORE: stripe.APIConnectionError,
     Fault.RESET_BEFORE: stripe.APIConnectionError,
     Fault.CONFLICT_409: stripe.APIError,
+    Fault.LOCK_TIMEOUT_429: stripe.RateLimitError,
     Fault.RATE_LIMIT_429: stripe.RateLimitError,
     Fault.ERROR_500_BEFORE: stripe.APIError,
 }
@@ -64,6 +65,9 @@ async def test_the_sdk_retries_what_it_may_and_charges_once(quick) -> None:
     quick.sandbox.faults.arm(Fault.TIMEOUT_AFTER)
     intent = await client.v1.payment_intents.create_async(ASKED)
     assert (intent.status, await charges(quick)) == ("succeeded", 1)
+    quick.sandbox.faults.arm(Fault.LOCK_TIMEOUT_429)
+    again = await client.v1.payment_intents.create_async(ASKED)
+    assert (again.status, await charges(quick)) == ("succeeded", 2)
     quick.sandbox.faults.arm(Fault.RATE_LIMIT_429)
     with pytest.raises(stripe.RateLimitError) as limited:
         await client.v1.payment_intents.create_async(ASKED)

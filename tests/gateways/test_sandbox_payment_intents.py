@@ -158,6 +158,23 @@ async def test_setup_future_usage_keeps_the_card_and_a_card_not_kept_is_used_up(
     assert renewed.status == "succeeded"
 
 
+async def test_nobody_who_is_away_can_allow_a_card_to_be_kept(quick) -> None:
+    customer, method = await quick.saved_card()
+    asked = {**ASKED, "customer": customer, "setup_future_usage": "off_session"}
+    away = {"payment_method": method, "off_session": True}
+    create, confirm = quick.v1.payment_intents.create_async, quick.v1.payment_intents.confirm_async
+    refusal = await refused(create({**asked, **away, "confirm": True}), None, "off_session")
+    assert "when `setup_future_usage` is also set on the PaymentIntent" in str(refusal)
+    intent = await create(asked)
+    await refused(confirm(intent.id, away), None, "off_session")
+    of_card = {"payment_method_options": {"card": {"setup_future_usage": "on_session"}}}
+    other = await create({**ASKED, "customer": customer, **of_card})
+    await refused(confirm(other.id, away), None, "off_session")
+    assert (await quick.v1.charges.list_async()).data == []
+    await quick.v1.payment_intents.update_async(intent.id, {"setup_future_usage": ""})
+    assert (await confirm(intent.id, away)).status == "succeeded"
+
+
 async def test_a_card_kept_by_a_challenged_payment_counts_as_set_up(quick) -> None:
     customer = await quick.v1.customers.create_async({})
     asked = {**ASKED, "customer": customer.id, "confirm": True}

@@ -384,3 +384,22 @@ async def test_no_request_however_garbled_makes_the_sandbox_fail(bench) -> None:
             assert answered.status_code < 500, (verb, path, form)
             seen.add(answered.status_code)
     assert {200, 400, 404} <= seen
+
+
+@pytest.mark.parametrize(("name", "longest"), [("name", 256), ("phone", 20), ("business_name", 150)])
+async def test_what_is_told_of_a_customer_has_its_own_bounds(quick, name, longest) -> None:
+    create = quick.v1.customers.create_async
+    assert getattr(await create({name: "1" * longest}), name) == "1" * longest
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        await create({name: "1" * (longest + 1)})
+    assert (refused.value.http_status, refused.value.param) == (400, name)
+
+
+async def test_an_email_address_has_to_be_one(quick) -> None:
+    create = quick.v1.customers.create_async
+    for address in ("nobody", "@", "a b@c.test", "a" * 512 + "@c.test"):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            await create({"email": address})
+        assert (refused.value.http_status, refused.value.param) == (400, "email")
+    customer = await create({"email": "a@c.test"})
+    assert (await quick.v1.customers.update_async(customer.id, {"email": ""})).email is None

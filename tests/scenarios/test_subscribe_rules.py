@@ -187,6 +187,46 @@ async def test_continuing_may_change_whether_the_card_is_kept(house: House) -> N
     assert told["customer"]["subscriptions"]["nodes"][0]["nextAction"]["type"] == "NONE"
 
 
+async def pin(shopper: Shopper, card: str) -> None:
+    mutation = """mutation Pin($input: UpdateSubscriptionPaymentMethodInput!) {
+      updateSubscriptionPaymentMethod(input: $input) { invoice { status } userErrors { code } } }"""
+    wish = {"subscriptionId": shopper.subscribed[-1], "paymentMethodId": card}
+    told = await shopper.house.ask(mutation, {"input": wish}, shopper.user)
+    assert told["updateSubscriptionPaymentMethod"] == {"invoice": {"status": "OPEN"}, "userErrors": []}
+
+
+async def test_a_card_chosen_meanwhile_pays_off_session_what_was_to_keep_the_browsers_card(house: House) -> None:
+    """Stripe refuses to charge off session what is to keep the card: nobody is there who could allow it."""
+    shopper = Shopper(house, "demo-new")
+    first = await shopper.subscribe(setupFutureUsage="OFF_SESSION")
+    await shopper.save_card("pm_card_visa")
+    await pin(shopper, await shopper.save_card("pm_card_mastercard"))
+    await house.work()
+    tries = await house.ask(
+        "query ($id: ID!) { payment(by: {id: $id}) { status attempts { outcome } } }",
+        {"id": first["payment"]["id"]},
+        "demo-new",
+    )
+    assert tries["payment"] == {"status": "SUCCEEDED", "attempts": [{"outcome": "SUCCEEDED"}]}
+    assert [row["status"] for row in await subscriptions(house, "demo-new")] == ["ACTIVE"]
+    intent = await dashboard(house).payment_intents.retrieve_async(first["paymentIntent"]["gatewayId"])
+    assert (intent.status, intent.setup_future_usage) == ("succeeded", None)
+
+
+async def test_an_unanswered_try_off_session_is_asked_for_again_before_another_card_is_kept(house: House) -> None:
+    shopper = Shopper(house, "demo-new")
+    first = await shopper.subscribe(setupFutureUsage="OFF_SESSION")
+    other = await shopper.save_card("pm_card_visa")
+    await pin(shopper, await shopper.save_card("pm_card_mastercard"))
+    sandbox_of(house).faults.arm(Fault.TIMEOUT_BEFORE, count=2, path_contains="/confirm")
+    await house.work()
+    again = await shopper.subscribe(setupFutureUsage="OFF_SESSION", paymentMethodId=other)
+    assert (again["subscription"]["status"], again["userErrors"]) == ("ACTIVE", [])
+    assert again["payment"]["id"] == first["payment"]["id"]
+    made = (await dashboard(house).charges.list_async()).data
+    assert [(each.status, each.payment_method_details.card.last4) for each in made] == [("succeeded", "4444")]
+
+
 async def test_a_decline_in_the_browser_is_recovered_by_a_saved_card_on_the_same_intent(house: House) -> None:
     shopper = Shopper(house, "demo-card")
     faults_always(house, Fault.WEBHOOKS_OFF)

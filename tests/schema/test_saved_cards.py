@@ -506,6 +506,35 @@ async def test_an_id_of_the_old_kind_is_as_good_as_any(house: House) -> None:
     assert begun["subscription"]["status"] == "ACTIVE"
 
 
+async def test_what_the_customer_has_at_the_gateway_for_another_shop_is_never_charged(house: House) -> None:
+    """Renewals are charged to cards: a bank account that the merchant's other shop made the default is none."""
+    card = await _ref(house)
+
+    async def add(unit: Any) -> None:
+        known = await unit.find("payment_method", card)
+        for ref, owner in (("pm_old", known.body["customer"]), ("pm_new", None)):
+            bank = {**known.body, "id": ref, "type": "sepa_debit", "customer": owner}
+            unit.add("payment_method", bank, dict(known.private))
+
+    await sandbox_of(house)._store.write(add)
+    owner: Any = (await dashboard(house).payment_methods.retrieve_async(card)).customer
+    wish: Any = {"invoice_settings": {"default_payment_method": "pm_old"}}
+    await dashboard(house).customers.update_async(owner, wish)
+    await house.deliver()
+    assert await only_card(house, "gatewayId isDefault") == {"gatewayId": card, "isDefault": True}
+
+    mutation = f"""mutation {{ attachPaymentMethod(input: {{paymentMethodId: "pm_new", makeDefault: true}}) {{
+        paymentMethod {{ id }} {ERRORS} }} }}"""
+    told = (await house.ask(mutation, user="demo-card"))["attachPaymentMethod"]
+    message = "Give a way to pay that is charged here: card."
+    assert told == {
+        "paymentMethod": None,
+        "userErrors": [{"code": "INVALID", "field": ["paymentMethodId"], "message": message}],
+    }
+    await house.deliver()
+    assert await only_card(house, "gatewayId isDefault") == {"gatewayId": card, "isDefault": True}
+
+
 async def pin(house: House, subscription: str, user: str = "demo-card", **wish: Any) -> dict[str, Any]:
     mutation = f"""mutation($input: UpdateSubscriptionPaymentMethodInput!) {{
         updateSubscriptionPaymentMethod(input: $input) {{ subscription {{ paymentMethod {{ id }} }} {ERRORS} }} }}"""

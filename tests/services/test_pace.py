@@ -11,7 +11,7 @@ import pytest
 from billing.pacing import Limits
 from clocks import ManualClock
 from gateways.paced import paced
-from gateways.port import GatewayBusy, PaymentGateway, in_turn
+from gateways.port import GatewayBusy, GatewayHeld, PaymentGateway, in_turn
 from gateways.sandbox import Fault
 from models.database import Database
 from models.pacing import SharedPace
@@ -268,3 +268,23 @@ async def test_without_a_pace_a_429_is_a_gateway_that_is_busy(small_house: House
         True,
         None,
     )
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Fault.LOCK_TIMEOUT_429, "lock_timeout (HTTP 429)"),
+        (Fault.CONFLICT_409, "idempotency_key_in_use (HTTP 409)"),
+    ],
+)
+async def test_what_another_request_holds_is_no_reason_to_slow_down_or_to_leave_the_gateway_alone(
+    small_house: House, fault: Fault, told: str
+) -> None:
+    sandbox, gateway = small_house.installation.sandbox, small_house.app.gateway
+    assert sandbox is not None
+    sandbox.faults.arm(fault, count=12)  # the SDK asks each time once more
+    for _ in range(6):
+        with pytest.raises(GatewayHeld) as refused:
+            await gateway.list_refunds(created_since=None, after=None)
+        assert (str(refused.value), refused.value.is_fault) == (told, False)
+    assert (await gateway.list_refunds(created_since=None, after=None)).items == []
