@@ -357,8 +357,9 @@ async def test_with_stripe_the_card_is_typed_into_its_own_fields(small_house: Ho
         assert (page.status_code, str(page.url), page.request.method) == (200, url, "GET")
         assert page.headers["content-security-policy"] == (
             "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-            "frame-ancestors 'none'; script-src 'self' https://js.stripe.com; "
-            "frame-src https://js.stripe.com https://hooks.stripe.com; connect-src 'self' https://api.stripe.com"
+            "frame-ancestors 'none'; script-src 'self' https://js.stripe.com https://*.js.stripe.com; "
+            "frame-src https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com; "
+            "connect-src 'self' https://api.stripe.com"
         )
         assert re.findall(r'<script src="([^"]*)"', page.text) == [
             "https://js.stripe.com/v3/",
