@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from billing.lifecycle import INVOICE, PAYMENT, REFUND, SUBSCRIPTION
 
+TRIAL_STARTED = "subscription.trial_started"
 TRIAL_WILL_END = "subscription.trial_will_end"
 PLAN_CHANGED = "subscription.plan_changed"
 RENEWED = "subscription.renewed"
@@ -23,7 +24,7 @@ _TOLD: Mapping[str, Mapping[str, str]] = {
     SUBSCRIPTION.name: {
         "incomplete": "subscription.started",
         "active": "subscription.activated",
-        "trialing": "subscription.trial_started",
+        "trialing": TRIAL_STARTED,
         "past_due": "subscription.past_due",
         "paused": "subscription.paused",
         "unpaid": "subscription.unpaid",
@@ -71,7 +72,7 @@ EVENT_MEANINGS: Mapping[str, str] = {
     "subscription.created": "It came into being; its status says whether it runs already.",
     "subscription.started": "It came to its start, and its first payment is not made yet.",
     "subscription.activated": "It is ACTIVE: its first period is paid, or is free.",
-    "subscription.trial_started": "Its trial has begun.",
+    TRIAL_STARTED: "Its trial has begun.",
     TRIAL_WILL_END: "Its trial ends soon.",
     RENEWED: "A period has ended and the next one has begun.",
     "subscription.past_due": "A period was not paid; access goes on for the grace period.",
@@ -96,7 +97,7 @@ EVENT_MEANINGS: Mapping[str, str] = {
     "invoice.issued": "An invoice is open.",
     "invoice.paid": "An invoice is paid.",
     "invoice.voided": "An invoice is void: nothing is owed for it.",
-    "invoice.uncollectible": "An invoice was written off.",
+    "invoice.uncollectible": "An invoice was written off. So far nothing does that.",
     "payment.succeeded": "A payment has come.",
     "payment.failed": "A payment was refused.",
     "payment.action_required": "The bank asks the customer to confirm a payment.",

@@ -28,7 +28,9 @@ REQUEST_MEANINGS: dict[RequestErrorCode, str] = {
     RequestErrorCode.NOT_ACCEPTABLE: "No media type in `Accept` can be served. Accept `application/json`.",
     RequestErrorCode.PAYLOAD_TOO_LARGE: "The body is too large. Send less.",
     RequestErrorCode.UNSUPPORTED_MEDIA_TYPE: "Send `Content-Type: application/json`.",
-    RequestErrorCode.RATE_LIMITED: "You ask for too much at a time. Wait for the seconds that `Retry-After` tells.",
+    RequestErrorCode.RATE_LIMITED: (
+        "You ask for too much at a time. Wait for the seconds that `Retry-After` or `extensions.retryAfter` tells."
+    ),
     RequestErrorCode.ORIGIN_REFUSED: "Pages of this origin may not call. Its operator can add the origin.",
     RequestErrorCode.PREFLIGHT_REQUIRED: "Add the header `graphql-require-preflight: 1`.",
     RequestErrorCode.UNAVAILABLE: "The server cannot answer at present. Repeat the request later.",

@@ -57,7 +57,8 @@ At most {MOST_ENDPOINTS} endpoints are kept, and each gets {LANES} deliveries at
 waits for itself alone."""
 
 ROTATE = f"""`rotateWebhookSecret` gives a new secret. For {ROTATION // timedelta(hours=1)} hours everything is signed
-with both, so change your side within that time; nothing is refused in between."""
+with both, so change your side within that time; nothing is refused in between. Asked for again, also because the answer
+was lost, only the last two sign: then change your side at once."""
 
 BODY = """```json
 {
@@ -112,7 +113,8 @@ WORDS = (
 )
 
 AS_OF = """What is told is what was so when the event became readable, a moment after it happened, and it never changes
-afterwards: `to` is the status that the event brought, `status` may be a later one already."""
+afterwards, but for a person who is [forgotten](customers.md#forgetting-a-person): `to` is the status that the event
+brought, `status` may be a later one already."""
 
 STREAM = """```graphql
 query Next($after: String) {

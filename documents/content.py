@@ -17,7 +17,7 @@ from models.invoices import CreditNote, Invoice, InvoiceLine, lines_of
 from models.organization import organization, organization_name
 from models.payments import payments_of_invoices
 from resolvers.document_links import DocumentKind
-from resolvers.writing import formatted, written_day
+from resolvers.writing import formatted, named_balance, written_day
 
 _ENGLISH = Locale.parse("en")
 _STAMPS = {
@@ -116,7 +116,7 @@ async def _invoice(session: AsyncSession, invoice: Invoice) -> Document:
         number=invoice.number,
         stamp=_STAMPS[invoice.status],
         seller=organization_name(await organization(session)),
-        buyer=_buyer(customer),
+        buyer=_buyer(customer, writer.locale),
         facts=[
             *((name, writer.day(at)) for name, at in dates if at is not None),
             ("Period", period),
@@ -148,7 +148,8 @@ def _totals(
         Total("Total", writer.money(invoice.total_minor, invoice.currency), is_strong=True),
     ]
     if invoice.credit_applied_minor:
-        told.append(Total("From your balance", writer.money(-invoice.credit_applied_minor, invoice.currency)))
+        name = named_balance(invoice.total_minor, invoice.credit_applied_minor)
+        told.append(Total(name, writer.money(-invoice.credit_applied_minor, invoice.currency)))
     told += [
         Total("Paid", writer.money(invoice.amount_paid_minor, invoice.currency)),
         Total("Amount due", writer.money(due, invoice.currency), is_strong=True),
@@ -170,7 +171,7 @@ async def _credit_note(session: AsyncSession, note: CreditNote) -> Document:
         number=note.number,
         stamp="Withdrawn" if note.voided_at is not None else "",
         seller=organization_name(await organization(session)),
-        buyer=_buyer(customer),
+        buyer=_buyer(customer, writer.locale),
         facts=[
             ("Issued", writer.day(note.created_at)),
             *([("Withdrawn", writer.day(note.voided_at))] if note.voided_at is not None else []),
@@ -191,6 +192,22 @@ async def _customer(session: AsyncSession, customer_id: str) -> Customer:
     return customer
 
 
-def _buyer(customer: Customer) -> Sequence[str]:
-    """Who it is for; the user's id where nothing better is known."""
-    return [line for line in (customer.name, customer.email) if line] or [customer.user_id]
+def _buyer(customer: Customer, locale: Locale) -> Sequence[str]:
+    """Who it is for, with the address for bills; the user's id where nobody has said who that is."""
+    address = customer.addresses[0] if customer.addresses else {}
+    place = " ".join(part for part in (address.get("postal_code"), address.get("city")) if part)
+    country = address.get("country")
+    return [
+        line
+        for line in (
+            customer.full_name or customer.email or customer.user_id,
+            address.get("line1"),
+            address.get("line2"),
+            place,
+            address.get("state"),
+            locale.territories.get(country, country) if country else None,
+            f"VAT ID {customer.business_vat_id}" if customer.business_vat_id else None,
+            customer.email if customer.full_name else None,
+        )
+        if line
+    ]

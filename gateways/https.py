@@ -53,9 +53,12 @@ class HttpsMessenger:
 
     async def _post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> int:
         failure: httpx.HTTPError | None = None
-        for address in await self._addresses(target):
+        addresses = await self._addresses(target)
+        # An address that swallows everything leaves time for the next one, and the last one time to answer.
+        limits = httpx.Timeout(ANSWER_SECONDS, connect=ANSWER_SECONDS / (len(addresses) + 1))
+        for address in addresses:
             try:
-                return await self._post_to(target, address, body, headers)
+                return await self._post_to(target, address, body, headers, limits)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error  # Nothing was sent yet, and the name may have another address.
             except httpx.HTTPError as error:
@@ -63,13 +66,16 @@ class HttpsMessenger:
                 break
         raise NoAnswer(_in_words(failure)) from failure
 
-    async def _post_to(self, target: Target, address: Address, body: bytes, headers: Mapping[str, str]) -> int:
+    async def _post_to(
+        self, target: Target, address: Address, body: bytes, headers: Mapping[str, str], limits: httpx.Timeout
+    ) -> int:
         async with self._open().stream(
             "POST",
             target.at(address),
             content=body,
             headers={"Host": target.url.netloc.decode("ascii"), **headers},
             extensions={"sni_hostname": target.host},
+            timeout=limits,
         ) as response:
             return response.status_code  # What else it says is not read: nothing would be done with it.
 
@@ -96,7 +102,6 @@ class HttpsMessenger:
                 verify=self._tls or httpx.create_ssl_context(),
                 trust_env=False,  # A proxy would resolve the name anew.
                 follow_redirects=False,
-                timeout=ANSWER_SECONDS,
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             )
         return self._client

@@ -12,12 +12,14 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.invoicing import InvoiceReason
 from models.audit_log import AuditEntry
+from models.catalog import Plan
 from models.coupons import Discount
 from models.credits import CreditBalance, CreditEntry
 from models.customers import PaymentMethod, SetupIntentRow
 from models.events import BillingEvent
-from models.invoices import CreditNote, Invoice
+from models.invoices import CreditNote, Invoice, InvoiceLine
 from models.payments import ChargeAttempt, CollectionIntent, Payment
 from models.returns import Refund
 from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem
@@ -63,13 +65,18 @@ async def blank_rows_of(session: AsyncSession, customer_id: str, renaming: Renam
             {"return_url": None, "error_url": None, "reference": None, "meta": {}},
         ),
         (CollectionIntent, col(CollectionIntent.payment_id).in_(paid), {"next_action_url": None}),
-        (CreditEntry, col(CreditEntry.balance_id).in_(balances), {"reason": None}),
+        # What was said could be guessed at by its hash.
+        (CreditEntry, col(CreditEntry.balance_id).in_(balances), {"reason": None, "input_hash": None}),
         (
             CreditEntry,
             col(CreditEntry.balance_id).in_(balances) & col(CreditEntry.idempotency_key).is_not(None),
             {"idempotency_key": CreditEntry.id},
         ),
-        (UsageRecord, col(UsageRecord.customer_id) == customer_id, {"idempotency_key": UsageRecord.id}),
+        (
+            UsageRecord,
+            col(UsageRecord.customer_id) == customer_id,
+            {"idempotency_key": UsageRecord.id, "input_hash": ""},
+        ),
         (Change, col(Change.actor).in_(actors) & _is_about(col(Change.subject_id), customer_id), {"actor": nobody}),
         (
             AuditEntry,
@@ -82,6 +89,7 @@ async def blank_rows_of(session: AsyncSession, customer_id: str, renaming: Renam
     for row, those, values in blanked:
         changed = {getattr(row, name): value for name, value in values.items()}
         await session.exec(update(row).where(those).values(changed))
+    await _name_lines_by_plans(session, customer_id)
     await _blank_cards(session, customer_id)
     await _number_unique_values(session, customer_id)
     await _forget_in_events(session, customer_id, actors, nobody)
@@ -110,11 +118,26 @@ def _is_about(subject: Mapped[str], customer_id: str) -> ColumnElement[bool]:
     return or_(subject == customer_id, *(subject.in_(ids) for ids in subjects))
 
 
+async def _name_lines_by_plans(session: AsyncSession, customer_id: str) -> None:
+    """What was agreed on by hand is billed under the subscription's own name: the plan's stands there instead."""
+    query = (
+        select(InvoiceLine, Plan.name)
+        .join(Invoice, col(Invoice.id) == InvoiceLine.invoice_id)
+        .join(Plan, col(Plan.id) == InvoiceLine.plan_id)
+        .where(Invoice.customer_id == customer_id, Invoice.reason == InvoiceReason.MANUAL)
+    )
+    for line, plan in (await session.exec(query)).all():
+        name = line.description.rpartition(" (")[0]
+        line.description = plan + line.description.removeprefix(name)
+        line.explanation_text = plan + line.explanation_text.removeprefix(name)
+
+
 async def _blank_cards(session: AsyncSession, customer_id: str) -> None:
     """What payments were made with stays: brand, last digits and month."""
     for row in (await session.exec(select(PaymentMethod).where(PaymentMethod.customer_id == customer_id))).all():
         row.billing_details, row.meta = {}, {}
-        row.card = {**row.card, "fingerprint": None} if row.card is not None else None
+        # The number's beginning and its fingerprint, also in the gateway's own object, would know the card again.
+        row.card = {**row.card, "fingerprint": None, "bin": None, "raw": {}} if row.card is not None else None
 
 
 async def _number_unique_values(session: AsyncSession, customer_id: str) -> None:

@@ -170,7 +170,11 @@ def _sqlite_engine(url: URL, limits: Limits) -> AsyncEngine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
-        url, module=OneTripDriver(), pool_size=limits.size, connect_args={"timeout": _SQLITE_BUSY_SECONDS}
+        url,
+        module=OneTripDriver(),
+        hide_parameters=True,
+        pool_size=limits.size,
+        connect_args={"timeout": _SQLITE_BUSY_SECONDS},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -208,6 +212,7 @@ def _postgres_engine(url: URL, limits: Limits) -> AsyncEngine:
     connect.update(without_names() if limits.by_transaction else {"server_settings": session})
     engine = create_async_engine(
         url,
+        hide_parameters=True,  # what was to be written may be about a person, and errors are kept and shown
         pool_size=limits.size,
         max_overflow=limits.overflow,
         pool_timeout=POOL_SECONDS,

@@ -22,8 +22,8 @@ ASSETS = Path(__file__).parent / "assets"
 _STRICT = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# What Stripe.js asks of a page's policy: its scripts, its frames (the card's fields, the bank's challenge), its API.
-# Frames and scripts come from hosts below js.stripe.com, too.
+# What Stripe.js asks of a page's policy: its script, its frames (the card's fields, the bank's challenge), its API.
+# The first two come from names below js.stripe.com, too.
 _WITH_STRIPE = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'; script-src 'self' https://js.stripe.com https://*.js.stripe.com; "

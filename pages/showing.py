@@ -12,7 +12,7 @@ from billing.quotes import Quote
 from languages import known_locale
 from models.customers import Customer
 from models.subscriptions import CollectionMethod
-from resolvers.writing import formatted, written_day
+from resolvers.writing import formatted, named_balance, written_day
 from services.checkout import Checkout, CheckoutState, Stage
 
 _ENGLISH = Locale.parse("en")
@@ -42,7 +42,8 @@ class Writer:
     def summary(self, quote: Quote) -> Summary:
         rows = [(_text(line), self._money(line.amount)) for line in quote.lines]
         if quote.credit_applied.minor:
-            rows.append(("From your balance", self._money(-quote.credit_applied)))
+            name = named_balance(quote.total.minor, quote.credit_applied.minor)
+            rows.append((name, self._money(-quote.credit_applied)))
         return Summary(rows, self._money(quote.due_now), not quote.due_now.minor, self._later(quote))
 
     def _later(self, quote: Quote) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """How amounts and days are written for people, by the rules of their language.
 
-Owns: what Babel is asked for. Does not own: which locales there are (languages), amounts (billing.money).
+Owns: what Babel is asked for, and words that several papers share.
+Does not own: which locales there are (languages), amounts (billing.money).
 """
 
 from copy import copy
@@ -26,6 +27,13 @@ def formatted(amount: Decimal, currency: str, locale: Locale) -> str:
 def written_day(at: datetime, zone: ZoneInfo, locale: Locale) -> str:
     """The day that it is there then, as the locale writes it."""
     return format_date(at.astimezone(zone), format="long", locale=locale)
+
+
+def named_balance(total_minor: int, applied_minor: int) -> str:
+    """What the customer's balance has to do with a bill over that total, of which it takes so much over."""
+    if applied_minor > 0:
+        return "From your balance"
+    return "To your balance" if total_minor < 0 else "Owed from before"
 
 
 @lru_cache(maxsize=256)

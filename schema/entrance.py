@@ -27,16 +27,23 @@ _BEAT_SECONDS = 0.9
 
 
 class Refused(Exception):
-    """The request is answered without becoming an operation."""
+    """The request is answered without becoming an operation. `seconds`: when it may be asked again."""
 
     def __init__(
-        self, status: int, code: RequestErrorCode, message: str, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        status: int,
+        code: RequestErrorCode,
+        message: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        *,
+        seconds: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
-        self.headers = headers
+        self.headers = headers if seconds is None else (*headers, *retry_after(seconds))
+        self.details = {} if seconds is None else {"retryAfter": seconds}
 
 
 class Entrance:
@@ -63,7 +70,7 @@ class Entrance:
             raise Refused(401, RequestErrorCode.UNAUTHENTICATED, str(refused), challenge) from None
         except KeysUnavailable:
             message = "Access tokens cannot be checked right now; try again shortly."
-            raise Refused(503, RequestErrorCode.UNAVAILABLE, message, (("Retry-After", "5"),)) from None
+            raise Refused(503, RequestErrorCode.UNAVAILABLE, message, seconds=5) from None
 
     async def identify_and_count(
         self, connection: HTTPConnection, authorization: Sequence[str], api_keys: Sequence[str]
@@ -73,7 +80,7 @@ class Entrance:
         waiting = self._rates.failures.peek(address, 1)
         if not waiting.granted:
             error = rate_limited(waiting)
-            raise Refused(429, error.code, error.message)
+            raise Refused(429, error.code, error.message, seconds=waiting.retry_after)
         try:
             return await self.identify(authorization, api_keys)
         except Refused as refused:
@@ -91,7 +98,7 @@ class Entrance:
         taken = allowance.enter()
         if not taken.granted:
             error = rate_limited(taken)
-            raise Refused(429, error.code, error.message, retry_after(taken.retry_after))
+            raise Refused(429, error.code, error.message, seconds=taken.retry_after)
         return allowance
 
     @contextmanager
@@ -147,4 +154,4 @@ def retry_after(seconds: int) -> tuple[tuple[str, str], ...]:
 
 def _too_many_open() -> Refused:
     message = f"You keep {MOST_OPEN} connections open, which is as many as one caller may; close one first."
-    return Refused(429, RequestErrorCode.RATE_LIMITED, message, retry_after(10))
+    return Refused(429, RequestErrorCode.RATE_LIMITED, message, seconds=10)

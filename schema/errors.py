@@ -66,14 +66,14 @@ def rate_limited(taken: Taken) -> DocumentError:
     return DocumentError(message, RequestErrorCode.RATE_LIMITED, retryAfter=taken.retry_after)
 
 
-def refusal(code: RequestErrorCode, message: str) -> bytes:
+def refusal(code: RequestErrorCode, message: str, **details: Any) -> bytes:
     """The JSON body of a request that never became a GraphQL operation."""
-    return orjson.dumps({"errors": [problem(code, message)], "extensions": about_request()})
+    return orjson.dumps({"errors": [problem(code, message, **details)], "extensions": about_request()})
 
 
-def problem(code: RequestErrorCode, message: str) -> dict[str, Any]:
+def problem(code: RequestErrorCode, message: str, **details: Any) -> dict[str, Any]:
     """An entry of `errors` that is about no place in a document."""
-    return {"message": message, "extensions": {"code": code.value, **_where_to_look()}}
+    return {"message": message, "extensions": {"code": code.value, **details, **_where_to_look()}}
 
 
 def unavailable(error: BaseException) -> str | None:

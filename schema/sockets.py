@@ -148,7 +148,8 @@ class Connection:
         except BadParameters as bad:
             raise Closed(BAD_REQUEST, str(bad)) from None
         except Refused as refused:
-            await self._send({"type": "error", "id": name, "payload": [problem(refused.code, refused.message)]})
+            told = problem(refused.code, refused.message, **refused.details)
+            await self._send({"type": "error", "id": name, "payload": [told]})
             return
         self._operations[name] = asyncio.create_task(self._operate(name, parameters))
 
@@ -167,22 +168,15 @@ class Connection:
             async with aclosing(results):
                 async for answer in results:
                     if not answer.executed:
-                        self._forget(name)
-                        await self._send({"type": "error", "id": name, "payload": answer.body["errors"]})
+                        await self._send({"type": "error", "id": name, "payload": answer.body["errors"]}, ends=name)
                         return
                     await self._send({"type": "next", "id": name, "payload": answer.body})
-            self._forget(name)
-            await self._send({"type": "complete", "id": name})
+            await self._send({"type": "complete", "id": name}, ends=name)
         except Exception as error:
             closed = error if isinstance(error, Closed) else Closed(FAULT, "Internal error")
             if not isinstance(error, Closed | WebSocketDisconnect):
                 log.exception("live operation failed")
             self._end_with(closed)
-
-    def _forget(self, name: str) -> None:
-        """The id is free before the client hears that its operation is over."""
-        if self._operations.get(name) is asyncio.current_task():
-            del self._operations[name]
 
     def _may_go_on(self) -> bool:
         if self._entrance.holds(self._identity):
@@ -194,11 +188,17 @@ class Connection:
         if not self._end.done():
             self._end.set_result(closed)
 
-    async def _send(self, message: Message) -> None:
-        """One message at a time; Closed when the client does not take it in time."""
+    async def _send(self, message: Message, *, ends: str | None = None) -> None:
+        """One message at a time; Closed when the client does not take it in time.
+
+        `ends`: the operation that is over by this. Until it is said, whoever completes it keeps it from being said: it
+        would end what is begun anew under the id. It is free once it is said, for nothing is waited for in between.
+        """
         try:
             async with asyncio.timeout(SEND_SECONDS), self._sending:
                 await self._socket.send_text(orjson.dumps(message).decode())
+                if ends is not None:
+                    self._operations.pop(ends, None)
         except TimeoutError:
             raise Closed(TRY_LATER, "You read too slowly") from None
 

@@ -102,7 +102,7 @@ class GraphQLApp:
                     return self._answer(None, [DocumentError(message, RequestErrorCode.BAD_USER_INPUT)], {}, media_type)
             return self._stream(request, identity, allowance, parameters)
         except Refused as refused:
-            body = refusal(refused.code, refused.message)
+            body = refusal(refused.code, refused.message, **refused.details)
             kind = media_type if media_type in (JSON, GRAPHQL_RESPONSE) else JSON
             return _response(body, refused.status, kind, dict(refused.headers))
 
@@ -152,11 +152,12 @@ class GraphQLApp:
         return self._answer(result.data, result.errors or [], result.extensions or {}, media_type)
 
     def _answer(self, data: Any, errors: list[Any], extensions: dict[str, Any], media_type: str) -> Response:
-        """What was never executed is 400 in the draft's own media type. Who takes nothing but events gets just one."""
+        """What was never executed is 400 in the draft's own media type. Who takes nothing but events gets just one.
+
+        A refusal that has a status of its own is no event: clients go by the status.
+        """
         answer = Answer.of(data, errors, extensions, hide_suggestions=not self._schema.introspection)
         operation_ended(_outcome(answer.body.get("errors", []), executed=answer.executed))
-        if media_type == EVENT_STREAM:
-            return _response(told(answer.body) + COMPLETE, 200, media_type)
         status, headers = 200, {}
         if not answer.executed:
             status = 400 if media_type == GRAPHQL_RESPONSE else 200
@@ -165,6 +166,10 @@ class GraphQLApp:
                 status = _UNEXECUTED.get(code, status)
                 if code == RequestErrorCode.RATE_LIMITED:
                     headers = dict(retry_after(error["extensions"]["retryAfter"]))
+        if media_type == EVENT_STREAM:
+            if status == 200:
+                return _response(told(answer.body) + COMPLETE, status, media_type)
+            media_type = JSON
         return _response(orjson.dumps(answer.body), status, media_type, headers)
 
 

@@ -4,6 +4,7 @@ import { GraphiQL, HISTORY_PLUGIN } from 'graphiql';
 import { useEffect } from 'react';
 import { ActAs } from './act-as.jsx';
 import { fetcher } from './fetcher.js';
+import { kept } from './kept.js';
 import { Masthead } from './masthead.jsx';
 import { SHELF } from './shelf.js';
 import { SHELF_PLUGIN } from './shelf-panel.jsx';
@@ -18,6 +19,7 @@ export function Workbench() {
     <GraphiQL
       fetcher={fetcher}
       plugins={PLUGINS}
+      storage={kept}
       visiblePlugin={SHELF_PLUGIN}
       defaultTabs={FIRST_TAB}
       defaultQuery=""

@@ -186,6 +186,8 @@ def _promised(row: Subscription, rows: _Rows) -> Mapping[str, Grant]:
                 if each.plan_id == item.plan_id:
                     terms.setdefault(each.unit, []).append(CreditTerms(each.daily, each.total, item.quantity))
     period = Period(row.period_start, row.period_end)
+    if row.trial_end is not None and row.trial_end == row.period_end:  # the first that is paid follows the trial
+        period = row.grid.span_from(row.trial_end).until(row.ends_at).period
     return {unit: granted(each, period, row.grid.zone) for unit, each in terms.items()}
 
 

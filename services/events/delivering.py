@@ -120,7 +120,10 @@ async def _deliver(app: App, claimed: _Claimed) -> None:
         await _close(app, claimed, DeliveryStatus.DEAD_LETTER, _Answer(None, "the endpoint takes nothing"))
         return
     answer = await _send(app, claimed.endpoint, claimed.event)
-    status, wait = judge(answer.http_status, claimed.tries)
+    heard = answer.http_status
+    if heard == GONE and not await _turned_off(app, claimed):
+        heard = None  # Said by an address that it has no longer: a failure like any other.
+    status, wait = judge(heard, claimed.tries)
     due_at = app.machine_now() + wait if wait is not None else None
     await _close(app, claimed, status, answer, due_at=due_at)
     log.info("webhook_sent", endpoint=claimed.endpoint.id, message=claimed.event.id, status=answer.http_status)
@@ -149,9 +152,16 @@ async def _close(
             return
         row.status, row.http_status, row.error = status, answer.http_status, answer.error
         release(row, due_at=due_at)
-        if answer.http_status == GONE:
-            endpoint = await locked_endpoint(session, claimed.endpoint.id)
-            if endpoint is not None and endpoint.is_enabled:
-                why = Why("webhook endpoint gone", WORKER, app.machine_now())
-                enable(session, endpoint, why, to=False)
-                endpoint.touch(why.now)
+
+
+async def _turned_off(app: App, claimed: _Claimed) -> bool:
+    """Whether the endpoint still has the address that wants nothing more, ever; then it is told of nothing more."""
+    async with app.database.write() as session:
+        endpoint = await locked_endpoint(session, claimed.endpoint.id)
+        if endpoint is None or endpoint.url != claimed.endpoint.url:
+            return False
+        if endpoint.is_enabled:
+            why = Why("webhook endpoint gone", WORKER, app.machine_now())
+            enable(session, endpoint, why, to=False)
+            endpoint.touch(why.now)
+        return True

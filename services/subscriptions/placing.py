@@ -28,7 +28,7 @@ from services.invoices.drafting import agreement_with
 from services.invoices.issuing import issue
 from services.invoices.redeeming import CouponWish, applied_to, redeem
 from services.payments.settling import activate
-from services.subscriptions.trials import begin_trial
+from services.subscriptions.trials import begin_trial, tell_of_trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,7 @@ async def place(app: App, session: AsyncSession, customer: Customer, order: Orde
         return Placed(subscription.id, None, None)  # Its first invoice is issued when it starts.
     if subscription.status is SubscriptionStatus.TRIALING:
         await begin_trial(session, subscription, why)
+        tell_of_trial(session, subscription, why)
         return Placed(subscription.id, None, None)  # Its first invoice is issued when the trial ends.
     _, payment = await issue(
         app,

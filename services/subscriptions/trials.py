@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Interval, boundary
 from billing.dunning import TrialEndAction
-from billing.events import TRIAL_WILL_END
+from billing.events import TRIAL_STARTED, TRIAL_WILL_END
 from billing.invoicing import InvoiceDraft
 from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from models.customers import Customer, UsedTrial
@@ -62,9 +62,18 @@ async def announce_trial_end(
 ) -> bool:
     """Tell that a trial is about to end."""
     row.trial_end_announced_at = why.now
-    told = {"trial_end": row.trial_end and row.trial_end.isoformat()}
-    announce(session, TRIAL_WILL_END, row.id, why, customer_id=row.customer_id, payload=told)
+    _tell(session, TRIAL_WILL_END, row, why)
     return True
+
+
+def tell_of_trial(session: AsyncSession, row: Subscription, why: Why) -> None:
+    """That it came into being on trial; of one that waited for its trial, the change of its status tells."""
+    _tell(session, TRIAL_STARTED, row, why)
+
+
+def _tell(session: AsyncSession, event: str, row: Subscription, why: Why) -> None:
+    told = {"trial_end": row.trial_end and row.trial_end.isoformat()}
+    announce(session, event, row.id, why, customer_id=row.customer_id, payload=told)
 
 
 async def end_without_card(

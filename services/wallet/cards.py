@@ -206,6 +206,8 @@ async def _follow(
         # The request that made it and the news of it come at the same moment.
         customer = await locked_customer(session, customer_id)
         now = await present_of(app, session, customer)
+        if customer is None or customer.archived_at is not None:
+            return_url = error_url = None  # Who was forgotten meanwhile comes back to nowhere.
         row = await setup_intent_of(session, snapshot.ref)
         if row is None:
             row = SetupIntentRow(

@@ -192,10 +192,22 @@ async def test_an_empty_bucket_is_refused_before_the_document_is_read() -> None:
         assert refused.json()["errors"] == [
             {
                 "message": "Too much was asked for in the last minute; try again in 6 s.",
-                "extensions": {"code": "RATE_LIMITED", **looked_for(refused)},
+                "extensions": {"code": "RATE_LIMITED", "retryAfter": 6, **looked_for(refused)},
             }
         ]
         assert told_beside(refused) == {}
+
+
+async def test_whoever_takes_nothing_but_events_is_refused_by_the_status_too() -> None:
+    """A client of event streams repeats by the status and Retry-After; an event would be the answer to it."""
+    async with toy_with(rate_caller_per_minute=30) as toy:
+        mine = {**bearer(toy, "u"), "accept": "text/event-stream"}
+        for _ in range(2):
+            assert (await toy.ask(TEN, headers=mine)).headers["content-type"] == "text/event-stream; charset=utf-8"
+        await toy.ask(HELLO, headers=mine)
+        refused = await toy.ask(TEN, headers=mine)
+        assert told(refused) == (429, "RATE_LIMITED", "4")
+        assert refused.headers["content-type"] == "application/json; charset=utf-8"
 
 
 async def test_a_mutation_beyond_the_bucket_is_not_carried_out() -> None:

@@ -49,6 +49,41 @@ async def test_a_completed_operation_is_ended(toy: Toy, address: str) -> None:
         await ended(toy)
 
 
+async def test_an_end_that_waits_to_be_told_does_not_end_what_was_begun_under_its_id_since(
+    toy: Toy, address: str
+) -> None:
+    async with signed_in(address, token(toy)) as client:
+        client.socket.transport.pause_reading()
+        await client.subscribe("f", "subscription { flood }")
+        made = 0
+        while made != len(toy.database) or not made:  # until the wire is full
+            made = len(toy.database)
+            await asyncio.sleep(0.2)
+        await client.subscribe("a", "subscription { nothing }")
+        await asyncio.sleep(0.2)
+        await client.say({"type": "complete", "id": "a"})
+        await client.subscribe("a", FOREVER)
+        await client.say({"type": "complete", "id": "f"})
+        client.socket.transport.resume_reading()
+        while (message := await client.hear())["id"] == "f":
+            pass
+        assert message["type"] == "next"
+        assert message["payload"]["data"] == {"forever": 0}
+
+
+async def test_who_asks_too_much_is_told_when_to_ask_again() -> None:
+    toy = Toy(rate_caller_per_minute=2)
+    async with on_a_port(toy.app) as address, signed_in(address, token(toy)) as client:
+        await client.subscribe("a", TICKS)
+        assert await client.next() == {"ticks": 1}
+        assert await client.hear() == {"type": "complete", "id": "a"}
+        await client.subscribe("b", TICKS)
+        message = await client.hear()
+        assert (message["type"], message["id"]) == ("error", "b")
+        told = message["payload"][0]["extensions"]
+        assert (told["code"], told["retryAfter"]) == ("RATE_LIMITED", 30)
+
+
 async def test_a_client_that_leaves_ends_its_operations(toy: Toy, address: str) -> None:
     async with signed_in(address, token(toy)) as client:
         await client.subscribe("a", FOREVER)

@@ -167,6 +167,11 @@ class Subscription:
         yield 1
 
     @strawberry.subscription
+    async def nothing(self) -> AsyncIterator[int]:
+        return
+        yield 0
+
+    @strawberry.subscription
     async def forever(self, info: ToyInfo) -> AsyncIterator[int]:
         try:
             yield 0

@@ -49,6 +49,7 @@ try {
   for (const entry of STORY) await check(`${entry.step} ${entry.operationName}`, () => tellEntry(page, entry));
   await check('renews an expired token', () => renewsAnExpiredToken(page));
   await check('marks a mistake in the editor', () => marksAMistake(page));
+  await check('sends a header of ones own', () => sendsAHeader(page));
   await check('shows docs, history and explorer', () => showsEachPanel(page));
   await check('keeps secrets in the tab', () => keepsSecretsInTheTab(page));
   await check('stays on its own origin, within its policy', staysWithinItsPolicy);
@@ -161,6 +162,19 @@ async function spoilTokens(route) {
   const config = await response.json();
   const identities = config.identities.map((identity) => ({ ...identity, token: `${identity.token.slice(0, -4)}AAAA` }));
   await route.fulfill({ response, json: { ...config, identities } });
+}
+
+/** What stands in the header editor is sent; the last check finds it in no place that outlives the tab. */
+async function sendsAHeader(page) {
+  const [first] = STORY;
+  await openEntry(page, first);
+  await page.click('.graphiql-editor-tools >> text=Headers');
+  await page.click('.graphiql-editor-tool .monaco-editor >> visible=true');
+  secrets.add('header-of-ones-own');
+  await page.keyboard.type('{"X-Canary": "header-of-ones-own');
+  await page.waitForTimeout(300);
+  const [request] = await Promise.all([page.waitForRequest(`${BASE_URL}/graphql`), run(page, first.operationName)]);
+  assert.equal(request.headers()['x-canary'], 'header-of-ones-own');
 }
 
 async function marksAMistake(page) {

@@ -1,8 +1,10 @@
 """Messages over real sockets: to the address that was checked, in time, and no further."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -100,6 +102,22 @@ async def test_a_name_without_an_address_is_refused(answer: Sequence[str] | OSEr
 async def test_the_next_address_of_a_name_is_tried_when_one_does_not_listen(own: Receiver) -> None:
     names = Names(["::1", HERE])
     assert await post(own.url.replace(HERE, "shop.example"), DEVELOPMENT, names=names) == 200
+    assert len(own.got) == 1
+
+
+async def test_an_address_that_swallows_everything_leaves_time_for_the_next_one(
+    own: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a route that is gone: what is sent there is never answered, not even by a refusal."""
+    monkeypatch.setattr(https, "ANSWER_SECONDS", 1.5)
+    port = int(own.url.split(":")[2].split("/")[0])
+    with socket.create_server(("::1", port), family=socket.AF_INET6, backlog=0) as full, ExitStack() as waiting:
+        for _ in range(2):  # nobody takes them, so the next one is not even greeted
+            first = waiting.enter_context(socket.socket(socket.AF_INET6))
+            first.setblocking(False)
+            first.connect_ex(full.getsockname())
+        names = Names(["::1", HERE])
+        assert await post(own.url.replace(HERE, "shop.example"), DEVELOPMENT, names=names) == 200
     assert len(own.got) == 1
 
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import MetaData
 from sqlmodel import select
 
+from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from gateways.sandbox import Fault
 from models.base import metadata
@@ -21,6 +22,7 @@ from services.people.anonymizing import anonymize_customer
 from services.people.customers import ensure_customer, ensure_gateway_account
 from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
+from services.wallet.cards import create_setup_intent
 from tests.scenarios.by_hand import write_down
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.breaking import add
@@ -75,6 +77,7 @@ TOLD_BY_STAFF: dict[str, Any] = {
     "salesCode": "CANARY-7",
     "metadata": {"pet": "canary"},
 }
+AGREED = "Canary at the counter"
 # What holds digits instead of the word.
 OTHER_TRACES = ("0555 011 0100", "1991-02-03")
 
@@ -115,14 +118,21 @@ async def traces(house: House) -> set[str]:
 
 
 async def books(house: House) -> dict[str, list[tuple[Any, ...]]]:
-    """Numbers, amounts and dates of what was billed, paid and given back, and every other row of the ledger."""
+    """Numbers, amounts and dates of what was billed, paid and given back, and every other row of the ledger.
+
+    What was billed under the name of a subscription is billed under its plan's.
+    """
     kept = ("invoices", "invoice_lines", "payments", "charge_attempts", "refunds", "ledger_entries", "credit_notes")
     blanked = {"metadata", "return_url", "error_url", "reference", "requested_by"}
     async with house.app.database.engine.connect() as connection:
         return {
             name: sorted(
                 (
-                    tuple(value for column, value in row._mapping.items() if column not in blanked)
+                    tuple(
+                        value.replace(AGREED, "Classic Coffee, a year") if isinstance(value, str) else value
+                        for column, value in row._mapping.items()
+                        if column not in blanked
+                    )
                     for row in await connection.execute(select(metadata().tables[name]))
                 ),
                 key=repr,
@@ -176,7 +186,7 @@ async def by_hand(house: House, customer: str) -> None:
     written = await write_down(
         house,
         customer={"id": customer},
-        name=None,
+        name=AGREED,
         periodStart="2026-01-01",
         periodEnd="2027-01-01",
         paymentReference="canary paid at the counter",
@@ -208,6 +218,7 @@ async def test_nothing_tells_of_the_person_any_more_and_the_books_stay_to_the_ce
         *("subscriptions.name", "subscriptions.cancellation_comment", "credit_entries.reason"),
         *("credit_entries.idempotency_key", "sandbox_objects.body", "sandbox_objects.lookup"),
         *("sandbox_idempotency.body", "payments.error_url", "setup_intents.error_url", "billing_events.snapshot"),
+        *("invoice_lines.description", "invoice_lines.explanation_text"),
     }
     assert {column for column in left if column.startswith("audit_entries.")} == {"audit_entries.actor"}
     told = await forgotten(house, customer)
@@ -243,6 +254,25 @@ async def test_nothing_tells_of_the_person_any_more_and_the_books_stay_to_the_ce
         )
     )["customer"]["gatewayAccounts"]
     assert (await dashboard(house).customers.retrieve_async(account["customerId"])).deleted is True
+
+
+async def test_a_card_is_not_known_again_by_its_number(small_house: House) -> None:
+    customer = await live_through(small_house)
+
+    async def cards() -> list[dict[str, Any]]:
+        async with small_house.app.database.read() as session:
+            methods = metadata().tables["payment_methods"]
+            query = select(methods.c.card).where(methods.c.customer_id == customer)
+            return list((await (await session.connection()).execute(query)).scalars().all())
+
+    known = [(card["fingerprint"], card["raw"]["fingerprint"]) for card in await cards()]
+    assert len(known) == 2
+    assert None not in {each for pair in known for each in pair}
+    await forgotten(small_house, customer)
+    left = await cards()
+    assert {(card["brand"], card["last4"]) for card in left} >= {("visa", "4242")}
+    assert [str(card) for card in left if any(each in str(card) for pair in known for each in pair)] == []
+    assert [(card["bin"], card["raw"]) for card in left] == [(None, {}), (None, {})]
 
 
 async def test_repeating_it_changes_nothing(small_house: House) -> None:
@@ -457,6 +487,26 @@ async def test_who_is_forgotten_while_the_gateway_meets_them_is_forgotten_there_
     assert (await dashboard(small_house).customers.retrieve_async(ref)).deleted is True
 
 
+async def test_who_is_forgotten_while_a_card_is_about_to_be_saved_comes_back_to_nowhere(small_house: House) -> None:
+    owner = Actor(ActorKind.CUSTOMER, "u-1")
+    customer = await ensure_customer(small_house.app, owner)
+
+    async def forget() -> None:
+        await anonymize_customer(small_house.app, customer.id)
+
+    app, back = just_after(small_house.app, "create_setup_intent", forget), "https://canary.example/back"
+    await create_setup_intent(
+        app,
+        owner,
+        usage=SetupFutureUsage.OFF_SESSION,
+        return_url=back,
+        error_url=back,
+        customer_id=None,
+        idempotency_key=None,
+    )
+    assert await traces(small_house) == set()
+
+
 async def test_what_is_counted_once_stays_apart_without_saying_who(house: House) -> None:
     """Values that unique counts tell apart become numbers; keys of callers become our own."""
     customer = await live_through(house)
@@ -477,13 +527,16 @@ async def test_what_is_counted_once_stays_apart_without_saying_who(house: House)
             unique_value=value,
             occurred_at=now,
             idempotency_key=f"canary-{n}",
-            input_hash="0",
+            input_hash="a hash of what is guessed easily",
             invoice_id=None,
             recorded_at=now,
         )
     await forgotten(house, customer)
     async with house.app.database.read() as session:
         usage = metadata().tables["usage_records"]
-        query = select(usage.c.unique_value, usage.c.idempotency_key).order_by(usage.c.id)
+        query = select(usage.c.unique_value, usage.c.idempotency_key, usage.c.input_hash).order_by(usage.c.id)
         rows = (await (await session.connection()).execute(query)).all()
-    assert [tuple(row) for row in rows] == [("1", "usg_0"), ("2", "usg_1"), ("1", "usg_2")]
+        entries = metadata().tables["credit_entries"]
+        hashes = (await (await session.connection()).execute(select(entries.c.input_hash))).scalars().all()
+    assert [tuple(row) for row in rows] == [("1", "usg_0", ""), ("2", "usg_1", ""), ("1", "usg_2", "")]
+    assert set(hashes) == {None}

@@ -13,6 +13,7 @@ import pytest
 from documents.typesetting import is_installed
 from tests.scenarios.orders import ADMIN, ordered
 from tests.scenarios.test_refunds import refund, usd
+from tests.support.breaking import alter
 from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
 
@@ -49,7 +50,7 @@ async def priced(house: House, code: str, currency: str, amount: str, **more: An
     return code
 
 
-async def sent(house: House, who: dict[str, str], plan: str, **wish: Any) -> dict[str, Any]:
+async def sent(house: House, who: dict[str, Any], plan: str, **wish: Any) -> dict[str, Any]:
     """The first invoice of a new customer who is billed by mail."""
     made = (await house.ask(CUSTOMER, {"i": {"userId": "reader", **who}}, ADMIN))["createCustomer"]
     assert made["userErrors"] == []
@@ -146,11 +147,60 @@ async def test_names_are_written_in_any_script(small_house: House, name: str, lo
     assert name in await pages(small_house, invoice["pdfUrl"])
 
 
+async def test_it_is_billed_to_a_name_in_parts_at_the_address_for_bills(small_house: House) -> None:
+    plan = await priced(small_house, "plan", "EUR", "5.00")
+    home = {"line1": "Hauptstr. 1", "line2": "c/o Lovelace", "postalCode": "10115", "city": "Berlin"}
+    who: dict[str, Any] = {
+        "firstName": "Ada",
+        "lastName": "Lovelace",
+        "email": "ada@example.eu",
+        "locale": "de",
+        "timezone": "UTC",
+        "businessVatId": "DE123456789",
+        "addresses": [{**home, "countryCode": "DE"}, {"line1": "Elsewhere 2"}],
+    }
+    invoice = await sent(small_house, who, plan)
+    said = await pages(small_house, invoice["pdfUrl"])
+    assert said[said.index("Billed to") + 1 : said.index("Issued 31. Januar 2026")] == [
+        "Ada Lovelace",
+        "Hauptstr. 1",
+        "c/o Lovelace",
+        "10115 Berlin",
+        "Deutschland",
+        "VAT ID DE123456789",
+        "ada@example.eu",
+    ]
+
+
 async def test_what_looks_like_markup_is_text(small_house: House) -> None:
     name = '#panic("x") *bold* $x$ <a> @b `c` \\ // "d" [e]'
     plan = await priced(small_house, "plan", "USD", "5.00")
     invoice = await sent(small_house, {"name": name, "locale": "en", "timezone": "UTC"}, plan)
     assert name in await pages(small_house, invoice["pdfUrl"])
+
+
+async def test_what_goes_to_the_balance_and_what_was_owed_are_called_so(small_house: House) -> None:
+    order = await ordered(small_house, USER, by=USER, planCode="reader-pro", quantity=3)
+    fewer = {"subscriptionId": order, "items": [{"planCode": "reader-pro", "quantity": 1}], "proration": "PRORATE_NOW"}
+    query = "mutation ($i: UpdateSubscriptionInput!) { updateSubscription(input: $i) { userErrors { code } } }"
+    assert (await small_house.ask(query, {"i": fewer}, USER))["updateSubscription"] == {"userErrors": []}
+    said = await pages(small_house, (await newest(small_house))["pdfUrl"])
+    assert said[said.index("Total -$14.00") : -1] == [
+        "Total -$14.00",
+        "To your balance $14.00",
+        "Paid $0.00",
+        "Amount due $0.00",
+    ]
+    await alter(small_house, "customer_balances", {"amount_minor": 1400}, amount_minor=-30)
+    small_house.pass_time(timedelta(days=28))
+    await small_house.work()
+    said = await pages(small_house, (await newest(small_house))["pdfUrl"])
+    assert said[said.index("Total $7.00") : -1] == [
+        "Total $7.00",
+        "Owed from before $0.30",
+        "Paid $7.30",
+        "Amount due $0.00",
+    ]
 
 
 async def test_a_credit_note_says_what_was_taken_back_and_the_invoice_what_was_refunded(house: House) -> None:

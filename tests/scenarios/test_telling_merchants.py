@@ -168,6 +168,24 @@ async def test_what_a_plan_will_grant_is_told_before_it_is_paid(small_house: Hou
     }
 
 
+async def test_on_trial_it_is_told_what_the_first_paid_period_grants(small_house: House) -> None:
+    async with receiver() as own:
+        await create_endpoint(small_house, own.url, eventTypes=["subscription.trial_started"])
+        await sell_credits(small_house, "cups", {"unit": "cup", "daily": 2}, trialPeriodDays=7)
+        query = "mutation($input: SubscribeInput!) { subscribe(input: $input) { userErrors { code } } }"
+        await small_house.ask(query, {"input": {"planCode": "cups"}}, "demo-card")
+        await small_house.work()
+    (got,) = own.got
+    data = got.json["data"]
+    assert (data["status"], data["current_period_end"]) == ("trialing", "2026-02-07T09:30:00Z")
+    assert (data["daily_cup_count"], data["total_cup_count"]) == (2, 2 * 28)  # to the 7th of March
+    small_house.pass_time(timedelta(days=7))
+    await small_house.work()
+    balances = "{ mySubscription { creditBalances { totalGranted } } }"
+    told = await small_house.ask(balances, user="demo-card")
+    assert told["mySubscription"] == {"creditBalances": [{"totalGranted": 2 * 28}]}
+
+
 async def test_an_endpoint_is_told_of_what_it_asks_for(small_house: House) -> None:
     async with receiver() as invoices, receiver() as paid:
         await create_endpoint(small_house, invoices.url, eventTypes=["invoice.*", "refund.*"])
@@ -273,6 +291,24 @@ async def test_410_turns_the_endpoint_off_for_good(house: House) -> None:
             (None, "enabled", "admin:demo-admin"),
             ("enabled", "disabled", "worker"),
         ]
+
+
+async def test_410_of_an_address_that_it_has_no_longer_turns_nothing_off(house: House) -> None:
+    async with receiver() as old, receiver() as new:
+
+        async def gone(_got: Got) -> bytes:
+            await update(house, id, url=new.url)
+            return response(410)
+
+        old.respond = gone
+        id = (await create_endpoint(house, old.url, eventTypes=["payment.*"]))["webhookEndpoint"]["id"]
+        await subscribe(house)
+        await house.work()
+        assert [each[:3] for each in await state(house)] == [("FAILED", 410, 1)]
+        house.pass_time(RETRY_AFTER[0])
+        await house.work()
+        assert [each[:3] for each in await state(house)] == [("SUCCEEDED", 200, 2)]
+        assert (len(old.got), new.types) == (1, ["payment.succeeded"])
 
 
 async def test_what_is_off_or_deleted_gets_nothing_and_what_comes_due_is_given_up(house: House) -> None:

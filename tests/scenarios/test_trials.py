@@ -100,6 +100,9 @@ async def test_a_trial_becomes_a_paid_subscription_prorated_up_to_the_billing_da
     }
     assert await house.audit() == []
 
+    (begun,) = await events(house, "subscription.trial_started")
+    assert (begun.at, begun.subject_id) == (START, visitor.subscribed[0])
+    assert begun.payload["trial_end"] == TRIAL_END.isoformat()
     await visitor.pass_to(TRIAL_END - 3 * DAY - timedelta(microseconds=1))
     assert await events(house, "subscription.trial_will_end") == []
     await visitor.pass_to(TRIAL_END - 3 * DAY)

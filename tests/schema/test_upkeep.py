@@ -9,7 +9,7 @@ from tests.scenarios.shopping import CHANNELS, Channel, Shopper
 from tests.support.breaking import alter, only
 from tests.support.deliveries import dump, event, send
 from tests.support.house import House, counted
-from tests.support.outside import VISA, sandbox_of
+from tests.support.outside import VISA, dashboard, sandbox_of
 
 ADMIN = "demo-admin"
 LOST = Channel("webhooks off", (Fault.WEBHOOKS_OFF,))
@@ -37,6 +37,24 @@ YESTERDAY = "2026-01-30T09:30:00Z"
 
 async def events(house: House, **narrowed: Any) -> dict[str, Any]:
     return (await house.ask(EVENTS, narrowed, ADMIN))["gatewayEvents"]
+
+
+async def test_a_fault_keeps_its_event_alone_and_is_told_without_what_was_to_be_written(small_house: House) -> None:
+    """Such as a full disk while a card's holder is another: the events behind it are worked on."""
+    cards = await small_house.ask("{ paymentMethods { nodes { gatewayId } } }", user="demo-card")
+    (card,) = cards["paymentMethods"]["nodes"]
+    full = "CREATE TRIGGER full BEFORE UPDATE ON payment_methods BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    async with small_house.app.database.write() as session:
+        await (await session.connection()).exec_driver_sql(full)
+    holder = {"billing_details": {"name": "Canary Holder"}}
+    await dashboard(small_house).payment_methods.update_async(card["gatewayId"], holder)
+    await small_house.deliver()
+    told = (await events(small_house))["nodes"]
+    failed = {each["type"]: each["error"] for each in told if each["status"] == "FAILED"}
+    assert "payment_method.updated" in failed
+    assert {"no room" in error for error in failed.values()} == {True}
+    assert "Canary" not in str(failed)
+    assert {each["status"] for each in told} <= {"FAILED", "PROCESSED", "IGNORED_STALE"}
 
 
 async def replay(house: House, id: str) -> dict[str, Any]:
