@@ -42,8 +42,15 @@ class Holding:
         """How many may still be consumed that day."""
         if self.daily is None:
             return self.remaining
-        used = self.used_today if self.used_on == today else 0
-        return min(self.remaining, max(self.daily - used, 0))
+        return min(self.remaining, max(self.daily - self._used(today), 0))
+
+    def consumed(self, quantity: int, today: date) -> "Holding":
+        """What is left once so many more are gone. A clock that was put back begins no new day."""
+        day = today if self.used_on is None else max(today, self.used_on)
+        return replace(self, remaining=self.remaining - quantity, used_today=self._used(today) + quantity, used_on=day)
+
+    def _used(self, today: date) -> int:
+        return self.used_today if self.used_on is not None and self.used_on >= today else 0
 
 
 def granted(terms: Sequence[CreditTerms], period: Period, zone: ZoneInfo) -> Grant:
@@ -65,5 +72,4 @@ def consume(holding: Holding, quantity: int, today: date) -> Holding:
             f"{holding.left_on(today)} are left for today, not {quantity}. There are more tomorrow.",
             ["quantity"],
         )
-    used = holding.used_today if holding.used_on == today else 0
-    return replace(holding, remaining=holding.remaining - quantity, used_today=used + quantity, used_on=today)
+    return holding.consumed(quantity, today)

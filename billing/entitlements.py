@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+LARGEST_TOLD = 2**53 - 1
+"""What is allowed, or was used, beyond that is told as that: JSON readers keep no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -66,7 +69,7 @@ def _entitled(feature_id: str, sources: Sequence[Source]) -> Entitled:
     return Entitled(
         feature_id,
         is_enabled=bool(enabled),
-        limit=None if len(limited) < len(totals) else sum(limited),
+        limit=None if len(limited) < len(totals) else min(sum(limited), LARGEST_TOLD),
         sources=tuple({source.subscription_id: source for source, _ in enabled}.values()),
     )
 

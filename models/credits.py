@@ -12,7 +12,7 @@ from models.audit_log import Audited
 from models.base import BIG, EnumText, UTCDateTime
 from models.catalog import PlanCredit
 from models.lockstep import for_each, grouped
-from models.subscriptions import SubscriptionItem
+from models.subscriptions import Subscription, SubscriptionItem
 
 
 class CreditKind(StrEnum):
@@ -89,6 +89,36 @@ async def balance_of_unit(session: AsyncSession, subscription_id: str, unit: str
 async def entry_of_key(session: AsyncSession, balance_id: str, key: str) -> CreditEntry | None:
     query = select(CreditEntry).where(CreditEntry.balance_id == balance_id, CreditEntry.idempotency_key == key)
     return (await session.exec(query)).first()
+
+
+async def subscription_moved(session: AsyncSession, customer_id: str, unit: str, key: str) -> Subscription | None:
+    """That whose credits of the unit were moved under the key, ended or not; of several the newest."""
+    query = (
+        select(Subscription)
+        .join(CreditBalance, col(CreditBalance.subscription_id) == Subscription.id)
+        .join(CreditEntry, col(CreditEntry.balance_id) == CreditBalance.id)
+        .where(
+            CreditBalance.customer_id == customer_id,
+            CreditBalance.unit == unit,
+            CreditEntry.idempotency_key == key,
+        )
+        .order_by(col(Subscription.id).desc())
+    )
+    return (await session.exec(query.limit(1))).first()
+
+
+async def agreed_grant(session: AsyncSession, balance_id: str) -> int | None:
+    """How many were granted last by what was agreed on: by hand they are granted under a key. None: never any."""
+    query = (
+        select(CreditEntry.quantity)
+        .where(
+            CreditEntry.balance_id == balance_id,
+            CreditEntry.kind == CreditKind.GRANT,
+            col(CreditEntry.idempotency_key).is_(None),
+        )
+        .order_by(col(CreditEntry.id).desc())
+    )
+    return (await session.exec(query.limit(1))).first()
 
 
 async def credit_balances_of(session: AsyncSession, ids: Sequence[str], *, parent: str) -> Sequence[CreditBalance]:

@@ -44,8 +44,9 @@ class Organization(Record, table=True):
         )
 
 
-async def organization(session: AsyncSession) -> Organization | None:
-    return await session.get(Organization, ORGANIZATION)
+async def organization(session: AsyncSession, *, lock: bool = False) -> Organization | None:
+    """With `lock`, nobody else changes it until the transaction ends."""
+    return await session.get(Organization, ORGANIZATION, with_for_update=lock or None)
 
 
 def organization_name(row: Organization | None) -> str:

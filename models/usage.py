@@ -1,10 +1,10 @@
 """What was used: one row per event that the application reported, never changed but for the invoice that counts it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Index, UniqueConstraint, update
+from sqlalchemy import Index, UniqueConstraint, and_, update
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -13,7 +13,7 @@ from billing.lifecycle import SUBSCRIPTION
 from billing.lines import LineKind
 from billing.metering import Aggregation, UsageEvent, UsageType, aggregate
 from models import inserting
-from models.among import among
+from models.among import among, listed
 from models.base import DecimalText, UTCDateTime
 from models.catalog import Plan, PlanEntitlement
 from models.customers import Customer
@@ -111,6 +111,31 @@ async def recorded_hashes(session: AsyncSession, keys: Sequence[tuple[str, str]]
     place = (col(UsageRecord.subscription_id), col(UsageRecord.idempotency_key))
     query = select(*place, UsageRecord.input_hash).where(among(place, keys))
     return {(subscription, key): known for subscription, key, known in (await session.exec(query)).all()}
+
+
+async def subscriptions_told_of(
+    session: AsyncSession, keys: Sequence[tuple[str, str]]
+) -> Mapping[tuple[str, str, str], str]:
+    """(customer, feature, key) → the subscription of which that was recorded, ended or not; of several the newest."""
+    if not keys:
+        return {}
+    wanted = listed((col(Subscription.customer_id), col(UsageRecord.idempotency_key)), keys)
+    query = (
+        select(
+            Subscription.customer_id, UsageRecord.feature_id, UsageRecord.idempotency_key, UsageRecord.subscription_id
+        )
+        .join(wanted, wanted.c.customer_id == col(Subscription.customer_id))
+        .join(
+            UsageRecord,
+            and_(
+                col(UsageRecord.subscription_id) == Subscription.id,
+                col(UsageRecord.idempotency_key) == wanted.c.idempotency_key,
+            ),
+        )
+        .order_by(col(UsageRecord.id))
+    )
+    found = (await session.exec(query)).all()
+    return {(customer, feature, key): subscription for customer, feature, key, subscription in found}
 
 
 async def insert_missing(session: AsyncSession, rows: Sequence[UsageRecord]) -> set[str]:

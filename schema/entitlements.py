@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import strawberry
 
-from billing.entitlements import Entitled, Grant, Source, highest_role, sum_up
+from billing.entitlements import LARGEST_TOLD, Entitled, Grant, Source, highest_role, sum_up
 from models.subscriptions import Subscription
 from resolvers.entitlement_tokens import expiry
 from resolvers.standing import ends_at
@@ -62,7 +62,8 @@ class Entitlement:
         """A part of a unit counts as one."""
         loader = info.context.loaders.usage_of_subscription
         each = await asyncio.gather(*(loader.load((row.id, row.period_start, row.period_end)) for row in self.rows))
-        return math.ceil(sum((used.get(self.value.feature_id, Decimal(0)) for used in each), start=Decimal(0)))
+        total = math.ceil(sum((used.get(self.value.feature_id, Decimal(0)) for used in each), start=Decimal(0)))
+        return min(total, LARGEST_TOLD)
 
 
 @strawberry.type(description="What a customer may do now.")

@@ -130,7 +130,8 @@ class RenewManualSubscriptionInput:
         "What was asked for and what has come. Without it an open invoice asks for the same again."
     )
     credits: list[CreditAllowanceInput] | None = optional(
-        "Credits instead of those of before, which are granted anew unless they are fixed."
+        "Credits instead of those of before, which are granted anew unless they are fixed; of a fixed unit they come "
+        "on top."
     )
     idempotency_key: str = described(KEY)
 

@@ -13,6 +13,7 @@ from billing.errors import ErrorCode, UserProblem
 from models.organization import Organization, new_organization, organization
 from services.app import App
 from services.problems import refuse_stale
+from services.writing import written
 
 _LONGEST_CODE = 100
 _LONGEST_NAME = 250
@@ -62,7 +63,8 @@ async def update_organization(app: App, change: SettingsChange, *, expected_vers
     """Changes what counts from now on; customers keep the zone that they have. Raises UserProblem, VersionConflict."""
     _check_settings(change)
     now = app.now()
-    async with app.database.write() as session:
+
+    async def write(session: AsyncSession) -> Organization:
         row = await _kept(session, now)
         refuse_stale(row.version, expected_version)
         before = (row.name, row.default_currency, row.timezone, row.settings)
@@ -74,12 +76,15 @@ async def update_organization(app: App, change: SettingsChange, *, expected_vers
             row.touch(now)
         return row
 
+    return await written(app, write)
+
 
 async def update_dunning_policy(app: App, change: PolicyChange) -> Organization:
     """Changes what is decided from now on; tries that are planned already stay as they are. Raises UserProblem."""
     _check(change)
     now = app.now()
-    async with app.database.write() as session:
+
+    async def write(session: AsyncSession) -> Organization:
         row = await _kept(session, now)
         before = (row.dunning, row.grace_period_days)
         if change.retry_after_days is not None:
@@ -94,10 +99,12 @@ async def update_dunning_policy(app: App, change: PolicyChange) -> Organization:
             row.touch(now)
         return row
 
+    return await written(app, write)
+
 
 async def _kept(session: AsyncSession, now: datetime) -> Organization:
-    """The row, born now if nobody has changed anything yet."""
-    row = await organization(session)
+    """The row, held so that its changes wait for one another; born now if nobody has changed anything yet."""
+    row = await organization(session, lock=True)
     if row is None:
         row = new_organization(now)
         session.add(row)

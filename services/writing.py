@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 async def written(app: App, write: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    """Written in one transaction; again when somebody took a code, or made a feature, meanwhile."""
+    """Written in one transaction; again when somebody took a code, or made the row, meanwhile."""
     try:
         async with app.database.write() as session:
             return await write(session)

@@ -12,7 +12,7 @@ from billing.money import Money
 from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
 from models.subscriptions import Subscription, SubscriptionItem, items_of
 from services.app import Actor, ActorKind
-from services.subscriptions.ordering import MOST_ITEMS, WishedItem
+from services.subscriptions.ordering import MOST_ITEMS, WishedItem, refuse_unsold
 from services.subscriptions.placing import PlacedItem
 
 _MOST = 10_000
@@ -36,6 +36,9 @@ async def with_another_plan(
     """The same items with another plan in the place of the subscription's own, as many times. Raises UserProblem."""
     (_, own), *others = await present_items(session, row)
     chosen = await _chosen(session, actor, row, wish, [own, *(placed for _, placed in others)], "planId")
+    if any(placed.plan.id == chosen.plan.id for _, placed in others):
+        message = f"It contains {chosen.plan.name} beside its own plan already. Change its items instead."
+        raise UserProblem(ErrorCode.INVALID, message, ["planId"])
     quantity = own.quantity
     return [PlacedItem(chosen.plan, chosen.price, quantity, chosen.unit_amount_minor), *(p for _, p in others)]
 
@@ -70,7 +73,7 @@ async def _chosen(
         raise UserProblem(ErrorCode.NOT_FOUND, "There is no such plan.", field)
     own = next((each for each in present if each.plan.id == plan.id), None)
     if own is None:
-        _refuse_unsold(actor, plan, field)
+        await refuse_unsold(session, actor, plan, field)
     price = own.price if own is not None else await _price(session, plan, row.currency, field)
     unit = own.unit_amount_minor if own is not None else None
     if wish.unit_amount is not None:
@@ -90,13 +93,6 @@ async def _plan(session: AsyncSession, row: Subscription, wish: WishedItem) -> P
     if product is None:
         return None
     return await plan_of_product(session, product_id=product.id, interval=row.interval, currency=row.currency)
-
-
-def _refuse_unsold(actor: Actor, plan: Plan, field: Sequence[str]) -> None:
-    if plan.archived_at is not None or not plan.is_active:
-        raise UserProblem(ErrorCode.PLAN_ARCHIVED, f"{plan.name} has been withdrawn. Choose another plan.", field)
-    if not plan.is_online_sale and actor.kind is ActorKind.CUSTOMER:
-        raise UserProblem(ErrorCode.PLAN_NOT_FOR_SALE, f"{plan.name} is not for sale.", field)
 
 
 def _refuse_unit_amount(actor: Actor, row: Subscription, amount: Money, field: Sequence[str]) -> None:

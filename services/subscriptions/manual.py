@@ -41,7 +41,7 @@ from services.problems import not_found
 from services.subscriptions.places import hold_places
 from services.subscriptions.placing import PlacedItem
 from services.timelines import in_time_of
-from services.usage.allowances import Allowance, grant_allowances, renew_allowances
+from services.usage.allowances import Allowance, allowances_of_before, grant_allowances, renew_allowances
 
 _CREATE, _RENEW = "createManualSubscription", "renewManualSubscription"
 
@@ -309,7 +309,8 @@ async def _renew(
     row.original_amount_minor = due.minor
     row.touch(why.now)
     invoice = await _bill(app, session, customer, row, item, plan, period, due, record, occasion, why)
-    await renew_allowances(session, row, renewal.credits, period, row.grid.zone, why)
+    credits = renewal.credits if renewal.credits is not None else await allowances_of_before(session, row, start)
+    await renew_allowances(session, row, credits, period, row.grid.zone, why)
     row.due_at = row.next_due()
     return Recorded(row, invoice)
 

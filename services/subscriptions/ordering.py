@@ -17,7 +17,7 @@ from billing.errors import ErrorCode, UserProblem
 from billing.money import Money
 from billing.subscribing import Course, Terms, course, heaviest
 from models.base import Notes
-from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
+from models.catalog import Plan, Price, Product, plan_by, plan_of_product, prices_of, product_by
 from models.coupons import discounts_of
 from models.customers import Customer, PaymentMethod, live_payment_method
 from models.subscriptions import CollectionMethod, Subscription, SubscriptionOrigin, items_of, live_subscriptions
@@ -243,11 +243,17 @@ async def _plan(session: AsyncSession, wish: SubscribeWish, sought: WishedItem, 
     where = [given] if wish.items is None else ["items"]
     if plan is None:
         raise UserProblem(ErrorCode.NOT_FOUND, "There is no such plan.", where)
-    if plan.archived_at is not None or not plan.is_active:
-        raise UserProblem(ErrorCode.PLAN_ARCHIVED, f"{plan.name} has been withdrawn. Choose another plan.", where)
-    if not plan.is_online_sale and actor.kind is ActorKind.CUSTOMER:
-        raise UserProblem(ErrorCode.PLAN_NOT_FOR_SALE, f"{plan.name} is not for sale.", where)
+    await refuse_unsold(session, actor, plan, where)
     return plan
+
+
+async def refuse_unsold(session: AsyncSession, actor: Actor, plan: Plan, field: Sequence[str]) -> None:
+    """Raises PLAN_ARCHIVED for what nobody can have any more, itself or its product, and PLAN_NOT_FOR_SALE."""
+    is_offered = plan.is_active and (await session.get_one(Product, plan.product_id)).is_active
+    if plan.archived_at is not None or not is_offered:
+        raise UserProblem(ErrorCode.PLAN_ARCHIVED, f"{plan.name} has been withdrawn. Choose another plan.", field)
+    if not plan.is_online_sale and actor.kind is ActorKind.CUSTOMER:
+        raise UserProblem(ErrorCode.PLAN_NOT_FOR_SALE, f"{plan.name} is not for sale.", field)
 
 
 async def _plan_of_product(session: AsyncSession, wish: SubscribeWish, product_code: str) -> Plan | None:

@@ -1,6 +1,6 @@
 """Credits that were agreed on by hand: granted with a manual subscription, and anew with each renewal of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from billing.calendar import Period
 from billing.consuming import LARGEST_GRANT
 from billing.errors import ErrorCode, UserProblem
 from models.base import new_id
-from models.credits import CreditBalance, CreditEntry, CreditKind, balances_of_subscription
+from models.credits import CreditBalance, CreditEntry, CreditKind, agreed_grant, balances_of_subscription
 from models.subscriptions import Subscription
 from services.changes import Why
 
@@ -52,8 +52,7 @@ async def grant_allowances(
 
     Raises INVALID for a unit that is named twice, REQUIRED for one without a number.
     """
-    if len({each.unit for each in allowances}) < len(allowances):
-        raise UserProblem(ErrorCode.INVALID, "credits: name each unit once.", ["credits"])
+    _refuse_twice(allowances)
     for allowance in allowances:
         total = allowance.total_for(period, zone)
         balance = CreditBalance(
@@ -75,35 +74,66 @@ async def grant_allowances(
             enter(session, balance, CreditKind.ADJUST, -total, why, "recorded as used up")
 
 
+def _refuse_twice(allowances: Sequence[Allowance]) -> None:
+    if len({each.unit for each in allowances}) < len(allowances):
+        raise UserProblem(ErrorCode.INVALID, "credits: name each unit once.", ["credits"])
+
+
 async def renew_allowances(
     session: AsyncSession,
     row: Subscription,
-    allowances: Sequence[Allowance] | None,
+    allowances: Sequence[Allowance],
     period: Period,
     zone: ZoneInfo,
     why: Why,
+    *,
+    fixed: Collection[str] | None = None,
 ) -> None:
-    """What is left unused expires and the total is granted anew, or what `allowances` say instead; fixed ones stay."""
+    """What is left unused expires and these are granted anew; what is not among them is granted no longer.
+
+    Fixed ones stay: of one that is granted more, what is left is there on top. `fixed`: which of the units are so from
+    now on, None: those that were. Raises INVALID, REQUIRED.
+    """
+    _refuse_twice(allowances)
     known = {balance.unit: balance for balance in await balances_of_subscription(session, row.id)}
-    given = {allowance.unit: allowance for allowance in allowances or ()}
+    given = {allowance.unit: allowance for allowance in allowances}
     for unit, balance in known.items():
-        if balance.is_fixed or (allowances is not None and unit not in given):
-            continue
         allowance = given.get(unit)
-        total = allowance.total_for(period, zone) if allowance is not None else balance.total_granted
-        if balance.remaining:
+        if allowance is None and balance.is_fixed:
+            continue
+        if not balance.is_fixed and balance.remaining:
             unused, balance.remaining = balance.remaining, 0
-            enter(session, balance, CreditKind.EXPIRE, -unused, why, "renewed")
+            reason = "renewed" if allowance is not None else "no longer granted"
+            enter(session, balance, CreditKind.EXPIRE, -unused, why, reason)
+        balance.total_granted, balance.total_used = balance.remaining, 0
+        balance.daily = balance.expires_at = None
+        balance.updated_at = why.now
         if allowance is not None:
             balance.daily, balance.expires_at = allowance.daily, allowance.expires_at
-        balance.total_granted = balance.total_used = 0
-        balance.updated_at = why.now
-        _grant(session, balance, total, why)
+            balance.is_fixed = balance.is_fixed if fixed is None else unit in fixed
+            _grant(session, balance, allowance.total_for(period, zone), why)
     new = [allowance for unit, allowance in given.items() if unit not in known]
-    await grant_allowances(session, row, new, period, zone, why, is_fixed=False)
+    for is_fixed in (False, True):
+        begun = [each for each in new if (each.unit in (fixed or ())) is is_fixed]
+        await grant_allowances(session, row, begun, period, zone, why, is_fixed=is_fixed)
+
+
+async def allowances_of_before(session: AsyncSession, row: Subscription, start: datetime) -> Sequence[Allowance]:
+    """What is granted anew from `start` on if nothing else is agreed: without fixed ones, and what was given beside.
+
+    An end that comes no later than the start is none of what begins then.
+    """
+    found: list[Allowance] = []
+    for balance in await balances_of_subscription(session, row.id):
+        total = await agreed_grant(session, balance.id)
+        if total is not None and balance.total_granted and not balance.is_fixed:
+            ends = balance.expires_at if balance.expires_at is not None and balance.expires_at > start else None
+            found.append(Allowance(balance.unit, balance.daily, total, ends))
+    return found
 
 
 def _grant(session: AsyncSession, balance: CreditBalance, total: int, why: Why) -> None:
+    total = min(total, LARGEST_GRANT - balance.total_granted)
     balance.total_granted += total
     balance.remaining += total
     enter(session, balance, CreditKind.GRANT, total, why, None)

@@ -17,9 +17,17 @@ from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION
 from billing.metering import AHEAD
 from models.base import new_id
-from models.credits import CreditBalance, CreditEntry, CreditKind, balance_of_unit, credit_terms_of, entry_of_key
+from models.credits import (
+    CreditBalance,
+    CreditEntry,
+    CreditKind,
+    balance_of_unit,
+    credit_terms_of,
+    entry_of_key,
+    subscription_moved,
+)
 from models.customers import Customer
-from models.subscriptions import Subscription, live_subscriptions_of
+from models.subscriptions import Subscription, SubscriptionOrigin, live_subscriptions_of
 from services.app import Actor, App
 from services.changes import Why
 from services.owned import locked_subscription
@@ -116,13 +124,19 @@ def _check(wish: CreditWish) -> None:
 
 
 async def _subscription(app: App, wish: CreditWish) -> Subscription:
-    """The one named, or the customer's only live one with credits of the unit; the only one at all if none has."""
+    """The one named, or the customer's only live one with credits of the unit; the only one at all if none has.
+
+    What was moved under the key before is that one's, though another has taken its place since.
+    """
     async with app.database.read() as session:
         if wish.subscription_id is not None:
             found = await session.get(Subscription, wish.subscription_id)
             if found is None:
                 raise UserProblem(ErrorCode.NOT_FOUND, "There is no such subscription.", ["subscriptionId"])
             return found
+        moved = await subscription_moved(session, wish.customer_id or "", wish.unit, wish.idempotency_key)
+        if moved is not None:
+            return moved
         live = await live_subscriptions_of(session, wish.customer_id or "")
         having = [row for row in live if await balance_of_unit(session, row.id, wish.unit) is not None]
     candidates = having or live
@@ -151,18 +165,19 @@ async def _granted(
     if row.status in SUBSCRIPTION.final:
         raise UserProblem(ErrorCode.INVALID_STATE, f"The subscription is {row.status}.", ["subscriptionId"])
     if balance is None:
-        of_plans = [credit for credit, _ in await credit_terms_of(session, row.id) if credit.unit == wish.unit]
         balance = CreditBalance(
             id=new_id("credit_balance"),
             subscription_id=row.id,
             customer_id=row.customer_id,
             unit=wish.unit,
-            is_fixed=all(credit.is_fixed for credit in of_plans),
             created_at=why.now,
             updated_at=why.now,
         )
         session.add(balance)
-        await session.flush()
+    if not balance.total_granted:  # Whatever granted it before, nothing does any more.
+        of_plans = [credit for credit, _ in await credit_terms_of(session, row.id) if credit.unit == wish.unit]
+        balance.is_fixed = row.origin is SubscriptionOrigin.MANUAL or all(credit.is_fixed for credit in of_plans)
+    await session.flush()
     if balance.total_granted + wish.quantity > LARGEST_GRANT:
         raise UserProblem(ErrorCode.INVALID, "At most 10^15 are granted in all.", ["quantity"])
     balance.total_granted += wish.quantity

@@ -28,6 +28,7 @@ from models.usage import (
     insert_missing,
     recorded_hashes,
     subscriptions_measuring,
+    subscriptions_told_of,
 )
 from services.app import App
 
@@ -145,6 +146,8 @@ async def _find_subscriptions(app: App, session: AsyncSession, batch: _Batch) ->
     measuring: dict[tuple[str, str], list[str]] = {}
     for customer, feature, id in await subscriptions_measuring(session, sorted(set(customers.values())), features):
         measuring.setdefault((customer, feature), []).append(id)
+    keys = {(customers[n], event.idempotency_key) for n, event in batch.going if n in customers}
+    told = await subscriptions_told_of(session, sorted(keys))
     for n, event in batch.going:
         if event.subscription_id is not None:
             batch.subscriptions[n] = event.subscription_id
@@ -153,8 +156,11 @@ async def _find_subscriptions(app: App, session: AsyncSession, batch: _Batch) ->
         if owner is None:
             batch.refuse(n, ErrorCode.NOT_FOUND, "There is no such customer.", "customer")
             continue
+        before = told.get((owner, batch.features[n], event.idempotency_key))
         found = measuring.get((owner, batch.features[n]), [])
-        if len(found) == 1:
+        if before is not None:
+            batch.subscriptions[n] = before  # It is sent again, though another one has taken its place since.
+        elif len(found) == 1:
             batch.subscriptions[n] = found[0]
         elif found:
             message = "Several subscriptions of this customer measure the feature: give subscriptionId."

@@ -1,6 +1,6 @@
 """Credits of plans, granted when a period has been paid: what was unused expires, the total is granted anew."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -8,11 +8,11 @@ from billing.calendar import Period
 from billing.consuming import CreditTerms, granted
 from billing.invoicing import InvoiceReason
 from models.catalog import PlanCredit
-from models.credits import CreditKind, balances_of_subscription, credit_terms_of
+from models.credits import agreed_grant, balances_of_subscription, credit_terms_of
 from models.invoices import Invoice
 from models.subscriptions import Subscription, SubscriptionOrigin
 from services.changes import Why
-from services.usage.allowances import Allowance, enter, grant_allowances, renew_allowances
+from services.usage.allowances import Allowance, renew_allowances
 
 _GRANTING = frozenset(
     (InvoiceReason.SUBSCRIPTION_CREATE, InvoiceReason.SUBSCRIPTION_CYCLE, InvoiceReason.SUBSCRIPTION_UPDATE)
@@ -31,20 +31,16 @@ async def refill(session: AsyncSession, row: Subscription, invoice: Invoice, why
         return
     period, zone = Period(invoice.period_start, invoice.period_end), row.grid.zone
     terms = _by_unit(await credit_terms_of(session, row.id))
-    known = {balance.unit: balance for balance in await balances_of_subscription(session, row.id)}
-    given = {unit: _allowance(unit, each, period, row) for unit, each in terms.items()}
     fixed = {unit for unit, each in terms.items() if all(credit.is_fixed for credit, _ in each)}
-    for unit, balance in known.items():
-        if unit not in terms and not balance.is_fixed and balance.remaining:
-            unused, balance.remaining = balance.remaining, 0
-            balance.total_granted, balance.total_used, balance.daily = 0, 0, None
-            balance.updated_at = why.now
-            enter(session, balance, CreditKind.EXPIRE, -unused, why, "no longer granted")
-    refilled = [allowance for unit, allowance in given.items() if unit not in fixed]
-    if refilled:
-        await renew_allowances(session, row, refilled, period, zone, why)
-    once = [allowance for unit, allowance in given.items() if unit in fixed and unit not in known]
-    await grant_allowances(session, row, once, period, zone, why, is_fixed=True)
+    had = await _granted_once(session, row) if fixed else ()
+    due = [_allowance(unit, each, period, row) for unit, each in terms.items() if unit not in fixed or unit not in had]
+    await renew_allowances(session, row, due, period, zone, why, fixed=fixed)
+
+
+async def _granted_once(session: AsyncSession, row: Subscription) -> Collection[str]:
+    """The units of which a plan has granted what is fixed: what was given by hand does not count."""
+    balances = [each for each in await balances_of_subscription(session, row.id) if each.is_fixed]
+    return [each.unit for each in balances if await agreed_grant(session, each.id) is not None]
 
 
 def _by_unit(rows: Sequence[tuple[PlanCredit, int]]) -> Mapping[str, Sequence[tuple[PlanCredit, int]]]:

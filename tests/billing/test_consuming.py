@@ -83,6 +83,14 @@ def test_what_is_refused(holding: Holding, quantity: int, code: ErrorCode, said:
     assert (refusal.value.code, refusal.value.message, refusal.value.field) == (code, said, ["quantity"])
 
 
+def test_a_day_that_comes_again_after_the_clock_was_put_back_is_no_new_one() -> None:
+    used = consume(Holding(9, 2), 1, TOMORROW)
+    assert used.left_on(TODAY) == 1
+    back = consume(used, 1, TODAY)
+    assert back == Holding(7, 2, 2, TOMORROW)
+    assert (back.left_on(TODAY), back.left_on(TOMORROW), back.left_on(date(2026, 2, 2))) == (0, 0, 2)
+
+
 @given(
     st.integers(0, 50),
     st.none() | st.integers(1, 10),

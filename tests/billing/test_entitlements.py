@@ -22,6 +22,11 @@ def test_limits_add_up_over_subscriptions_items_and_quantities() -> None:
     assert sum_up([first, second]) == [Entitled("seats", True, 14, (first, second))]
 
 
+def test_limits_add_up_to_no_more_than_can_be_told() -> None:
+    most = Grant("seats", True, 2**53 - 1, quantity=3)
+    assert [each.limit for each in sum_up([source("a", most), source("b", most)])] == [2**53 - 1]
+
+
 def test_one_without_limit_wins() -> None:
     few, all_of_it = source("a", Grant("seats", True, 5)), source("b", Grant("seats", True, None))
     (seats,) = sum_up([few, all_of_it])

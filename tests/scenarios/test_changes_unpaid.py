@@ -204,6 +204,9 @@ async def test_what_cannot_be_chosen_is_refused_by_name(changer: Changer, house:
     assert await refused(changer, UPDATE, proration="NONE") == ("INVALID", ["proration"])
     mixed = [{"planCode": "small"}, {"planCode": "yearly"}]
     assert await refused(changer, UPDATE, items=mixed) == ("INVALID", ["items"])
+    assert codes(await changer.ask(UPDATE, items=[{"planCode": "small"}, {"planCode": "stamps", "quantity": 2}])) == []
+    assert await refused(changer, CHANGE, planCode="stamps", **now) == ("INVALID", ["planId"])
+    assert codes(await changer.ask(UPDATE, items=[{"planCode": "small"}])) == []
     await changer.subscribe("stamps", paymentMethodId=await changer.default_card())
     changer.subscribed.pop()
     both = [{"planCode": "small"}, {"planCode": "stamps"}]

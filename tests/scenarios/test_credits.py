@@ -20,6 +20,8 @@ BALANCES = """{ mySubscription { creditBalances {
   entries { totalCount nodes { kind quantity balanceAfter reason } } } } }"""
 ATTACH = """mutation ($card: String!) { attachPaymentMethod(input: {paymentMethodId: $card, makeDefault: true}) {
   userErrors { code } } }"""
+CHANGE = """mutation ($id: ID!, $plan: String!) { changePlan(input: {subscriptionId: $id, planCode: $plan,
+  effectiveAt: NOW, proration: FULL_PRICE_RESET}) { userErrors { code } } }"""
 LICENSED: dict[str, Any] = {
     "usageType": "LICENSED",
     "aggregateUsage": None,
@@ -46,6 +48,23 @@ async def consume(
         "idempotencyKey": idem or f"use-{next(numbers)}",
     }
     return (await ask_with_key(house, key, MOVE.format(name="consumeCredits"), {"i": wish}))["consumeCredits"]
+
+
+async def grant(house: House, subscription: str, quantity: int, unit: str = "cup") -> dict[str, Any]:
+    """The payload of `grantCredits`, under a key of its own."""
+    wish = {"subscriptionId": subscription, "unit": unit, "quantity": quantity, "idempotencyKey": f"g-{next(numbers)}"}
+    return (await house.ask(MOVE.format(name="grantCredits"), {"i": wish}, user=ADMIN))["grantCredits"]
+
+
+async def change_to(house: House, subscription: str, plan: str) -> dict[str, Any]:
+    """Another plan from now on, a full period of it paid: the balance of its only unit."""
+    assert (await house.ask(CHANGE, {"id": subscription, "plan": plan}, user=USER))["changePlan"]["userErrors"] == []
+    return await balance(house)
+
+
+def moves(told: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """Every movement of a balance, the oldest first: kind, quantity, what was left."""
+    return [(each["kind"], each["quantity"], each["balanceAfter"]) for each in told["entries"]["nodes"][::-1]]
 
 
 async def balance(house: House, user: str = USER) -> dict[str, Any]:
@@ -173,6 +192,26 @@ async def test_of_twenty_with_one_key_at_once_one_moves_and_all_are_told_of_it(h
     assert other["userErrors"] == [{"code": "IDEMPOTENCY_CONFLICT", "field": ["idempotencyKey"]}]
 
 
+async def test_one_key_moves_once_for_a_customer_though_another_subscription_has_begun(house: House) -> None:
+    await sell_credits(house, "cups", {"unit": "cup", "total": 7})
+    first, key = await take(house, "cups"), await key_of(house)
+    customer = (await house.ask("{ me { id } }", user=USER))["me"]["id"]
+    wish = {"customerId": customer, "unit": "cup", "quantity": 2, "idempotencyKey": "one"}
+
+    async def moved() -> dict[str, Any]:
+        return (await ask_with_key(house, key, MOVE.format(name="consumeCredits"), {"i": wish}))["consumeCredits"]
+
+    begun = await moved()
+    assert (begun["userErrors"], begun["entry"]["balanceAfter"]) == ([], 5)
+    end = """mutation ($id: ID!) { cancelSubscription(input: {subscriptionId: $id, effectiveAt: NOW}) {
+      userErrors { code } } }"""
+    assert (await house.ask(end, {"id": first}, user=USER))["cancelSubscription"]["userErrors"] == []
+    assert await moved() == begun
+    await take(house, "cups")
+    assert await moved() == begun
+    assert (await balance(house))["remaining"] == 7
+
+
 async def test_credits_granted_by_hand_by_staff_and_by_the_back_end(house: House) -> None:
     await sell_credits(house, "cups", {"unit": "cup", "total": 1})
     subscription, key = await take(house, "cups"), await key_of(house)
@@ -196,6 +235,91 @@ async def test_credits_granted_by_hand_by_staff_and_by_the_back_end(house: House
         {"unit": "cup", "remaining": 1, "isFixed": False},
         {"unit": "sugar", "remaining": 1, "isFixed": True},
     ]
+
+
+async def test_a_plan_grants_what_it_sells_though_some_were_given_by_hand_before(house: House) -> None:
+    await sell_credits(house, "plain")
+    await sell_credits(house, "cups", {"unit": "cup", "total": 100, "daily": 50})
+    subscription = await take(house, "plain")
+    assert (await grant(house, subscription, 5))["creditBalance"]["remaining"] == 5
+    house.pass_time(timedelta(days=1))
+    begun = await change_to(house, subscription, "cups")
+    assert (begun["remaining"], begun["totalGranted"], begun["dailyAllowance"], begun["isFixed"]) == (
+        105,
+        105,
+        50,
+        False,
+    )
+    await pass_to(house, 31)
+    refilled = await balance(house)
+    assert (refilled["remaining"], refilled["totalGranted"], refilled["totalUsed"]) == (100, 100, 0)
+    assert moves(refilled) == [("GRANT", 5, 5), ("GRANT", 100, 105), ("EXPIRE", -105, 0), ("GRANT", 100, 100)]
+
+
+async def test_what_is_fixed_is_granted_once_though_it_was_refilled_or_given_by_hand_before(house: House) -> None:
+    await sell_credits(house, "cups", {"unit": "cup", "total": 10})
+    await sell_credits(house, "pack", {"unit": "cup", "total": 1000, "isFixed": True})
+    subscription, key = await take(house, "cups"), await key_of(house)
+    await consume(house, key, subscription, 3)
+    house.pass_time(timedelta(days=1))
+    packed = await change_to(house, subscription, "pack")
+    assert (packed["remaining"], packed["totalGranted"], packed["totalUsed"], packed["isFixed"]) == (
+        1000,
+        1000,
+        0,
+        True,
+    )
+    await pass_to(house, 31)
+    assert moves(await balance(house)) == [
+        ("GRANT", 10, 10),
+        ("CONSUME", -3, 7),
+        ("EXPIRE", -7, 0),
+        ("GRANT", 1000, 1000),
+    ]
+    await sell_credits(house, "plain")
+    await house.ask(ATTACH, {"card": "pm_card_visa"}, user="demo-new")
+    other = await take(house, "plain", "demo-new")
+    await grant(house, other, 5)
+    await sell_credits(house, "bundle", {"unit": "cup", "total": 20, "isFixed": True})
+    house.pass_time(timedelta(days=1))
+    changed = await house.ask(CHANGE, {"id": other, "plan": "bundle"}, user="demo-new")
+    assert changed["changePlan"]["userErrors"] == []
+    await pass_to(house, 31)
+    assert moves(await balance(house, "demo-new")) == [("GRANT", 5, 5), ("GRANT", 20, 25)]
+
+
+async def test_a_unit_that_is_no_longer_granted_ends_and_what_is_given_of_it_afterwards_stays(house: House) -> None:
+    await sell_credits(house, "cups", {"unit": "cup", "total": 10, "daily": 2})
+    await sell_credits(house, "plain")
+    subscription, key = await take(house, "cups"), await key_of(house)
+    await consume(house, key, subscription, 2)
+    house.pass_time(timedelta(days=1))
+    ended = await change_to(house, subscription, "plain")
+    assert (ended["remaining"], ended["totalGranted"], ended["totalUsed"], ended["dailyAllowance"]) == (0, 0, 0, None)
+    given = await grant(house, subscription, 4)
+    assert given["creditBalance"]["remaining"] == 4
+    await pass_to(house, 31)
+    kept = await balance(house)
+    assert (kept["remaining"], kept["isFixed"]) == (4, True)
+    assert moves(kept) == [("GRANT", 10, 10), ("CONSUME", -2, 8), ("EXPIRE", -8, 0), ("GRANT", 4, 4)]
+    assert (await consume(house, key, subscription, 3))["creditBalance"]["remaining"] == 1
+    # Back at the plan that refills it, there is what it grants.
+    assert (await change_to(house, subscription, "cups"))["remaining"] == 11
+
+
+async def test_a_clock_that_is_put_back_over_midnight_begins_no_new_day(house: House) -> None:
+    await sell_credits(house, "cups", {"unit": "cup", "total": 10, "daily": 2})
+    subscription, key = await take(house, "cups"), await key_of(house)
+    house.pass_time(timedelta(hours=15))  # 00:30 on 1 February
+    assert (await consume(house, key, subscription, 1))["creditBalance"]["remainingToday"] == 1
+    house.pass_time(timedelta(hours=-1))
+    assert (await balance(house))["remainingToday"] == 1
+    assert (await consume(house, key, subscription, 1))["userErrors"] == []
+    for back in (0, 1):  # 23:30, and 00:30 once more
+        house.pass_time(timedelta(hours=back))
+        assert (await consume(house, key, subscription))["userErrors"][0]["code"] == "DAILY_LIMIT_REACHED"
+    house.pass_time(timedelta(days=1))
+    assert (await balance(house))["remainingToday"] == 2
 
 
 async def test_without_access_nothing_is_consumed(house: House) -> None:

@@ -7,6 +7,7 @@ from sqlmodel import select
 from models.base import new_id
 from models.catalog import Feature, Plan, PlanEntitlement
 from tests.scenarios.by_hand import write_down
+from tests.scenarios.merchant import Merchant
 from tests.scenarios.orders import ADMIN, ATTACH, customer_id, default_card, ordered, pass_to, subscribe
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.house import House
@@ -165,3 +166,18 @@ async def test_what_is_used_counts_for_its_period(house: House) -> None:
     await pass_to(house, "2026-02-28T09:30:00Z")
     capacity = (await _mine(house))["entitlements"]["items"][0]
     assert (capacity["used"], capacity["remaining"]) == (0, 1000)
+
+
+async def test_what_adds_up_beyond_all_measure_is_told_none_the_less(small_house: House) -> None:
+    house, most = small_house, 2**53 - 1
+    allowed = [{"featureCode": "bytes", "limit": most}]
+    await Merchant(house).plan("vast", "9.00", entitlements=allowed)
+    order = await ordered(house, USER, by=USER, planCode="vast", quantity=3)
+    events = [
+        {"subscriptionId": order, "featureCode": "bytes", "quantity": "9" * 15, "idempotencyKey": str(n)}
+        for n in range(10)
+    ]
+    key = await secret_of_key(house, "record_usage")
+    assert (await ask_with_key(house, key, USE, {"events": events}))["recordUsage"]["accepted"] == 10
+    (vast,) = (await _mine(house))["entitlements"]["items"]
+    assert (vast["limit"], vast["used"], vast["remaining"]) == (most, most, 0)

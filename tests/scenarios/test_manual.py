@@ -154,6 +154,60 @@ async def test_a_renewal_grants_credits_anew_unless_they_are_fixed(house: House)
     assert await _entries(house, "fixed") == [("grant", 118, 118)]
 
 
+MONTH: dict[str, Any] = {"periodStart": "2026-01-01", "periodEnd": "2026-03-01", "interval": "MONTH"}
+GRANT = "mutation ($i: CreditInput!) { grantCredits(input: $i) { userErrors { code } } }"
+
+
+async def test_a_renewal_grants_what_was_agreed_on_and_not_what_was_given_beside_it(house: House) -> None:
+    told = await write_down(house, **MONTH, credits=[{"unit": "cup", "total": 30}])
+    for unit in ("cup", "sugar"):
+        wish = {
+            "subscriptionId": told["subscription"]["id"],
+            "unit": unit,
+            "quantity": 10,
+            "idempotencyKey": unit,
+        }
+        assert (await house.ask(GRANT, {"i": wish}, ADMIN))["grantCredits"]["userErrors"] == []
+    assert (await renew(house, told["subscription"]["id"], "one"))["userErrors"] == []
+    assert await _credits(house) == {"cup": (30, 0, 30), "sugar": (10, 0, 10)}
+    assert (await renew(house, told["subscription"]["id"], "two"))["userErrors"] == []
+    assert await _credits(house) == {"cup": (30, 0, 30), "sugar": (10, 0, 10)}
+
+
+async def test_credits_of_a_renewal_take_the_place_of_those_of_before(house: House) -> None:
+    told = await write_down(house, **MONTH, credits=[{"unit": "cup", "total": 30}, {"unit": "bag", "total": 3}])
+    subscription = told["subscription"]["id"]
+    twice = await renew(house, subscription, "twice", credits=[{"unit": "bag", "total": 1}] * 2)
+    assert twice["userErrors"] == [{"code": "INVALID", "field": ["credits"]}]
+    assert await _credits(house) == {"cup": (30, 0, 30), "bag": (3, 0, 3)}
+    credits = [{"unit": "bag", "total": 5}, {"unit": "tea", "total": 7}]
+    assert (await renew(house, subscription, "other", credits=credits))["userErrors"] == []
+    assert await _credits(house) == {"cup": (0, 0, 0), "bag": (5, 0, 5), "tea": (7, 0, 7)}
+    assert (await renew(house, subscription, "as before"))["userErrors"] == []
+    assert await _credits(house) == {"cup": (0, 0, 0), "bag": (5, 0, 5), "tea": (7, 0, 7)}
+
+
+async def test_fixed_credits_that_a_renewal_names_come_on_top(house: House) -> None:
+    told = await write_down(house, **MONTH, isFixedCredit=True, credits=[{"unit": "cup", "total": 30}])
+    subscription = told["subscription"]["id"]
+    assert (await renew(house, subscription, "more", credits=[{"unit": "cup", "total": 5}]))["userErrors"] == []
+    assert await _credits(house) == {"cup": (35, 0, 35)}
+    assert (await renew(house, subscription, "as before"))["userErrors"] == []
+    assert await _credits(house) == {"cup": (35, 0, 35)}
+
+
+async def test_credits_that_ended_with_their_time_are_granted_anew_for_the_next(house: House) -> None:
+    ends = "2026-03-01T00:00:00Z"
+    told = await write_down(house, **MONTH, credits=[{"unit": "cup", "total": 30, "expiresAt": ends}])
+    subscription = told["subscription"]["id"]
+    assert (await renew(house, subscription, "next"))["userErrors"] == []
+    await pass_to(house, "2026-03-02T00:00:00Z")
+    look = "query ($id: ID!) { subscription(id: $id) { creditBalances { remaining expiresAt isExhausted } } }"
+    assert (await house.ask(look, {"id": subscription}, ADMIN))["subscription"]["creditBalances"] == [
+        {"remaining": 30, "expiresAt": None, "isExhausted": False}
+    ]
+
+
 async def test_out_of_credits_starts_with_none_left(house: House) -> None:
     await write_down(house, isOutOfCredits=True)
     assert await _credits(house) == {"classic_coffee": (365, 365, 0), "specialty_coffee": (365, 365, 0)}

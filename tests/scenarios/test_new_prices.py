@@ -275,3 +275,24 @@ async def test_archived_plans_renew_and_are_not_sold(changer: Changer, house: Ho
     assert (shown["status"], shown["plan"]["code"]) == ("ACTIVE", "small")
     assert totals(shown) == [("PAID", 1000, 1000), ("PAID", 1000, 1000)]
     await clean(house)
+
+
+async def test_what_is_not_offered_is_not_sold_until_it_is_again(changer: Changer, house: House) -> None:
+    await changer.begin("small")
+    id = (await house.ask('{ product(code: "letters") { id } }'))["product"]["id"]
+    offer = """mutation ($id: ID!, $i: ProductInput!) { updateProduct(id: $id, input: $i) {
+      product { isActive } userErrors { code } } }"""
+    assert (await told(house, offer, id=id, i={"isActive": False}))["product"] == {"isActive": False}
+    await house.ask(ATTACH, {"card": "pm_card_visa"}, "late")
+    for named in ('planCode: "small"', 'productCode: "letters"', 'items: [{planCode: "small"}]'):
+        subscribe = (
+            f"mutation {{ subscribe(input: {{{named}}}) {{ subscription {{ id }} userErrors {{ code field }} }} }}"
+        )
+        refusal = {"code": "PLAN_ARCHIVED", "field": [named.split(":")[0]]}
+        assert await told(house, subscribe, "late") == {"subscription": None, "userErrors": [refusal]}
+    assert codes(await changer.ask(CHANGE, planCode="large")) == ["PLAN_ARCHIVED"]
+    shown = await changer.pass_by(HALF * 2)
+    assert totals(shown) == [("PAID", 1000, 1000), ("PAID", 1000, 1000)]
+    assert (await told(house, offer, id=id, i={"isActive": True}))["product"] == {"isActive": True}
+    assert codes(await changer.ask(CHANGE, planCode="large")) == []
+    await clean(house)

@@ -196,6 +196,31 @@ async def test_a_batch_told_twice_counts_once_and_a_bad_event_keeps_no_other_out
     assert seen["quantity"] == "6"
 
 
+async def test_what_is_sent_again_for_a_customer_counts_once_though_another_subscription_has_begun(
+    house: House,
+) -> None:
+    await sell(house, "api")
+    first, key = await take(house, "api"), await key_of(house)
+    event = {"customer": {"userId": USER}, "quantity": "5"}
+    assert await tell(house, key, event) == {"accepted": 1, "duplicates": 0, "userErrors": []}
+    end = """mutation ($id: ID!) { cancelSubscription(input: {subscriptionId: $id, effectiveAt: NOW}) {
+      userErrors { code } } }"""
+    house.pass_time(timedelta(hours=1))
+    assert (await house.ask(end, {"id": first}, user=USER))["cancelSubscription"]["userErrors"] == []
+    again = {"accepted": 0, "duplicates": 1, "userErrors": []}
+    assert await tell(house, key, event) == again
+    second = await take(house, "api")
+    assert await tell(house, key, event) == again
+    assert await tell(house, key, {**event, "quantity": "6"}) == {
+        "accepted": 0,
+        "duplicates": 0,
+        "userErrors": [{"code": "IDEMPOTENCY_CONFLICT", "field": ["events", "0", "idempotencyKey"]}],
+    }
+    assert await tell(house, key, {**event, "idempotencyKey": "new"}) == {**again, "accepted": 1, "duplicates": 0}
+    (seen,) = (await house.ask(USAGE, {"id": second}, user=USER))["subscription"]["usage"]
+    assert seen["quantity"] == "5"
+
+
 async def test_a_batch_too_large_or_empty_is_refused_whole(house: House) -> None:
     key = await key_of(house)
     for size in (0, 1_001):

@@ -1,5 +1,6 @@
 """The organization's policies over HTTP: what is in force, changing it, and what is refused."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -47,6 +48,22 @@ async def test_what_is_given_is_changed_and_the_rest_stays(house: House) -> None
     assert told["organization"] == {"version": 3, "dunning": changed}
     told = await _update(house, trialEndAction="PAUSE")
     assert (await house.ask(READ, user=ADMIN))["organization"]["dunning"] == {**changed, "trialEndAction": "PAUSE"}
+
+
+NAME = """mutation ($name: String!, $version: Int) {
+  updateOrganization(input: {name: $name, expectedVersion: $version}) {
+    organization { name version } userErrors { code } } }"""
+
+
+async def test_of_many_first_changes_at_once_each_is_made_and_one_holds_the_version_that_all_have_seen(
+    house: House,
+) -> None:
+    told = await asyncio.gather(*(_update(house, gracePeriodDays=days) for days in range(1, 7)))
+    assert [each["userErrors"] for each in told] == [[]] * 6
+    assert sorted(each["organization"]["version"] for each in told) == [2, 3, 4, 5, 6, 7]
+    named = await asyncio.gather(*(house.ask(NAME, {"name": f"Shop {n}", "version": 7}, ADMIN) for n in range(6)))
+    codes = [[error["code"] for error in each["updateOrganization"]["userErrors"]] for each in named]
+    assert sorted(codes) == [[]] + [["VERSION_CONFLICT"]] * 5
 
 
 @pytest.mark.parametrize(
