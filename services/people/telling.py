@@ -93,8 +93,9 @@ async def _is_heard(
     except GatewayUnavailable:
         return False
     except GatewayRefused as refusal:
-        # Saying it again would not help; the next change is told anew.
         log.warning("gateway_refused_customer", customer=customer.id, reason=str(refusal), param=refusal.param)
+        # Saying it again would not help; the next change is told anew. Of who is to be forgotten there is none.
+        return customer.archived_at is None
     return True
 
 

@@ -12,6 +12,7 @@ from sqlmodel import select
 
 from billing.charging import SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
+from gateways.port import GatewayRefused
 from gateways.sandbox import Fault
 from models.base import metadata
 from models.events import hold_unpublished, unpublished_events
@@ -381,6 +382,20 @@ async def test_a_silent_gateway_forgets_later(small_house: House, fault: Fault) 
     await small_house.deliver()
     assert await traces(small_house) == set()
     assert await small_house.audit() == []
+
+
+async def test_a_gateway_that_refuses_to_forget_is_asked_again(small_house: House) -> None:
+    """Such as while its key may not delete."""
+    customer = await live_through(small_house)
+
+    async def refuse() -> None:
+        raise GatewayRefused("the key may not do this")
+
+    await anonymize_customer(just_before(small_house.app, "delete_customer", refuse), customer)
+    assert "sandbox_objects.body" in await traces(small_house)
+    small_house.pass_time(timedelta(hours=2))
+    await small_house.deliver()
+    assert await traces(small_house) == set()
 
 
 async def test_news_of_a_card_that_come_late_bring_nothing_back(small_house: House) -> None:
