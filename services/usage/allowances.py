@@ -101,10 +101,9 @@ async def renew_allowances(
         allowance = given.get(unit)
         if allowance is None and balance.is_fixed:
             continue
-        if not balance.is_fixed and balance.remaining:
-            unused, balance.remaining = balance.remaining, 0
-            reason = "renewed" if allowance is not None else "no longer granted"
-            enter(session, balance, CreditKind.EXPIRE, -unused, why, reason)
+        if not balance.is_fixed:
+            _expire(session, balance, why, "renewed" if allowance is not None else "no longer granted")
+        end_what_is_over(session, balance, why)
         balance.total_granted, balance.total_used = balance.remaining, 0
         balance.daily = balance.expires_at = None
         balance.updated_at = why.now
@@ -130,6 +129,20 @@ async def allowances_of_before(session: AsyncSession, row: Subscription, start: 
             ends = balance.expires_at if balance.expires_at is not None and balance.expires_at > start else None
             found.append(Allowance(balance.unit, balance.daily, total, ends))
     return found
+
+
+def end_what_is_over(session: AsyncSession, balance: CreditBalance, why: Why) -> None:
+    """What has ended does not come back with what is granted now."""
+    if balance.expires_at is not None and balance.expires_at <= why.now:
+        _expire(session, balance, why, "ended")
+        balance.total_granted = balance.total_used = 0
+        balance.expires_at = None
+
+
+def _expire(session: AsyncSession, balance: CreditBalance, why: Why, reason: str) -> None:
+    if balance.remaining:
+        unused, balance.remaining = balance.remaining, 0
+        enter(session, balance, CreditKind.EXPIRE, -unused, why, reason)
 
 
 def _grant(session: AsyncSession, balance: CreditBalance, total: int, why: Why) -> None:

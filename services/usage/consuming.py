@@ -33,7 +33,7 @@ from services.changes import Why
 from services.owned import locked_subscription
 from services.policies import grace_in_force
 from services.timelines import in_time_of
-from services.usage.allowances import enter
+from services.usage.allowances import end_what_is_over, enter
 
 LARGEST = 10**12
 
@@ -178,6 +178,7 @@ async def _granted(
         of_plans = [credit for credit, _ in await credit_terms_of(session, row.id) if credit.unit == wish.unit]
         balance.is_fixed = row.origin is SubscriptionOrigin.MANUAL or all(credit.is_fixed for credit in of_plans)
     await session.flush()
+    end_what_is_over(session, balance, why)
     if balance.total_granted + wish.quantity > LARGEST_GRANT:
         raise UserProblem(ErrorCode.INVALID, "At most 10^15 are granted in all.", ["quantity"])
     balance.total_granted += wish.quantity

@@ -11,6 +11,7 @@ from models.ledger import account_by_customer
 from tests.scenarios.by_hand import DELETE, aed, record, renew, write_down
 from tests.scenarios.merchant import do, done
 from tests.scenarios.orders import ADMIN, billed, life, pass_to, states, subscribe
+from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.house import House
 from tests.support.outside import gateway_books
 from tests.support.tables import everything
@@ -155,6 +156,8 @@ async def test_a_renewal_grants_credits_anew_unless_they_are_fixed(house: House)
 
 
 MONTH: dict[str, Any] = {"periodStart": "2026-01-01", "periodEnd": "2026-03-01", "interval": "MONTH"}
+CONSUME = """mutation ($i: CreditInput!) { consumeCredits(input: $i) {
+  creditBalance { remaining } userErrors { code } } }"""
 GRANT = "mutation ($i: CreditInput!) { grantCredits(input: $i) { userErrors { code } } }"
 
 
@@ -206,6 +209,26 @@ async def test_credits_that_ended_with_their_time_are_granted_anew_for_the_next(
     assert (await house.ask(look, {"id": subscription}, ADMIN))["subscription"]["creditBalances"] == [
         {"remaining": 30, "expiresAt": None, "isExhausted": False}
     ]
+
+
+@pytest.mark.parametrize("is_fixed", [True, False])
+async def test_what_is_granted_after_an_end_can_be_used_and_what_had_ended_stays_so(
+    house: House, is_fixed: bool
+) -> None:
+    ended = {"unit": "cup", "total": 30, "expiresAt": "2026-02-10T00:00:00Z"}
+    told = await write_down(house, **MONTH, isFixedCredit=is_fixed, credits=[ended])
+    subscription = told["subscription"]["id"]
+    await pass_to(house, "2026-02-11T00:00:00Z")
+    wish = {"subscriptionId": subscription, "unit": "cup", "quantity": 4, "idempotencyKey": "sorry"}
+    given = await done(house, "grantCredits", "CreditInput", wish, "creditBalance { remaining expiresAt }")
+    assert given["creditBalance"] == {"remaining": 4, "expiresAt": None}
+    assert await _entries(house, "cup") == [("grant", 30, 30), ("expire", -30, 0), ("grant", 4, 4)]
+    wish = {**wish, "quantity": 3, "idempotencyKey": "drunk"}
+    key = await secret_of_key(house, "record_usage")
+    used = await ask_with_key(house, key, CONSUME, {"i": wish})
+    assert used["consumeCredits"] == {"creditBalance": {"remaining": 1}, "userErrors": []}
+    assert (await renew(house, subscription, "next"))["userErrors"] == []
+    assert await _credits(house) == {"cup": (4, 3, 1) if is_fixed else (30, 0, 30)}
 
 
 async def test_out_of_credits_starts_with_none_left(house: House) -> None:
