@@ -99,7 +99,7 @@ async def _work(app: App, event_id: str, fence: int) -> None:
     except Exception as error:  # One event's trouble must not stop the inbox; it is kept and tried again.
         problem = error
         if not isinstance(error, GatewayUnavailable):
-            log.exception("gateway_event_failed", event=event_id, type=event.type)
+            log.exception("gateway_event_failed", gateway_event=event_id, type=event.type)
     await app.database.transact(_close, event_id, fence, problem, app.machine_now())
 
 
