@@ -12,7 +12,7 @@ from billing.charging import CardProblem, IntentStatus, SetupFutureUsage
 from billing.couponing import CouponDuration
 from billing.dashboard_coupons import CodeTerms, DashboardCode, DashboardCoupon, TakesOff
 from billing.lifecycle import RefundStatus
-from billing.money import Money
+from billing.money import CURRENCIES, Money
 from billing.returning import DisputeStatus, RefundReason
 from gateways.cards import (
     CardFacts,
@@ -24,7 +24,14 @@ from gateways.cards import (
 )
 from gateways.method_types import CountrySpecification
 from gateways.persons import Address, BillingDetails
-from gateways.port import ChargeSnapshot, CustomerSnapshot, DisputeSnapshot, PaymentIntentSnapshot, RefundSnapshot
+from gateways.port import (
+    ChargeSnapshot,
+    CustomerSnapshot,
+    DisputeSnapshot,
+    GatewayNotFound,
+    PaymentIntentSnapshot,
+    RefundSnapshot,
+)
 
 INVOICE_KEY = "perennial_invoice"
 """The metadata key under which an intent carries our invoice id."""
@@ -59,12 +66,28 @@ _PERSONAL = frozenset(("billing_details", "client_secret", "iin", "receipt_email
 Json = Mapping[str, Any]
 
 
+def invoice_of(intent: Json) -> str | None:
+    """The invoice of ours that an intent was made for, None when others made it."""
+    return (intent.get("metadata") or {}).get(INVOICE_KEY)
+
+
+def may_be_ours(body: Json) -> bool:
+    """Whether it is in a currency that we charge: an account holds others' too, and of times when there were others."""
+    return str(body["currency"]).upper() in CURRENCIES
+
+
+def _currency_of(body: Json) -> str:
+    if not may_be_ours(body):
+        raise GatewayNotFound(f"{body['id']} is in {body['currency']}, which nothing of ours is charged in")
+    return str(body["currency"]).upper()
+
+
 def payment_intent(body: Json) -> PaymentIntentSnapshot:
-    currency = str(body["currency"]).upper()
+    currency = _currency_of(body)
     error = body.get("last_payment_error")
     return PaymentIntentSnapshot(
         ref=body["id"],
-        invoice_id=(body.get("metadata") or {}).get(INVOICE_KEY),
+        invoice_id=invoice_of(body),
         status=IntentStatus(body["status"]),
         amount=Money(body["amount"], currency),
         captured=Money(body.get("amount_received") or 0, currency),
@@ -107,7 +130,7 @@ def refund(body: Json) -> RefundSnapshot:
     return RefundSnapshot(
         ref=body["id"],
         intent_ref=_ref(body.get("payment_intent")),
-        amount=Money(body["amount"], str(body["currency"]).upper()),
+        amount=Money(body["amount"], _currency_of(body)),
         # What Stripe does not tell (the typings allow null) is not known to have arrived.
         status=_REFUND_STATUSES[body["status"]] if body.get("status") else RefundStatus.PENDING,
         reason=_REFUND_REASONS.get(body.get("reason") or "", RefundReason.OTHER),
@@ -118,7 +141,7 @@ def refund(body: Json) -> RefundSnapshot:
 
 
 def dispute(body: Json) -> DisputeSnapshot:
-    currency = str(body["currency"]).upper()
+    currency = _currency_of(body)
     moved = body.get("balance_transactions") or ()
     return DisputeSnapshot(
         ref=body["id"],

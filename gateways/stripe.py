@@ -248,11 +248,7 @@ class StripeGateway:
         for _ in range(_MAX_LISTED // LIST_PAGE):
             page = await answer(self._v1.payment_intents.list_async(params))
             rows: list[Any] = page["data"]
-            found += [
-                snapshots.payment_intent(row)
-                for row in rows
-                if (row.get("metadata") or {}).get(snapshots.INVOICE_KEY) == invoice_id
-            ]
+            found += [snapshots.payment_intent(row) for row in rows if snapshots.invoice_of(row) == invoice_id]
             if not page["has_more"]:
                 return found
             params = {**params, "starting_after": rows[-1]["id"]}
@@ -295,8 +291,8 @@ class StripeGateway:
         self, *, created_since: datetime | None, after: str | None
     ) -> GatewayPage[PaymentIntentSnapshot]:
         page = await page_of(self._v1.payment_intents.list_async, after, created_since=created_since)
-        found = [snapshots.payment_intent(row) for row in page.items]
-        return GatewayPage([intent for intent in found if intent.invoice_id is not None], page.next_after)
+        ours = [snapshots.payment_intent(row) for row in page.items if snapshots.invoice_of(row) is not None]
+        return GatewayPage(ours, page.next_after)
 
     async def list_charges(self, *, after: str | None) -> GatewayPage[ChargeSnapshot]:
         page = await page_of(self._v1.charges.list_async, after)
@@ -305,11 +301,13 @@ class StripeGateway:
 
     async def list_refunds(self, *, created_since: datetime | None, after: str | None) -> GatewayPage[RefundSnapshot]:
         page = await page_of(self._v1.refunds.list_async, after, created_since=created_since)
-        return GatewayPage([snapshots.refund(row) for row in page.items], page.next_after)
+        found = [snapshots.refund(row) for row in page.items if snapshots.may_be_ours(row)]
+        return GatewayPage(found, page.next_after)
 
     async def list_disputes(self, *, created_since: datetime | None, after: str | None) -> GatewayPage[DisputeSnapshot]:
         page = await page_of(self._v1.disputes.list_async, after, created_since=created_since)
-        return GatewayPage([snapshots.dispute(row) for row in page.items], page.next_after)
+        found = [snapshots.dispute(row) for row in page.items if snapshots.may_be_ours(row)]
+        return GatewayPage(found, page.next_after)
 
     async def list_card_news(self, *, created_since: datetime, after: str | None) -> GatewayPage[CardNews]:
         page = await page_of(self._v1.events.list_async, after, created_since=created_since, types=_CARD_NEWS)

@@ -100,3 +100,18 @@ def test_a_silenced_rule_is_named() -> None:
         or (IGNORE.search(text) and not IGNORE_WITH_RULE.search(text))
     ]
     assert nameless == []
+
+
+def test_no_log_line_has_a_field_that_is_called_as_its_text_is() -> None:
+    """`log.info("told", event=…)` gives structlog two texts: it raises instead of writing the line."""
+    doubled = [
+        f"{name}:{node.lineno}"
+        for name in SIZED
+        for node in ast.walk(ast.parse(text_of(name)))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in ("log", "logger")
+        and any(keyword.arg == "event" for keyword in node.keywords)
+    ]
+    assert doubled == []

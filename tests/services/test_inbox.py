@@ -241,6 +241,20 @@ async def test_an_event_that_cannot_be_worked_on_is_tried_again_with_back_off(ho
     assert mine["mySubscription"] == {"status": "ACTIVE"}
 
 
+async def test_an_event_that_cannot_be_true_is_kept_as_failed_and_the_others_go_on(house: House) -> None:
+    """Somebody has made 9.00 of an intent before the customer paid it in the browser."""
+    shopper = Shopper(house, "demo-new")
+    told = (await shopper.subscribe())["paymentIntent"]
+    await dashboard(house).payment_intents.update_async(told["gatewayId"], {"amount": 900})
+    await shopper.browser.confirm(told["clientSecret"], VISA)
+    owner = await account(house, "demo-new")
+    await dashboard(house).payment_methods.attach_async("pm_card_mastercard", {"customer": owner})
+    await house.deliver()
+    states = {kind: state for _, kind, state in await inbox(house)}
+    assert (states["payment_intent.succeeded"], states["payment_method.attached"]) == ("failed", "processed")
+    assert await cards(house, "demo-new") == [("4444", True)]
+
+
 async def test_one_events_trouble_does_not_stop_the_others(house: House) -> None:
     shopper = Shopper(house, "demo-new")
     told = await shopper.subscribe()

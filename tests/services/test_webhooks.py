@@ -389,3 +389,21 @@ async def test_only_json_is_served(small_house: House) -> None:
         headers = {"Content-Type": content_type, "Stripe-Signature": signed(small_house, body)}
         assert (await small_house.http.post("/webhooks/stripe", content=body, headers=headers)).status_code == 415
     assert await inbox(small_house) == []
+
+
+async def test_what_others_took_in_a_currency_that_we_do_not_know_is_none_of_ours(small_house: House) -> None:
+    """An account keeps its history: also what was charged in kunas, and what other systems charge."""
+    house, v1 = small_house, dashboard(small_house)
+    asked: Any = {"amount": 4200, "currency": "btn", "payment_method": "pm_card_createDisputeInquiry", "confirm": True}
+    intent = await v1.payment_intents.create_async(asked)
+    await v1.refunds.create_async({"payment_intent": intent.id, "amount": 100})
+    before = await dump(house)
+    await house.deliver()
+    assert await dump(house) == before
+    assert {state for *_, state in await inbox(house)} == {"processed", "ignored"}
+    assert await house.audit() == []
+    mutation = """mutation { reconcilePayments(since: "2026-01-01T00:00:00Z") {
+      report { finishedAt drift { kind } } userErrors { code } } }"""
+    told = (await house.ask(mutation, user="demo-admin"))["reconcilePayments"]
+    assert (told["report"]["drift"], told["userErrors"]) == ([], [])
+    assert told["report"]["finishedAt"] is not None
