@@ -5,7 +5,7 @@ that is taken back of a line sums to the line's tax once all of its cost is.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from billing.money import Money, total
@@ -68,6 +68,12 @@ def credit(
     if not rest.is_zero:
         made.append(CreditLine(None, CARRIED, rest, Money.zero(rest.currency)))
     return made
+
+
+def with_taken(lines: Sequence[CreditableLine], parts: Sequence[CreditLine]) -> Sequence[CreditableLine]:
+    """The lines once these parts are taken back of them too."""
+    more = {part.line_id: part.amount for part in parts}
+    return [replace(line, credited=line.credited + more[line.id]) if line.id in more else line for line in lines]
 
 
 def left_of(lines: Sequence[CreditableLine], currency: str) -> Money:

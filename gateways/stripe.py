@@ -130,8 +130,10 @@ class StripeGateway:
             "allowed_payment_method_types": list(method_types),
             "expand": _WITH_MANDATES,
         }
-        body = await answer(self._v1.setup_intents.create_async(params, {"idempotency_key": idempotency_key}))
-        return snapshots.setup_intent(body)
+        made = await object_of(self._v1.setup_intents.create_async(params, {"idempotency_key": idempotency_key}))
+        if is_replay(made):
+            return await self.retrieve_setup_intent(made["id"])  # What was told first may have been confirmed since.
+        return snapshots.setup_intent(made.to_dict())
 
     async def retrieve_setup_intent(self, ref: str) -> SetupIntentSnapshot:
         params: Any = {"expand": _WITH_MANDATES}

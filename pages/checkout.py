@@ -131,7 +131,8 @@ class CheckoutPages:
             return await self._message("One moment", problem.message, 503, back=visit.checkout.wish.error_url)
         if visit.request.method == "POST":
             try:
-                return await self._shown(visit, await look(self._app, visit.checkout), _told(problem), 409)
+                # The form may have been sent twice: what the first one did is asked for, not waited for.
+                return await self._shown(visit, await follow(self._app, visit.checkout), _told(problem), 409)
             except UserProblem as lasting:
                 problem = lasting
         return await self._message(
@@ -143,7 +144,7 @@ class CheckoutPages:
     ) -> Response:
         wish = visit.checkout.wish
         if state.stage is Stage.DONE:
-            return await self._message("Already done", "You are subscribed, and it is paid.", back=wish.return_url)
+            return await self._message("Already done", "You are subscribed.", back=wish.return_url)
         if state.stage is Stage.OVER:
             text = "What was begun with this link has ended. Ask for a new one where you found it."
             return await self._message("This link is used up", text, 410, back=wish.error_url)
@@ -218,7 +219,11 @@ def _told(problem: UserProblem) -> str:
 
 
 async def _form(request: Request) -> Mapping[str, str]:
-    fields = parse_qs((await request.body()).decode(errors="replace"), keep_blank_values=True, max_num_fields=20)
+    """The form's fields. Raises UserProblem INVALID for what is no form of ours."""
+    try:
+        fields = parse_qs((await request.body()).decode(errors="replace"), keep_blank_values=True, max_num_fields=20)
+    except ValueError:
+        raise UserProblem(ErrorCode.INVALID, "This form was not sent as it was shown. Fill it in again.") from None
     return {name: values[0].strip() for name, values in fields.items()}
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from cryptography.fernet import Fernet, InvalidToken
 from pydantic import TypeAdapter, ValidationError
 
-from billing.charging import SetupFutureUsage
+from billing.charging import IntentStatus, SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION, PaymentStatus, SubscriptionStatus
 from gateways.port import GatewayRefused, GatewayUnavailable
@@ -37,6 +37,7 @@ LIFETIME = timedelta(hours=24)
 _LONGEST = 1_800  # with what stands before it, an address of 2048 characters at most: mail programs cut longer ones
 _CAUSE = "checkout"
 _ON_ITS_WAY = frozenset((PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN))
+_MADE_THERE = frozenset((IntentStatus.PROCESSING, IntentStatus.SUCCEEDED))
 
 
 class LinkRefused(Exception):
@@ -66,7 +67,11 @@ class CheckoutLink:
 
 
 class Stage(StrEnum):
-    """How far a checkout is. OVER: what was begun has ended without being paid, or was canceled since."""
+    """How far a checkout is. OPEN: there is nothing to pay with yet, or the gateway gave that up.
+
+    WAITING: the gateway has the payment, whether we have heard of its end or not. OVER: what was begun has ended
+    without being paid, or was canceled since.
+    """
 
     OPEN = "open"
     PAYING = "paying"
@@ -151,20 +156,25 @@ async def begin(app: App, checkout: Checkout, *, quote_token: str | None, return
     outcome = await once(
         app, checkout.actor, customer.id, _CAUSE, checkout.key, asdict(checkout.wish), PAYMENT_OUTCOMES, run
     )
-    return await _state(app, checkout, customer, outcome)
+    state = await _state(app, checkout, customer, outcome)
+    if state.stage is Stage.OPEN:
+        state = await _state(app, checkout, customer, await run())  # The order goes on with another intent.
+    return state
 
 
 async def follow(app: App, checkout: Checkout) -> CheckoutState:
     """Ask the gateway what has become of the browser's half, instead of waiting for the news. Raises UserProblem."""
     state = await look(app, checkout)
     outcome = state.outcome
+    if outcome is None:
+        return state
     try:
-        if outcome is not None and outcome.setup_intent is not None:
+        if outcome.setup_intent is not None:
             snapshot = await app.gateway.retrieve_setup_intent(outcome.setup_intent.snapshot.ref)
             await follow_setup_intent(app, snapshot)
     except (GatewayUnavailable, GatewayRefused):
         return state  # The webhook will tell.
-    if outcome is not None and outcome.subscription is not None and outcome.payment is not None:
+    if outcome.subscription is not None and outcome.payment is not None:
         await refresh_payment(app, checkout.actor, outcome.subscription.id, outcome.payment.id)
     return await look(app, checkout)
 
@@ -178,10 +188,13 @@ async def _state(app: App, checkout: Checkout, customer: Customer | None, outcom
         return CheckoutState(Stage.OVER, customer, outcome=outcome)
     if row.status is not SubscriptionStatus.INCOMPLETE:
         return await _saving(app, checkout, row, outcome, customer)
-    if payment is not None and payment.status in _ON_ITS_WAY:
-        return CheckoutState(Stage.WAITING, customer, outcome=outcome)
     snapshot = outcome.intent.snapshot if outcome.intent is not None else None
+    is_on_its_way = payment is not None and payment.status in _ON_ITS_WAY
+    if is_on_its_way or (snapshot is not None and snapshot.status in _MADE_THERE):
+        return CheckoutState(Stage.WAITING, customer, outcome=outcome)
     quoted = await preview_subscribe(app, checkout.actor, checkout.wish)
+    if snapshot is not None and snapshot.status is IntentStatus.CANCELED:
+        return CheckoutState(Stage.OPEN, customer, quoted, outcome)
     secret = snapshot.client_secret if snapshot is not None else None
     return CheckoutState(Stage.PAYING, customer, quoted, outcome, secret)
 
@@ -205,6 +218,8 @@ async def _saving(
         customer_id=owner.id if checkout.actor.acts_for_customers else None,
         idempotency_key=f"{_CAUSE}:{row.id}",
     )
+    if view.row.status is IntentStatus.SUCCEEDED:
+        return CheckoutState(Stage.DONE, customer, outcome=outcome)
     outcome = replace(outcome, setup_intent=view)
     return CheckoutState(Stage.SAVING, customer, outcome=outcome, client_secret=view.snapshot.client_secret)
 

@@ -21,6 +21,7 @@ from models.setbacks import repeated
 from services.app import Actor, App
 from services.payments.outcomes import PaymentOutcome, payment_outcome
 from services.payments.resolving import live_snapshot
+from services.problems import key_reused
 
 _KEPT = timedelta(days=30)
 _MAX_KEY = 255
@@ -149,11 +150,7 @@ async def _begin(app: App, scope: str, wanted: str) -> bool:
                 )
                 return True
             if record.input_hash != wanted:
-                raise UserProblem(
-                    ErrorCode.IDEMPOTENCY_CONFLICT,
-                    "This idempotency key was used with other input. Use a new key for a new request.",
-                    ["idempotencyKey"],
-                )
+                raise key_reused()
             is_free = record.leased_until is None or record.leased_until <= machine_now
             if is_free and (record.answer is None or await _goes_on(session, record.answer)):
                 record.leased_until = machine_now + LEASE

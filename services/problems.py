@@ -52,6 +52,14 @@ def not_found(what: str, field: str) -> UserProblem:
     return UserProblem(ErrorCode.NOT_FOUND, f"There is no such {what} of yours.", [field])
 
 
+def key_reused() -> UserProblem:
+    return UserProblem(
+        ErrorCode.IDEMPOTENCY_CONFLICT,
+        "This idempotency key was used with other input. Use a new key for a new request.",
+        ["idempotencyKey"],
+    )
+
+
 def gateway_unavailable() -> UserProblem:
     return UserProblem(
         ErrorCode.GATEWAY_UNAVAILABLE, "The payment gateway cannot be reached. Repeat the request; it is safe to."

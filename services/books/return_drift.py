@@ -68,7 +68,10 @@ async def _compare(run: Pass, ref: str) -> None:
 
 
 async def _here(run: Pass, ref: str) -> tuple[Payment | None, Sequence[str]]:
-    """Our payment and what our rows say went back of it, in words; None of an intent that is not ours."""
+    """Our payment and what our rows say went back of it, in words; None of an intent that is not ours.
+
+    A refund of ours that the gateway has not answered yet, or did not take, is none that could be missing there.
+    """
     async with run.app.database.read() as session:
         intent = await intent_of(session, run.app.gateway.platform, ref)
         payment = intent and await payment_by_id(session, intent.payment_id)
@@ -77,7 +80,7 @@ async def _here(run: Pass, ref: str) -> tuple[Payment | None, Sequence[str]]:
         refunds = await refunds_of(session, [payment.id])
         disputes = await disputes_of(session, [payment.id])
     return payment, sorted(
-        [f"refund of {row.amount} {row.status}" for row in refunds]
+        [f"refund of {row.amount} {row.status}" for row in refunds if row.gateway_ref is not None]
         + [f"dispute {row.status}: {row.withdrawn} taken, {row.reinstated} given back" for row in disputes]
     )
 

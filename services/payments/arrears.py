@@ -149,14 +149,23 @@ async def collect_with_mended_card(
     session: AsyncSession, customer: Customer, method: PaymentMethod, now: datetime
 ) -> None:
     """The card's data have changed: what it was refused for because of them is tried with it again."""
-    for subscription in await unpaid_subscriptions(session, customer.id):
-        paying = await effective_method(session, subscription, customer)
+    for subscription in await unpaid_with(session, customer, method):
         payment = await _oldest_to_collect(session, subscription)
-        if payment is None or paying is None or paying.id != method.id:
+        if payment is None:
             continue
         tries = tries_of(await attempts_at(session, payment.id))
         if is_mended(await dunning_policy(session), tries, card_of(method)):
             payment.collect_at = now
+
+
+async def unpaid_with(session: AsyncSession, customer: Customer, method: PaymentMethod) -> Sequence[Subscription]:
+    """The customer's unpaid subscriptions that this card is to pay."""
+    found: list[Subscription] = []
+    for subscription in await unpaid_subscriptions(session, customer.id):
+        paying = await effective_method(session, subscription, customer)
+        if paying is not None and paying.id == method.id:
+            found.append(subscription)
+    return found
 
 
 async def collect_soon(session: AsyncSession, subscription: Subscription, now: datetime) -> Invoice | None:

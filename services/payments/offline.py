@@ -30,7 +30,7 @@ from services.owned import locked_subscription
 from services.payments.arrears import after_success
 from services.payments.settling import activate
 from services.payments.stopping import collecting_stopped, end_collection
-from services.problems import not_found, refuse_stale
+from services.problems import key_reused, not_found, refuse_stale
 from services.shielding import within_budget
 from services.timelines import in_time_of
 from services.usage.refilling import refill
@@ -103,6 +103,8 @@ async def receive(
     """
     async with app.database.read() as session:
         known = await payment_by_id(session, payment_id)
+        if known is not None and (known.invoice_id, known.amount) != (seen.id, record.paid):
+            raise key_reused()  # Keys are forgotten after a while; what one has booked is not.
         if known is not None and known.status in PAYMENT.final:
             return known
         collected = await payment_of_invoice(session, seen.id)

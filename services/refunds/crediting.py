@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.crediting import CreditableLine, credit
+from billing.crediting import CreditableLine, credit, with_taken
+from billing.lifecycle import RefundStatus
 from billing.money import Money
 from models.base import new_id
 from models.customers import Customer
 from models.invoices import CreditNote, credit_notes_of_refund, credited_by_line, lines_of
 from models.payments import Payment
-from models.returns import Refund
+from models.returns import Refund, refunds_of
 from services.changes import Why
 
 
@@ -26,6 +27,15 @@ async def creditable_lines(session: AsyncSession, invoice_id: str) -> Sequence[C
         for id, line in rows
         if line.is_sold and line.cost.minor > 0
     ]
+
+
+async def lines_to_refund(session: AsyncSession, payment: Payment) -> Sequence[CreditableLine]:
+    """The lines of the payment's invoice as they will stand when what is on its way has arrived."""
+    lines = await creditable_lines(session, payment.invoice_id)
+    for refund in await refunds_of(session, [payment.id]):
+        if refund.status is RefundStatus.PENDING:
+            lines = with_taken(lines, credit(refund.amount, lines, refund.line_ids))
+    return lines
 
 
 async def issue_credit_note(

@@ -31,10 +31,10 @@ from services.changes import Why
 from services.ends.ending import end_now
 from services.idempotency import Memory, once, scope_of
 from services.owned import own_payment
-from services.problems import gateway_unavailable, not_found, outcome_unknown
+from services.problems import gateway_unavailable, key_reused, not_found, outcome_unknown
 from services.quotes.payments import quote_refund
 from services.quotes.quoting import hold_to_quote
-from services.refunds.crediting import creditable_lines
+from services.refunds.crediting import lines_to_refund
 from services.refunds.refunding import COUNTS, carry_out, not_refundable, refund_as_it_is, refundable_of, reserve
 from services.refunds.returning import follow_returns
 from services.shielding import within_budget
@@ -130,6 +130,8 @@ async def _begin(app: App, payment: Payment, wish: RefundWish, refund_id: str, w
         await session.refresh(payment)
         known = await session.get(Refund, refund_id)
         if known is not None:
+            if known.payment_id != payment.id or wish.amount not in (None, known.amount):
+                raise key_reused()  # Keys are forgotten after a while; what one has given back is not.
             is_open = known.status is RefundStatus.PENDING and known.gateway_ref is None
             waits = is_open or known.ends_subscription_id is not None
             fence = await claim(session, Refund, refund_id, machine_now=app.machine_now()) if waits else None
@@ -168,7 +170,7 @@ async def amount_to_refund(session: AsyncSession, payment: Payment, wish: Refund
     """
     left = await refundable_of(session, payment)
     if wish.line_ids is not None:
-        lines = {line.id: line for line in await creditable_lines(session, payment.invoice_id)}
+        lines = {line.id: line for line in await lines_to_refund(session, payment)}
         if not wish.line_ids or not lines.keys() >= set(wish.line_ids):
             raise not_found("line that cost something on this payment's invoice", "lineIds")
         of_lines = left_of([lines[id] for id in dict.fromkeys(wish.line_ids)], payment.currency)

@@ -170,7 +170,7 @@ async def update_subscription_payment_method(
         if card is None and card_token is not None:
             customer = await _customer(app, seen)
             key = scope_of(actor, customer.id, _CAUSE, idempotency_key) if idempotency_key else None
-            card = await attach(app, customer, card_token, key=key, field="cardToken")
+            card = await attach(app, customer, card_token, key=key, field="cardToken", collects=retry_open_invoice)
         if card is None:
             raise not_found("payment method", "paymentMethodId")
         retry = retry_open_invoice and (before is None or before.id != card.id)

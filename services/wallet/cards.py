@@ -31,7 +31,7 @@ from services.idempotency import scope_of
 from services.payments.arrears import collect_soon
 from services.payments.outcomes import SetupIntentView
 from services.people.customers import acting_customer, ensure_gateway_account, refuse_anonymized
-from services.problems import CardDeclined, gateway_unavailable, not_found
+from services.problems import CardDeclined, gateway_unavailable, key_reused, not_found
 from services.shielding import within_budget
 from services.timelines import present_of
 from services.wallet.keeping import drop_card, keep_card, keep_mandate, make_default
@@ -97,10 +97,12 @@ async def attach(
     as_default: bool = False,
     key: str | None = None,
     field: str = "paymentMethodId",
+    collects: bool = True,
 ) -> PaymentMethod:
     """Keep the card that a payment method or a one-time token of the gateway stands for.
 
-    `key` makes a repetition the same request at the gateway, `field` names the input at fault. Raises UserProblem.
+    `key` makes a repetition the same request at the gateway, `field` names the input at fault. Not `collects`: what is
+    past due is not tried with it, though it is the first. Raises UserProblem.
     """
     async with app.database.read() as session:
         own = await live_payment_method(session, customer.id, id_or_ref=reference)
@@ -128,7 +130,7 @@ async def attach(
     except GatewayRefused:
         # The gateway's message may tell whose card it is: a missing and a foreign one look the same here.
         raise not_found("payment method", field) from None
-    return await keep(app, customer.id, seen, as_default=as_default)
+    return await keep(app, customer.id, seen, as_default=as_default, collects=collects)
 
 
 async def set_default_payment_method(
@@ -267,7 +269,9 @@ async def forget_card(app: App, reference: str) -> None:
             await drop_card(session, customer, row, await present_of(app, session, customer))
 
 
-async def keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_default: bool = False) -> PaymentMethod:
+async def keep(
+    app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_default: bool = False, collects: bool = True
+) -> PaymentMethod:
     """Write down what the gateway tells of the customer's card."""
     async with app.database.write() as session:
         customer = await locked_customer(session, customer_id)
@@ -275,7 +279,7 @@ async def keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_de
             raise LookupError(f"customer {customer_id} is gone")
         refuse_anonymized(customer, "customerId")
         now = await present_of(app, session, customer)
-        row = await keep_card(session, app, customer, seen, now)
+        row = await keep_card(session, app, customer, seen, now, collects=collects)
         if as_default:
             await make_default(session, customer, row, now)
         return row
@@ -283,9 +287,5 @@ async def keep(app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_de
 
 def _reused_key_or_refused(refusal: GatewayRefused) -> UserProblem:
     if refusal.code == "idempotency_error":
-        return UserProblem(
-            ErrorCode.IDEMPOTENCY_CONFLICT,
-            "This idempotency key was used with other input. Use a new key for a new request.",
-            ["idempotencyKey"],
-        )
+        return key_reused()
     return UserProblem(ErrorCode.INVALID, f"The gateway refused: {refusal}")

@@ -10,13 +10,27 @@ from models.base import new_id
 from models.customers import Customer, PaymentMethod, live_payment_methods, payment_method_of
 from models.subscriptions import pinned_subscriptions
 from services.app import App
-from services.payments.arrears import collect_with_mended_card, collect_with_new_default
+from services.payments.arrears import (
+    collect_soon,
+    collect_with_mended_card,
+    collect_with_new_default,
+    unpaid_with,
+)
 
 
 async def keep_card(
-    session: AsyncSession, app: App, customer: Customer, seen: PaymentMethodSnapshot, now: datetime
+    session: AsyncSession,
+    app: App,
+    customer: Customer,
+    seen: PaymentMethodSnapshot,
+    now: datetime,
+    *,
+    collects: bool = True,
 ) -> PaymentMethod:
-    """Insert or refresh the row of a card that belongs to the (locked) customer; a first card becomes the default."""
+    """Insert or refresh the row of a card that belongs to the (locked) customer; a first card becomes the default.
+
+    Not `collects`: what is past due waits as it did.
+    """
     row = await payment_method_of(session, app.gateway.platform, seen.ref)
     if row is None:
         row = PaymentMethod(
@@ -38,25 +52,30 @@ async def keep_card(
         row.touch(now)
         await collect_with_mended_card(session, customer, row, now)
     if customer.default_payment_method_id is None:
-        await make_default(session, customer, row, now)
+        await make_default(session, customer, row, now, collects=collects)
     return row
 
 
-async def make_default(session: AsyncSession, customer: Customer, row: PaymentMethod, now: datetime) -> None:
-    """Renewals charge this card from now on, and what is past due is tried with it."""
+async def make_default(
+    session: AsyncSession, customer: Customer, row: PaymentMethod, now: datetime, *, collects: bool = True
+) -> None:
+    """Renewals charge this card from now on, and what is past due is tried with it unless it shall wait."""
     if customer.default_payment_method_id != row.id:
         customer.default_payment_method_id = row.id
         customer.touch(now)
-        await collect_with_new_default(session, customer, now)
+        if collects:
+            await collect_with_new_default(session, customer, now)
 
 
 async def drop_card(session: AsyncSession, customer: Customer, row: PaymentMethod, now: datetime) -> None:
     """The card is gone at the gateway: archive its row and give way wherever it was to pay.
 
-    What it was pinned to is paid by the default card; the newest other card becomes the default if this one was.
+    What it was pinned to is paid by the default card; the newest other card becomes the default if this one was. What
+    is past due is tried with the card that takes its place.
     """
     if row.archived_at is not None:
         return
+    paid_by_it = await unpaid_with(session, customer, row)
     row.archived_at = now
     row.touch(now)
     for subscription in await pinned_subscriptions(session, customer.id):
@@ -67,6 +86,9 @@ async def drop_card(session: AsyncSession, customer: Customer, row: PaymentMetho
         others = [card for card in await live_payment_methods(session, customer.id) if card.id != row.id]
         customer.default_payment_method_id = others[0].id if others else None
         customer.touch(now)
+    if customer.default_payment_method_id is not None:
+        for subscription in paid_by_it:
+            await collect_soon(session, subscription, now)
 
 
 async def keep_mandate(session: AsyncSession, method_id: str, mandate: MandateFacts, now: datetime) -> None:

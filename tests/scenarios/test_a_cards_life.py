@@ -236,6 +236,22 @@ async def test_an_open_invoice_waits_if_it_shall_and_for_the_same_card(house: Ho
     assert (await holder.mine())["status"] == "ACTIVE"
 
 
+async def test_a_first_card_waits_with_the_open_invoice_if_it_shall(house: House) -> None:
+    holder = Holder(house, "demo-card")
+    card = await holder.default_card()
+    await holder.subscribe(paymentMethodId=card)
+    told = await house.ask("query($id: ID!) { paymentMethod(id: $id) { gatewayId } }", {"id": card}, holder.user)
+    await dashboard(house).payment_methods.detach_async(told["paymentMethod"]["gatewayId"])
+    await house.deliver()
+    assert (await holder.pass_month())["status"] == "PAST_DUE"
+    pinned = await holder.pin(cardToken="tok_mastercard", retryOpenInvoice=False)
+    assert (pinned["invoice"], _codes(pinned)) == (None, [])
+    assert (await house.work())["collected"] == 0
+    assert (await holder.mine())["status"] == "PAST_DUE"
+    await house.deliver()
+    assert (await house.work())["collected"] == 0
+
+
 async def test_a_new_default_pays_what_a_pinned_card_could_not(house: House) -> None:
     holder = Holder(house, "demo-card")
     good = await holder.default_card()

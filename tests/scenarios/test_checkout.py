@@ -1,5 +1,6 @@
 """Buying on the checkout page: a link, a form, the bank, and back to the shop; paid once, whatever is clicked again."""
 
+import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -21,6 +22,7 @@ from tests.scenarios.orders import ADMIN, customer_id, ordered
 from tests.scenarios.test_documents import PLAN, priced
 from tests.schema.keys import ask_with_key, create_key
 from tests.support.house import House
+from tests.support.outside import dashboard
 from tests.support.written import written_logs
 
 USER = "demo-new"
@@ -100,7 +102,7 @@ async def test_a_link_is_used_once_and_never_charges_twice(house: House) -> None
     form = {"quote": quote_on(page), "number": VISA, "expiry": "12/34", "cvc": "123"}
     assert says(await at_the_end(house, await house.http.post(url, data=form)))[1] == "Thank you"
     again = await house.http.get(url)
-    assert says(again) == ["Perennial", "Already done", "You are subscribed, and it is paid.", "Continue"]
+    assert says(again) == ["Perennial", "Already done", "You are subscribed.", "Continue"]
     assert "refresh" not in again.text
     assert says(await at_the_end(house, await house.http.post(url, data=form)))[1] == "Thank you"
     assert await bought(house) == {**PAID_ONCE, "defaultPaymentMethod": {"card": {"last4": "4242"}}}
@@ -112,6 +114,51 @@ async def test_a_link_is_used_once_and_never_charges_twice(house: House) -> None
     assert (await house.http.get(url)).status_code == 410
     assert says(await at_the_end(house, await house.http.post(url, data=form)))[1] == "This link is used up"
     assert len((await bought(house))["payments"]["nodes"]) == 1
+
+
+async def test_a_form_that_is_sent_twice_before_any_news_asks_for_no_second_payment(house: House) -> None:
+    url = await link(house)
+    form = {"quote": quote_on(await house.http.get(url)), "number": VISA, "expiry": "12/34", "cvc": "123"}
+    assert (await house.http.post(url, data=form)).status_code == 303
+    for answer in (await house.http.get(url), await at_the_end(house, await house.http.post(url, data=form))):
+        assert says(answer) == [
+            "Perennial",
+            "One moment",
+            "Your payment is being made. This page looks again by itself.",
+        ]
+        assert f'content="2; url={url}/return"' in answer.text
+    assert says(await at_the_end(house, await house.http.get(f"{url}/return")))[1] == "Thank you"
+    assert await bought(house) == {**PAID_ONCE, "defaultPaymentMethod": {"card": {"last4": "4242"}}}
+    assert await house.audit() == []
+
+
+async def test_two_clicks_at_once_end_at_what_was_bought(house: House) -> None:
+    url = await link(house)
+    form = {"quote": quote_on(await house.http.get(url)), "number": VISA, "expiry": "12/34", "cvc": "123"}
+    answers = await asyncio.gather(*(house.http.post(url, data=form) for _ in range(2)))
+    ends = [says(await at_the_end(house, answer))[1] for answer in answers]
+    assert set(ends) <= {"Thank you", "Already done", "One moment"}
+    assert await bought(house) == {**PAID_ONCE, "defaultPaymentMethod": {"card": {"last4": "4242"}}}
+
+
+async def test_a_card_that_is_saved_twice_before_any_news_is_saved_once(small_house: House) -> None:
+    url = await link(small_house, planCode=await priced(small_house, "trial", "USD", "9.00", trialPeriodDays=14))
+    form = {"quote": quote_on(await small_house.http.get(url)), "number": VISA, "expiry": "12/34", "cvc": "123"}
+    assert (await small_house.http.post(url, data=form)).status_code == 303
+    assert says(await small_house.http.get(url))[1:3] == ["Already done", "You are subscribed."]
+    assert says(await at_the_end(small_house, await small_house.http.post(url, data=form)))[1] == "Thank you"
+    assert (await bought(small_house))["defaultPaymentMethod"] == {"card": {"last4": "4242"}}
+
+
+async def test_an_order_whose_intent_was_canceled_at_the_dashboard_is_paid_by_another(house: House) -> None:
+    url = await link(house)
+    assert (await pay(house, url, DECLINED)).status_code == 402
+    (intent,) = (await dashboard(house).payment_intents.list_async()).data
+    await dashboard(house).payment_intents.cancel_async(intent.id)
+    assert says(await house.http.get(url))[1] == "Your order"
+    assert says(await at_the_end(house, await pay(house, url)))[1] == "Thank you"
+    assert await bought(house) == {**PAID_ONCE, "defaultPaymentMethod": {"card": {"last4": "4242"}}}
+    assert await house.audit() == []
 
 
 async def test_a_declined_card_is_told_and_another_one_pays_the_same_order(house: House) -> None:
@@ -324,6 +371,8 @@ async def test_a_form_of_another_kind_or_size_is_refused(small_house: House) -> 
     assert (await small_house.http.post(url, json={"number": VISA})).status_code == 415
     assert (await small_house.http.post(url, data={"number": "4" * 20_000})).status_code == 413
     assert (await small_house.http.put(url)).status_code == 405
+    many = await small_house.http.post(url, data={f"f{n}": "1" for n in range(21)})
+    assert (many.status_code, says(many)[1]) == (409, "Your order")
 
 
 def with_stripe(house: House, key: str) -> httpx.AsyncClient:

@@ -33,7 +33,12 @@ RETRY = """mutation ($invoice: ID!, $card: ID) { retryPayment(input: {invoiceId:
   userErrors { code ... on CardDeclinedError { declineCode isRetryable nextRetryAt } } } }"""
 START_PAYMENT = """mutation ($input: StartSubscriptionPaymentInput!) { startSubscriptionPayment(input: $input) {
   success nextAction { type redirectUrl } userErrors { code } } }"""
-CHOOSE = """mutation ($id: ID!) { setDefaultPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
+CHOOSE = """mutation ($id: ID!, $pins: Boolean!) { setDefaultPaymentMethod(input: {paymentMethodId: $id,
+  applyToSubscriptions: $pins}) { userErrors { code } } }"""
+PIN = """mutation ($input: UpdateSubscriptionPaymentMethodInput!) { updateSubscriptionPaymentMethod(input: $input) {
+  userErrors { code } } }"""
+DETACH = """mutation ($id: ID!) { detachPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
+REFERENCE = "query ($id: ID!) { paymentMethod(id: $id) { gatewayId } }"
 UPDATE_CARD = """mutation ($id: ID!) { updatePaymentMethod(input: {paymentMethodId: $id, expYear: 2039}) {
   userErrors { code } } }"""
 PLAN_CHANGE = """mutation ($input: ChangePlanInput!) { changePlan(input: $input) { userErrors { code } } }"""
@@ -43,6 +48,7 @@ PLAN_PAUSE = """mutation ($input: PauseSubscriptionInput!) { pauseSubscription(i
 START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 RENEWAL = datetime(2026, 2, 28, 9, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
+DONE: dict[str, Any] = {"userErrors": []}
 
 
 @pytest.fixture
@@ -85,8 +91,8 @@ class Debtor(Shopper):
         told = await self.house.ask(START_PAYMENT, {"input": {**wish, "returnUrl": RETURN_URL}}, self.user)
         return told["startSubscriptionPayment"]
 
-    async def choose(self, card: str) -> None:
-        told = await self.house.ask(CHOOSE, {"id": card}, self.user)
+    async def choose(self, card: str, *, pins: bool = True) -> None:
+        told = await self.house.ask(CHOOSE, {"id": card, "pins": pins}, self.user)
         assert told["setDefaultPaymentMethod"]["userErrors"] == []
         await self.house.work()
 
@@ -210,6 +216,34 @@ async def test_a_new_card_collects_at_once_after_a_hard_decline_and_the_old_one_
     life = await debtor.life()
     assert (life["status"], life["isActive"]) == ("ACTIVE", True)
     assert tries(life["invoices"]["nodes"][0])[2:] == [("DUNNING_RETRY", "2026-03-08")]  # since the 7th
+    assert await house.audit() == []
+
+
+@pytest.mark.parametrize("by", ["the customer", "the dashboard"])
+@pytest.mark.parametrize("was", ["default", "pinned"])
+async def test_the_card_that_takes_a_refused_ones_place_collects_at_once(
+    house: House, debtor: Debtor, issuer: Bank, by: str, was: str
+) -> None:
+    refused = await debtor.default_card()
+    other = await debtor.save_card("pm_card_mastercard")
+    if was == "pinned":
+        wish = {"subscriptionId": debtor.subscribed[-1], "paymentMethodId": refused}
+        assert (await house.ask(PIN, {"input": wish}, debtor.user))["updateSubscriptionPaymentMethod"] == DONE
+        await debtor.choose(other, pins=False)
+    issuer.declines(VISA, BLOCKED)
+    await debtor.pass_to(RENEWAL + 3 * DAY)
+    assert tries(await debtor.newest()) == [("RENEWAL", "2026-02-28")]
+    if by == "the customer":
+        assert (await house.ask(DETACH, {"id": refused}, debtor.user))["detachPaymentMethod"] == DONE
+    else:
+        reference = (await house.ask(REFERENCE, {"id": refused}, debtor.user))["paymentMethod"]["gatewayId"]
+        await dashboard(house).payment_methods.detach_async(reference)
+        await house.deliver()
+    await house.work()
+    assert await debtor.default_card() == other
+    life = await debtor.life()
+    assert (life["status"], life["isActive"]) == ("ACTIVE", True)
+    assert tries(life["invoices"]["nodes"][0])[1:] == [("PAYMENT_METHOD_UPDATED", "2026-03-03")]
     assert await house.audit() == []
 
 

@@ -1,5 +1,6 @@
 """Manual subscriptions told in years: paid at the counter, renewed, paused, over; and never a word to a gateway."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -269,6 +270,9 @@ async def test_instalments_are_recorded_one_by_one_and_too_much_is_the_customers
     assert second["invoice"]["amountDue"]["formatted"] == "AED1,540.00"
     same = await record(house, invoice, "second", "1000.00", "AED", reference="receipt 2", amountDue=aed("2540.00"))
     assert same["payment"]["id"] == second["payment"]["id"]
+    other = await record(house, invoice, "second", "1100.00", "AED")
+    assert other["userErrors"] == [{"code": "IDEMPOTENCY_CONFLICT", "field": ["idempotencyKey"]}]
+    house.machine.advance(timedelta(days=31))  # The key is forgotten; the money that it booked is not.
     other = await record(house, invoice, "second", "1100.00", "AED")
     assert other["userErrors"] == [{"code": "IDEMPOTENCY_CONFLICT", "field": ["idempotencyKey"]}]
     last = await record(house, invoice, "third", "1600.00", "AED", paidAt="2026-01-15T12:00:00Z")

@@ -130,6 +130,23 @@ async def test_the_same_key_gives_back_once(house: House) -> None:
     assert await house.audit() == []
 
 
+async def test_a_key_that_has_given_back_is_no_other_refunds_even_when_it_is_forgotten(house: House) -> None:
+    shopper = Shopper(house, "demo-card")
+    await shopper.subscribe(paymentMethodId=await shopper.default_card())
+    payment = (await books(house, shopper.user))["payments"][0]["id"]
+    first = await refund(house, payment, "one", amount=usd("1.00"))
+    house.pass_time(timedelta(days=31))
+    await house.work()
+    renewal = (await books(house, shopper.user))["payments"][0]["id"]
+    assert renewal != payment
+    for paid, amount in ((renewal, "1.00"), (payment, "2.00")):
+        told = await refund(house, paid, "one", amount=usd(amount))
+        assert (told["refund"], [error["code"] for error in told["userErrors"]]) == (None, ["IDEMPOTENCY_CONFLICT"])
+    assert (await refund(house, payment, "one", amount=usd("1.00")))["refund"] == first["refund"]
+    assert await gateway_refunds(house) == [(100, "succeeded")]
+    assert await house.audit() == []
+
+
 async def test_lines_are_given_back_whole_and_then_have_nothing_left(house: House) -> None:
     payment = await bought(house)
     [line] = (await books(house))["lines"]
@@ -151,6 +168,33 @@ async def test_lines_are_given_back_whole_and_then_have_nothing_left(house: Hous
         ]
         for minor in (200, 500)
     ]
+    assert await house.audit() == []
+
+
+async def test_what_is_on_its_way_of_a_line_is_not_given_back_of_it_again(house: House) -> None:
+    shopper = Shopper(house, "demo-new")
+    told = await shopper.subscribe(None, items=[{"planCode": "reader-pro"}, {"planCode": "premium-monthly"}])
+    await shopper.browser.confirm(told["paymentIntent"]["clientSecret"], REFUND_PENDS)
+    await house.deliver()
+    invoice = await books(house)
+    payment, lines = invoice["payments"][0]["id"], {each["amount"]["amountMinor"]: each for each in invoice["lines"]}
+    line, other = lines[700]["id"], lines[999]["id"]
+    part = await refund(house, payment, "a", lineIds=[line], amount=usd("3.00"))
+    assert (part["refund"]["status"], part["userErrors"]) == ("PENDING", [])
+    beyond = await refund(house, payment, "b", lineIds=[line], amount=usd("4.01"))
+    assert [error["message"] for error in beyond["userErrors"]] == ["Of this payment USD 4.00 can be given back."]
+    rest = await refund(house, payment, "c", lineIds=[line])
+    assert (rest["refund"]["amount"], rest["userErrors"]) == ({"amountMinor": 400}, [])
+    again = await refund(house, payment, "d", lineIds=[line])
+    assert [error["code"] for error in again["userErrors"]] == ["NOT_REFUNDABLE"]
+    house.pass_time(timedelta(seconds=SETTLES_AFTER_SECONDS))
+    await house.deliver()
+    taken = [part for note in (await books(house))["creditNotes"] for part in note["lines"]]
+    assert sorted((part["invoiceLineId"], part["amount"]["amountMinor"]) for part in taken) == [
+        (line, 300),
+        (line, 400),
+    ]
+    assert (await refund(house, payment, "e", lineIds=[other]))["userErrors"] == []
     assert await house.audit() == []
 
 

@@ -201,6 +201,19 @@ async def test_the_same_key_tells_the_same_setup_intent_with_its_ways_back(house
     assert again["setupIntent"]["nextAction"]["errorUrl"] == "https://shop.example/failed"
 
 
+async def test_the_same_key_tells_what_has_become_of_the_setup_intent(house: House) -> None:
+    wish = {"usage": "OFF_SESSION", "idempotencyKey": "once"}
+    first = (await house.ask(SETUP, {"input": wish}, "demo-new"))["createSetupIntent"]["setupIntent"]
+    confirm = f"""mutation($input: SandboxConfirmInput!) {{ sandboxConfirmSetupIntent(input: $input) {{
+        setupIntent {{ status }} {ERRORS} }} }}"""
+    told = await house.ask(
+        confirm, {"input": {"clientSecret": first["clientSecret"], "cardNumber": VISA}}, user="demo-new"
+    )
+    assert told["sandboxConfirmSetupIntent"]["setupIntent"] == {"status": "SUCCEEDED"}
+    again = (await house.ask(SETUP, {"input": wish}, "demo-new"))["createSetupIntent"]["setupIntent"]
+    assert (again["id"], again["status"], again["nextAction"]) == (first["id"], "SUCCEEDED", None)
+
+
 async def test_a_challenge_says_where_a_failed_one_leads(house: House) -> None:
     wish = {"returnUrl": "https://shop.example/done", "errorUrl": "https://shop.example/failed"}
     begun = (await house.ask(SETUP, {"input": wish}, "demo-new"))["createSetupIntent"]["setupIntent"]

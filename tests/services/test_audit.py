@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from billing.lifecycle import PaymentStatus
+from billing.returning import RefundReason
 from cli import cli
 from gateways.port import GatewayUnavailable
 from gateways.sandbox import Fault
@@ -16,12 +17,14 @@ from models.base import new_id
 from models.ledger import paid_by_payment, settled_payments
 from services.books.audit import audit, prove_no_double_charge
 from services.books.own_books import DOUBLE_CHARGES
+from services.refunds.giving_back import RefundWish, refund_payment
 from tests.scenarios.couponing import Story
 from tests.scenarios.shopping import Channel, Shopper
 from tests.support.breaking import add, alter, only
 from tests.support.databases import copy_of_file
 from tests.support.deliveries import dump
 from tests.support.house import House, open_house
+from tests.support.meanwhile import just_before
 from tests.support.outside import VISA, dashboard, sandbox_of
 from tests.support.written import written_logs
 
@@ -198,6 +201,23 @@ async def test_an_answer_on_its_way_is_not_yet_known_and_no_finding(house: House
     says = f"intent {ref} for invoice {invoice}: USD 7.00 captured at the gateway"
     waits = f"payment {told['payment']['id']} is unknown and will be asked about"
     assert (list(result.findings), list(result.not_yet_known)) == ([], [f"{says}; {waits}"])
+
+
+async def test_a_refund_whose_answer_is_missing_is_not_yet_known_and_no_finding(house: House) -> None:
+    await paid(house)
+    payment = await only(house, "payments")
+
+    async def lose_the_answer() -> None:
+        sandbox_of(house).faults.arm(Fault.TIMEOUT_AFTER, path_contains="/refunds")
+
+    app = just_before(house.app, "create_refund", lose_the_answer)
+    wish = RefundWish(payment["id"], RefundReason.DUPLICATE, "once")
+    outcome = await refund_payment(app, house.actor("demo-admin"), wish)
+    assert [problem.code for problem in outcome.problems] == ["PAYMENT_OUTCOME_UNKNOWN"]
+    (there,) = (await dashboard(house).refunds.list_async()).data
+    text = f"refund {there.id}: USD 7.00 succeeded at the gateway, USD 7.00 pending here; it will be asked about"
+    result = await audit(house.app)
+    assert (list(result.findings), list(result.not_yet_known)) == ([], [text])
 
 
 async def test_a_payment_that_nobody_will_ask_about_is_a_finding(house: House) -> None:

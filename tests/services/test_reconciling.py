@@ -12,17 +12,21 @@ import pytest
 
 from billing.errors import UserProblem
 from billing.lifecycle import PaymentStatus
+from billing.returning import RefundReason
 from gateways.sandbox import Fault
 from models.base import new_id
 from services.app import Actor, ActorKind
 from services.books.reconciling import ReportView, reconcile_payments, report_view
+from services.refunds.giving_back import RefundWish, refund_payment
 from services.shielding import drain
 from tests.scenarios.shopping import Channel, Shopper
 from tests.scenarios.standing import standing
 from tests.scenarios.test_subscribe_flows import STATES, STORIES
+from tests.services.returns import give_back, refunds
 from tests.support.breaking import alter, only
 from tests.support.deliveries import dump, inbox, send
 from tests.support.house import House
+from tests.support.meanwhile import just_before
 from tests.support.outside import DECLINES, VISA, charges_by_invoice, dashboard, faults_always, sandbox_of
 
 LOST = Channel("webhooks off", (Fault.WEBHOOKS_OFF,))
@@ -172,6 +176,39 @@ async def test_what_went_back_of_a_payment_not_settled_by_its_holder_is_no_contr
     assert (payment["status"], payment["amount_refunded_minor"]) == ("succeeded", 200)
     assert (refund["status"], refund["contradiction"]) == ("succeeded", None)
     assert await house.audit() == []
+
+
+async def test_a_refund_that_the_gateway_did_not_take_is_no_drift(house: House) -> None:
+    shopper = await paid(house)
+    payment = (await house.ask("{ payments { nodes { id } } }", user=shopper.user))["payments"]["nodes"][0]["id"]
+    intent = (await dashboard(house).payment_intents.list_async()).data[0].id
+
+    # Between our looking and our asking somebody at the dashboard is faster.
+    async def elsewhere() -> None:
+        await give_back(house, intent)
+
+    app = just_before(house.app, "create_refund", elsewhere)
+    outcome = await refund_payment(app, ADMIN, RefundWish(payment, RefundReason.DUPLICATE, "late"))
+    assert [problem.code for problem in outcome.problems] == ["NOT_REFUNDABLE"]
+    assert await refunds(house) == [(700, "failed"), (700, "succeeded")]
+    assert told(await reconcile(house)) == []
+
+
+async def test_a_refund_that_is_being_asked_for_is_no_drift(house: House) -> None:
+    shopper = await paid(house)
+    payment = (await house.ask("{ payments { nodes { id } } }", user=shopper.user))["payments"]["nodes"][0]["id"]
+    intent = (await dashboard(house).payment_intents.list_async()).data[0].id
+    await give_back(house, intent, 100)
+    assert told(await reconcile(house)) == [("returns_differ", True)]
+    found: list[Told] = []
+
+    async def meanwhile() -> None:
+        found.append(told(await reconcile(house)))
+
+    app = just_before(house.app, "create_refund", meanwhile)
+    await refund_payment(app, ADMIN, RefundWish(payment, RefundReason.DUPLICATE, "now"))
+    assert found == [[]]
+    assert await refunds(house) == [(100, "succeeded"), (600, "succeeded")]
 
 
 async def test_an_answer_that_nobody_has_yet_is_no_drift(house: House) -> None:
