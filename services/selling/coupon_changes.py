@@ -17,6 +17,7 @@ from models.payments import MANUAL
 from services.app import App
 from services.problems import refuse_stale
 from services.selling.couponing import product_ids_of
+from services.writing import written
 
 _TERMS = {each.name for each in fields(CouponTerms)}
 _FIXED = {
@@ -77,7 +78,8 @@ async def delete_coupon(app: App, code: str) -> Coupon:
 async def update_promotion_code(app: App, change: CodeChange) -> PromotionCode:
     """Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE."""
     now, given = app.now(), change.given
-    async with app.database.write() as session:
+
+    async def write(session: AsyncSession) -> PromotionCode:
         found = await promotion_of_code(session, folded(change.code.strip()))
         coupon = await coupon_of_code(session, found[1].code, lock=True) if found is not None else None
         if found is None or coupon is None:
@@ -98,6 +100,8 @@ async def update_promotion_code(app: App, change: CodeChange) -> PromotionCode:
         if session.is_modified(row):
             row.touch(now)
         return row
+
+    return await written(app, write)
 
 
 async def _live_coupon(session: AsyncSession, code: str) -> Coupon:

@@ -1,10 +1,13 @@
 """What staff do with coupons: finding them, changing them, ending them and their codes."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from models.base import new_id
+from models.coupons import PromotionCode, coupon_of_code
 from tests.scenarios.couponing import Story, codes, on_it, price
 from tests.scenarios.merchant import ADMIN, Merchant, do, done
 from tests.support.house import House
@@ -246,6 +249,35 @@ async def test_a_promotion_code_is_switched_off_and_on_again(story: Story) -> No
         "expiresAt": "2026-03-01T00:00:00Z",
     }
     assert price(await story.buy(promotionCode="HELLO")) == (750, 1000, 250)
+
+
+async def test_a_word_that_is_taken_while_its_code_is_switched_on_again_is_the_other_coupons(story: Story) -> None:
+    app = story.house.app
+    for coupon in ("SPRING", "SUMMER"):
+        await story.coupon(coupon, percentOff="25")
+    await story.promote("SPRING", "HELLO")
+    await change_code(story.house, "HELLO", isActive=False)
+    async with app.database.write() as session:
+        other = await coupon_of_code(session, "SUMMER")
+        assert other is not None
+        now = app.now()
+        session.add(
+            PromotionCode(
+                id=new_id("promotion_code"),
+                coupon_id=other.id,
+                code="Hello",
+                folded="hello",
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        await session.flush()
+        switching = asyncio.create_task(change_code(story.house, "HELLO", isActive=True))
+        await asyncio.sleep(0.3)  # It waits for this transaction.
+    told = await switching
+    assert (told["userErrors"], told["promotionCode"]["code"]) == ([], "Hello")
+    assert (await shown(story.house, "SPRING"))["promotionCodes"] == [{"code": "HELLO", "isActive": False}]
+    assert (await shown(story.house, "SUMMER"))["promotionCodes"] == [{"code": "Hello", "isActive": True}]
 
 
 async def test_what_makes_no_promotion_code_is_refused(story: Story) -> None:
