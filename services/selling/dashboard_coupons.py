@@ -21,7 +21,7 @@ from billing.dashboard_coupons import (
     periods_of,
 )
 from billing.errors import ErrorCode, UserProblem
-from billing.money import Money
+from billing.money import CURRENCIES, Money
 from billing.offering import check_code
 from billing.reconciling import DriftKind
 from gateways.port import GatewayNotFound, GatewayRefused, GatewayUnavailable
@@ -168,6 +168,10 @@ async def _follow_coupon(
         return None
     local = _words(held.name, held.takes_off, is_gone=held.is_gone) if held is not None else None
     gateway = _words(there.name, there.takes_off) if there is not None else None
+    unknown = there.takes_off.amounts_off.keys() - CURRENCIES if there is not None else ()
+    if unknown:
+        reason = f"It takes off {', '.join(sorted(unknown))}, which nothing is charged in."
+        return Followed(DriftKind.COUPON_NOT_HELD, reason, gateway, repaired=False)
     if row is None and there is not None:
         try:
             await _product_ids(session, there)
@@ -313,7 +317,10 @@ def _version(row: Coupon | PromotionCode | None) -> int | None:
 
 
 def _words(name: str | None, takes_off: TakesOff, *, is_gone: bool = False) -> str:
-    amounts = (str(Money(minor, currency)) for currency, minor in sorted(takes_off.amounts_off.items()))
+    amounts = (
+        str(Money(minor, currency)) if currency in CURRENCIES else f"{currency} {minor} (minor units)"
+        for currency, minor in sorted(takes_off.amounts_off.items())
+    )
     off = f"{takes_off.percent_off} %" if takes_off.percent_off is not None else ", ".join(amounts)
     return f"{name or 'unnamed'}: {off} off, {takes_off.duration}{', gone' if is_gone else ''}"
 

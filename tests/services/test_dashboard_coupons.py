@@ -20,7 +20,7 @@ from services.selling.dashboard_coupons import follow_coupon, follow_promotion_c
 from tests.scenarios.couponing import Story, codes, on_it, price
 from tests.scenarios.merchant import ADMIN, Merchant
 from tests.scenarios.test_coupons_for_staff import change_code, changed, delete, refusal, shown, update
-from tests.support.deliveries import dump, event, send
+from tests.support.deliveries import dump, event, inbox, send
 from tests.support.house import House
 from tests.support.outside import dashboard, faults_always
 
@@ -464,3 +464,20 @@ async def test_nothing_of_ours_is_written_to_the_dashboard(story: Story) -> None
     assert [(each.id, each.valid, each.max_redemptions) for each in listed.data] == [("SPRING", True, None)]
     with pytest.raises(stripe.InvalidRequestError):
         await dashboard(story.house).coupons.retrieve_async("OURS")
+
+
+async def test_a_coupon_in_a_currency_that_we_do_not_know_is_told_and_not_taken_over(small_house: House) -> None:
+    asked: Any = {"id": "THIMPHU", "amount_off": 4200, "currency": "btn", "duration": "once"}
+    await dashboard(small_house).coupons.create_async(asked)
+    await small_house.deliver()
+    assert [state for _, kind, state in await inbox(small_house) if kind == "coupon.created"] == ["processed"]
+    told = (await small_house.ask(RECONCILE, {"repair": True}, ADMIN))["reconcilePayments"]
+    assert told["report"]["drift"] == [
+        {
+            "kind": "COUPON_NOT_HELD",
+            "gatewayPaymentId": "THIMPHU",
+            "local": "It takes off BTN, which nothing is charged in.",
+            "gateway": "unnamed: BTN 4200 (minor units) off, once",
+            "repaired": False,
+        }
+    ]
