@@ -111,8 +111,8 @@ class CardMutations:
         return PaymentMethodPayload(payment_method=PaymentMethod.of(row), user_errors=[])
 
     @strawberry.mutation(
-        description="Take a saved card away, at the gateway too. What it was to pay is paid by the default card; the "
-        "last card stays as long as a subscription goes on. Repeating it changes nothing."
+        description="Take a saved card away, at the gateway too. What it was to pay is paid by the default card, what "
+        "is past due at once; the last card stays as long as a subscription goes on. Repeating it changes nothing."
     )
     async def detach_payment_method(
         self, info: Info, input: Annotated[DetachPaymentMethodInput, INPUT]

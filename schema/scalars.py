@@ -20,6 +20,8 @@ MAX_SAFE_INTEGER = 2**53
 MAX_JSON_BYTES = 16 * 1024
 MAX_URL_LENGTH = 2_048
 MAX_DECIMAL_LENGTH = 40
+# West of Greenwich the calendar's very first day is none.
+_FIRST = datetime(1, 1, 2, tzinfo=UTC)
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
@@ -39,9 +41,12 @@ def instant_in(value: Any) -> datetime:
     if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise GraphQLError("DateTime: expected RFC 3339 with an offset, such as 2026-01-31T00:00:00Z.")
     try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        at = datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise GraphQLError("DateTime: there is no such instant.") from None
+    if at < _FIRST:
+        raise GraphQLError("DateTime: there is no such instant in every zone.")
+    return at
 
 
 def big_int(value: Any) -> int:

@@ -43,6 +43,7 @@ REFUSED: list[tuple[Any, Any]] = [
     (instant_in, "2026-01-31"),
     (instant_in, "2026-02-30T00:00:00Z"),
     (instant_in, "0001-01-01T00:00:00+14:00"),
+    (instant_in, "0001-01-01T23:59:59Z"),
     (instant_in, "2026-01-31T00:00:00+99:00"),
     (instant_in, "٢٠٢٦-01-31T00:00:00Z"),
     (instant_in, 1769817600),
