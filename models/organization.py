@@ -44,9 +44,13 @@ class Organization(Record, table=True):
         )
 
 
-async def organization(session: AsyncSession, *, lock: bool = False) -> Organization | None:
-    """With `lock`, nobody else changes it until the transaction ends."""
-    return await session.get(Organization, ORGANIZATION, with_for_update=lock or None)
+async def organization(session: AsyncSession) -> Organization | None:
+    return await session.get(Organization, ORGANIZATION)
+
+
+async def locked_organization(session: AsyncSession) -> Organization | None:
+    """The row, for its changes to wait for one another."""
+    return await session.get(Organization, ORGANIZATION, with_for_update=True)
 
 
 def organization_name(row: Organization | None) -> str:

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.dunning import MAX_GRACE_DAYS, FinalAction, TrialEndAction, wrong_with_retries
 from billing.errors import ErrorCode, UserProblem
-from models.organization import Organization, new_organization, organization
+from models.organization import Organization, locked_organization, new_organization, organization
 from services.app import App
 from services.problems import refuse_stale
 from services.writing import written
@@ -104,7 +104,7 @@ async def update_dunning_policy(app: App, change: PolicyChange) -> Organization:
 
 async def _kept(session: AsyncSession, now: datetime) -> Organization:
     """The row, held so that its changes wait for one another; born now if nobody has changed anything yet."""
-    row = await organization(session, lock=True)
+    row = await locked_organization(session)
     if row is None:
         row = new_organization(now)
         session.add(row)
