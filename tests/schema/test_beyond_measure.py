@@ -13,7 +13,7 @@ Wish = tuple[str, str, dict[str, Any]]
 
 INTEGERS = [0, -1, 2**31 - 1, 2**53]
 DECIMALS = ["0", "-1", "9" * 40, "0." + "0" * 36 + "1", "9" * 9, "10000000000.00", "9" * 13 + ".99", "9" * 16 + ".99"]
-DATES = ["0001-01-01T00:00:00Z", "9998-12-31T00:00:00Z", "9999-12-31T23:59:59Z"]
+DATES = ["0001-01-02T00:00:00Z", "9998-12-31T00:00:00Z", "9999-12-31T23:59:59Z"]
 DAYS = [("0001-01-01", "9999-12-31"), ("9999-12-30", "9999-12-31"), ("0001-01-01", "0001-01-01")]
 TEXTS = ["", "x" * 10_000, "a\x00b", "\ud800"]
 PLAN = {"name": "p", "productCode": "letters", "interval": "MONTH"}
@@ -22,7 +22,7 @@ PLANS = """{ plans(first: 75) { nodes { code prices { amount { amountMinor forma
 MINE = """query ($id: ID!) { subscription(id: $id) { upcomingInvoices(first: 36) { at total { amountMinor } }
   amount { amountMinor } timeline(first: 100) { nodes { type details } }
   creditBalances { dailyAllowance remainingToday totalGranted remaining entries { nodes { quantity balanceAfter } } }
-  usage(period: {start: "0001-01-01T00:00:00Z", end: "9999-12-31T23:59:59Z"}) { quantity } } }"""
+  usage(period: {start: "0001-01-02T00:00:00Z", end: "9999-12-31T23:59:59Z"}) { quantity } } }"""
 
 
 def _usd(amount: str) -> dict[str, str]:
