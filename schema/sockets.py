@@ -100,6 +100,7 @@ class Connection:
         self._schema, self._entrance, self._socket = schema, entrance, socket
         self._identity, self._allowance, self._get_context = identity, allowance, get_context
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._running = set[asyncio.Task[None]]()  # those, too, that are over for the client and still put away things
         self._sending = asyncio.Lock()
         self._end: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
 
@@ -119,7 +120,7 @@ class Connection:
             else:
                 raise _signed_out()
         finally:
-            tasks = [reading, staying, closing, *self._operations.values()]
+            tasks = [reading, staying, closing, *self._running]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -151,7 +152,9 @@ class Connection:
             told = problem(refused.code, refused.message, **refused.details)
             await self._send({"type": "error", "id": name, "payload": [told]})
             return
-        self._operations[name] = asyncio.create_task(self._operate(name, parameters))
+        task = self._operations[name] = asyncio.create_task(self._operate(name, parameters))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _complete(self, message: Message) -> None:
         task = self._operations.pop(_id_of(message), None)
