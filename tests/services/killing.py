@@ -29,7 +29,7 @@ def killed_everywhere(
     points = in_child(_dying(fresh(prepared), step, at), EVER)
     assert points is not None
     assert points >= least, "the step has lost its points"
-    for deadly in deadly_points(points, prepared):
+    for deadly in deadly_points(points):
         url = fresh(prepared)
         killed(_dying(url, step, at), deadly, url)
         asyncio.run(_in_house(url, at + timedelta(seconds=60), recover))

@@ -127,7 +127,7 @@ def test_who_repeats_after_the_worker_has_finished_it_is_told_of_the_own_purchas
 
     points = in_child(_subscribing_by_key(fresh()), EVER)
     assert points is not None
-    for deadly in deadly_points(points, fresh())[::2]:  # after one effect is before the next
+    for deadly in deadly_points(points)[::2]:  # after one effect is before the next
         url = fresh()
         killed(_subscribing_by_key(url), deadly, url)
         asyncio.run(repeat(url))

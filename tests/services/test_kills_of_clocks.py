@@ -30,7 +30,7 @@ def test_a_clock_killed_at_every_point_is_taken_up_and_charges_each_period_once(
     points = in_child(lambda points: _advancing(fresh(prepared), points), EVER)
     assert points is not None
     assert points >= 20, "the way has lost its points"
-    for deadly in deadly_points(points, prepared):
+    for deadly in deadly_points(points):
         url = fresh(prepared)
         killed(lambda points, url=url: _advancing(url, points), deadly, url)
         asyncio.run(_recovered(url))

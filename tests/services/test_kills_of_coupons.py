@@ -127,7 +127,7 @@ def test_a_purchase_killed_at_every_point_redeems_once_or_not_at_all(
     points = in_child(_buying(fresh(prepared), USER), EVER)
     assert points is not None
     assert points >= 12, "subscribe has lost its points"
-    for deadly in deadly_points(points, prepared):
+    for deadly in deadly_points(points):
         url = fresh(prepared)
         killed(_buying(url, USER), deadly, url)
         asyncio.run(recover(url))  # pyright: ignore[reportArgumentType] (coroutine functions)
@@ -150,7 +150,7 @@ def test_giving_an_unpaid_purchase_up_killed_at_every_point_gives_its_redemption
     points = in_child(_giving_up(fresh(prepared)), EVER)
     assert points is not None
     assert points >= 4, "giving up has lost its points"
-    for deadly in deadly_points(points, prepared):
+    for deadly in deadly_points(points):
         url = fresh(prepared)
         killed(_giving_up(url), deadly, url)
         asyncio.run(end(url))

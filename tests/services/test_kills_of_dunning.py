@@ -80,7 +80,7 @@ def _killed_everywhere(fresh: Fresh, prepare: Act, *, at: timedelta, pays: bool,
     points = in_child(dying(fresh(prepared)), EVER)
     assert points is not None
     assert points >= 2, "the pass has lost its points"
-    for deadly in deadly_points(points, prepared):
+    for deadly in deadly_points(points):
         url = fresh(prepared)
         killed(dying(url), deadly, url)
         asyncio.run(_in_house(url, at + timedelta(seconds=60), lambda house: _after(house, pays, recover)))

@@ -21,14 +21,12 @@ from tests.support.databases import left_alone
 EVER = 10_000
 
 
-def deadly_points(points: int, url: str) -> range:
-    """At which of its points to kill a step on the database at `url`: at every one.
+def deadly_points(points: int) -> range:
+    """At which of its points to kill a step: at every third one up to the last, as many as a test run has time for.
 
-    On PostgreSQL, where a copy of a database takes long, at every third one up to the last, unless the environment has
-    PERENNIAL_TEST_EVERY_KILL. The points are the step's own, the same on both.
+    At every one where the environment has PERENNIAL_TEST_EVERY_KILL, as `tests.soak.seams` does.
     """
-    is_whole = url.startswith("sqlite") or "PERENNIAL_TEST_EVERY_KILL" in os.environ
-    return range(points) if is_whole else range((points - 1) % 3, points, 3)
+    return range(points) if "PERENNIAL_TEST_EVERY_KILL" in os.environ else range((points - 1) % 3, points, 3)
 
 
 @dataclass
