@@ -78,6 +78,13 @@ async def in_use(home: Installation, act: Callable[[House], Awaitable[Any]], **m
         return await act(house)
 
 
+def forgotten(home: Installation, act: Callable[[House], Awaitable[Any]], *, after: timedelta) -> None:
+    """What a backup from before it, restored now, does not know: the gateway alone does."""
+    backup = home.place.save()
+    asyncio.run(in_use(home, act, after=after))
+    home.place.restore(backup)
+
+
 async def last_report(house: House) -> ReportView:
     view = await report_view(house.app, None)
     assert view is not None
@@ -103,9 +110,7 @@ async def states(house: House) -> tuple[list[SubscriptionStatus], list[InvoiceSt
 
 def test_a_purchase_that_the_backup_does_not_know_is_told_by_the_workers_first_pass(home: Installation) -> None:
     asyncio.run(in_use(home, lambda house: house.work(), reconcile_minutes=15))
-    backup = home.place.save()
-    asyncio.run(in_use(home, buy, after=timedelta(hours=1)))
-    home.place.restore(backup)
+    forgotten(home, buy, after=timedelta(hours=1))
 
     async def afterwards(house: House) -> None:
         assert (await house.work())["reconciled"] == 1
@@ -207,9 +212,7 @@ def test_a_backup_that_knows_only_the_canceled_intent_finds_the_one_that_paid(
         await buy(house)
 
     asyncio.run(in_use(home, begin))
-    backup = home.place.save()
-    asyncio.run(in_use(home, cancel_and_pay, after=timedelta(minutes=1)))
-    home.place.restore(backup)
+    forgotten(home, cancel_and_pay, after=timedelta(minutes=1))
 
     async def afterwards(house: House) -> None:
         await recover(house)
@@ -222,15 +225,13 @@ def test_a_backup_that_knows_only_the_canceled_intent_finds_the_one_that_paid(
 
 def test_a_renewal_after_a_restore_meets_the_charge_of_the_one_before(home: Installation) -> None:
     asyncio.run(in_use(home, buy))
-    backup = home.place.save()
 
     async def renew(house: House) -> None:
         await house.work()
         assert await states(house) == ([SubscriptionStatus.ACTIVE], [InvoiceStatus.PAID] * 2)
         assert list((await charges_by_invoice(house)).values()) == [1, 1]
 
-    asyncio.run(in_use(home, renew, after=MONTH))
-    home.place.restore(backup)
+    forgotten(home, renew, after=MONTH)
 
     async def renew_again(house: House) -> None:
         await renew(house)
@@ -256,9 +257,7 @@ async def _change(house: House) -> None:
 
 def test_a_change_that_is_repeated_under_its_key_after_a_restore_meets_its_own_charge(home: Installation) -> None:
     asyncio.run(in_use(home, buy))
-    backup = home.place.save()
-    asyncio.run(in_use(home, _change, after=timedelta(days=7)))
-    home.place.restore(backup)
+    forgotten(home, _change, after=timedelta(days=7))
 
     async def repeated(house: House) -> None:
         await _change(house)

@@ -17,7 +17,7 @@ from models.returns import Refund
 from models.subscriptions import Subscription
 from services.ends.canceling import CancelWish, cancel_subscription
 from services.refunds.giving_back import RefundWish, refund_payment
-from tests.services.test_restored_backup import Installation, buy, in_use
+from tests.services.test_restored_backup import Installation, buy, forgotten, in_use
 from tests.services.test_restored_backup import home as home
 from tests.services.test_restored_backup import place as place
 from tests.support.house import House
@@ -55,9 +55,7 @@ OURS = [(200, RefundStatus.SUCCEEDED, RefundOrigin.API)]
 
 def test_a_refund_that_the_backup_does_not_know_counts_before_any_other_is_made(home: Installation) -> None:
     asyncio.run(in_use(home, buy))
-    backup = home.place.save()
-    asyncio.run(in_use(home, _refund, after=timedelta(hours=1)))
-    home.place.restore(backup)
+    forgotten(home, _refund, after=timedelta(hours=1))
 
     async def another(house: House) -> None:
         assert await _rows(house) == []
@@ -134,9 +132,7 @@ async def _end(house: House) -> None:
 def test_an_end_that_the_backup_does_not_know_gives_back_what_is_unused_once(home: Installation) -> None:
     """A day after the restore the customer ends it again: what is unused then has gone back already."""
     asyncio.run(in_use(home, buy))
-    backup = home.place.save()
-    asyncio.run(in_use(home, _end, after=timedelta(days=20)))
-    home.place.restore(backup)
+    forgotten(home, _end, after=timedelta(days=20))
 
     async def ended_again(house: House) -> None:
         assert await _rows(house) == []
