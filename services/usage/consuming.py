@@ -32,6 +32,7 @@ from services.app import Actor, App
 from services.changes import Why
 from services.owned import locked_subscription
 from services.policies import grace_in_force
+from services.problems import key_reused
 from services.timelines import in_time_of
 from services.usage.allowances import end_what_is_over, enter
 
@@ -151,11 +152,7 @@ async def _subscription(app: App, wish: CreditWish) -> Subscription:
 
 def _repeated(balance: CreditBalance, known: CreditEntry, digest: str) -> Moved:
     if known.input_hash != digest:
-        raise UserProblem(
-            ErrorCode.IDEMPOTENCY_CONFLICT,
-            "This idempotency key was used with other input. Use a new key for a new request.",
-            ["idempotencyKey"],
-        )
+        raise key_reused()
     return Moved(balance, known)
 
 
