@@ -28,6 +28,7 @@ from tests.support.databases import (
 )
 from tests.support.house import House, open_house
 from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.written import logs_as_they_were
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (names below it are made by tempfile)
 _ENOUGH_BYTES = 2 * 1024**3
@@ -81,6 +82,13 @@ def load_demo_into(url: str) -> None:
             pass
 
     asyncio.run(load())
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction] (a fixture)
+    """No test hears, or is deafened by, what an earlier one configured."""
+    with logs_as_they_were():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,9 @@
 """What stands against a command is told in a line or two, with exit code 1 and nothing half done."""
 
-import logging
 import socket
 import sqlite3
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -33,14 +31,9 @@ ENDING = (["worker", "--once"], ["check"], ["demo"])
 
 
 @pytest.fixture(autouse=True)
-def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Without a .env file, and with the log as it was."""
+def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a .env file."""
     monkeypatch.chdir(tmp_path)
-    root, level = logging.getLogger(), logging.getLogger().level
-    handlers = [*root.handlers]
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def told(command: list[str], **settings: str) -> tuple[int, list[str]]:

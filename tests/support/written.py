@@ -11,14 +11,21 @@ from logs import configure_logging
 
 
 @contextmanager
-def written_logs(*, json: bool = True, level: str = "INFO") -> Iterator[io.StringIO]:
-    stream = io.StringIO()
+def logs_as_they_were() -> Iterator[None]:
+    """Whatever is configured inside, by a command for instance, is undone at the end."""
     root = logging.getLogger()
-    handlers, before = root.handlers[:], root.level
-    configure_logging(json=json, level=level, stream=stream)
+    handlers, level = root.handlers[:], root.level
     try:
-        yield stream
+        yield
     finally:
         root.handlers[:] = handlers
-        root.setLevel(before)
+        root.setLevel(level)
         structlog.reset_defaults()
+
+
+@contextmanager
+def written_logs(*, json: bool = True, level: str = "INFO") -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    with logs_as_they_were():
+        configure_logging(json=json, level=level, stream=stream)
+        yield stream
