@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
@@ -70,7 +70,7 @@ def _run(connection: Connection) -> None:
 
 async def _connect() -> None:
     url = context.config.get_main_option("sqlalchemy.url") or load_settings().direct_database_url
-    engine = create_async_engine(with_driver(url))
+    engine = create_async_engine(with_driver(url), poolclass=NullPool)  # nothing stays open, whatever ends it
     for number in range(1, TRIES + 1):
         try:
             await _migrate(engine)
@@ -80,7 +80,6 @@ async def _connect() -> None:
                 raise
             # Those behind us go first; what was finished stays finished.
             await asyncio.sleep(_PAUSE_SECONDS)
-    await engine.dispose()
 
 
 async def _migrate(engine: AsyncEngine) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import sqlite3
+import threading
 import urllib.error
 import urllib.request
 from contextlib import closing
@@ -37,9 +38,11 @@ def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told(command: list[str], **settings: str) -> tuple[int, list[str]]:
-    """The exit code, and what is said on stderr."""
+    """The exit code, and what is said on stderr. Nothing stays open: a connection to SQLite is a thread."""
     environment = {f"PERENNIAL_{name.upper()}": value for name, value in settings.items()}
+    before = threading.active_count()
     ran: Result = CliRunner().invoke(cli, command, env=environment)
+    assert threading.active_count() <= before
     return ran.exit_code, ran.stderr.splitlines()
 
 
