@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from billing.calendar import Period
 from billing.explaining import Explanation, ExplanationInput
+from billing.instants import written
 from billing.lines import Line, LineKind, sold_line
 from billing.money import Money
 from billing.pricing import billed_quantity, number, rate
@@ -87,9 +88,9 @@ def instant_problem(at: datetime, *, start: datetime, end: datetime | None, now:
     if at < now - OLDEST_USAGE:
         return f"This is more than {OLDEST_USAGE.days} days ago."
     if at < start:
-        return f"The subscription began only at {start.isoformat()}."
+        return f"The subscription began only at {written(start)}."
     if end is not None and at >= end:
-        return f"The subscription was over at {end.isoformat()}."
+        return f"The subscription was over at {written(end)}."
     return None
 
 

@@ -12,6 +12,7 @@ import orjson
 import structlog
 from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
 
+from billing.instants import written
 from logs import current_request
 from models.setbacks import Setback, setback_of
 from rates import Taken
@@ -97,9 +98,7 @@ def about_request() -> dict[str, Any]:
 def _where_to_look() -> dict[str, Any]:
     """What every error tells, so that its request is found in the logs: the id, and when it came in."""
     request = current_request()
-    return (
-        {} if request is None else {"requestId": request.id, "timestamp": request.at.isoformat().replace("+00:00", "Z")}
-    )
+    return {} if request is None else {"requestId": request.id, "timestamp": written(request.at)}
 
 
 def code_of(error: GraphQLError) -> RequestErrorCode:

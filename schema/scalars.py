@@ -13,6 +13,7 @@ from graphql import GraphQLError
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
+from billing.instants import written
 from billing.money import CURRENCIES
 from schema.parameters import BadParameters, check_values
 
@@ -30,11 +31,6 @@ BigInt = NewType("BigInt", int)
 CurrencyCode = NewType("CurrencyCode", str)
 CountryCode = NewType("CountryCode", str)
 URL = NewType("URL", str)
-
-
-def instant_out(value: datetime) -> str:
-    """RFC 3339 in UTC with a Z; the fraction only if there is one."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def instant_in(value: Any) -> datetime:
@@ -123,7 +119,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         "DateTime",
         "An instant by RFC 3339, always UTC on output: `2026-01-31T00:00:00Z`. Inputs must carry an offset.",
         instant_in,
-        instant_out,
+        written,
     ),
     Decimal: _scalar("Decimal", 'A decimal number as text, never a float: `"9.99"`.', decimal_in, decimal_out),
     BigInt: _scalar("BigInt", "An integer beyond 32 bits as a JSON number, within ±2^53.", big_int, big_int),

@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.events import event_of_change
+from billing.instants import written
 from billing.lifecycle import (
     ATTEMPT,
     INVOICE,
@@ -113,14 +114,18 @@ def announce(
     customer_id: str | None,
     payload: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an event out into the running transaction: it is told if and only if what it tells of is kept."""
+    """Write an event out into the running transaction: it is told if and only if what it tells of is kept.
+
+    Instants of the payload are written as everywhere.
+    """
+    told = {name: written(value) if isinstance(value, datetime) else value for name, value in (payload or {}).items()}
     session.add(
         BillingEvent(
             id=new_id("billing_event"),
             type=type,
             subject_id=subject_id,
             customer_id=customer_id,
-            payload={**(payload or {}), "cause": why.cause, "actor": str(why.actor)},
+            payload={**told, "cause": why.cause, "actor": str(why.actor)},
             at=why.now,
         )
     )

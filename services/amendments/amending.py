@@ -151,7 +151,7 @@ def _amend_and_tell(app: App, session: AsyncSession, row: Subscription, wish: Up
     if changed:
         announce(session, UPDATED, row.id, why, customer_id=row.customer_id, payload={"changed": changed})
     if row.cancel_at_period_end and not was_to_end:
-        payload = {"at": row.period_end.isoformat()}
+        payload = {"at": row.period_end}
         announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
     elif was_to_end and not row.cancel_at_period_end:
         announce(session, CANCEL_UNSCHEDULED, row.id, why, customer_id=row.customer_id)

@@ -25,12 +25,12 @@ def tell_of_plan(
     session: AsyncSession, event: str, row: Subscription, plan_id: str, at: datetime | None, why: Why
 ) -> None:
     """`event`: that a change to the plan is scheduled for then, or no longer."""
-    payload = {"plan": plan_id, "at": at.isoformat() if at is not None else None}
+    payload = {"plan": plan_id, "at": at}
     announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)
 
 
 def tell_of_pause(session: AsyncSession, event: str, row: Subscription, why: Why) -> None:
     """Of a pause that is planned, or no longer, or whose end is another one now, by the dates that the row carries."""
     at = row.pause_at or row.paused_at
-    payload = {"at": at and at.isoformat(), "until": row.resume_at and row.resume_at.isoformat()}
+    payload = {"at": at, "until": row.resume_at}
     announce(session, event, row.id, why, customer_id=row.customer_id, payload=payload)

@@ -125,7 +125,7 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
             row.due_at = row.next_due()
             _ending(app, wish).note(row, why)
             row.touch(why.now)
-            payload = {"at": (wish.at or row.period_end).isoformat()}
+            payload = {"at": wish.at or row.period_end}
             announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
         outcome = CancelOutcome(row)
         await answer_with(session, why.actor, row.customer_id, _MUTATION, wish.idempotency_key, _kept(outcome))

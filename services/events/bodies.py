@@ -6,7 +6,7 @@ The words are those that merchants' own programs read: they are added to, never 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlmodel import SQLModel
@@ -14,6 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Period
 from billing.consuming import CreditTerms, Grant, granted
+from billing.instants import written
 from models.base import is_id
 from models.catalog import Plan, PlanCredit, Product, credits_of_plans
 from models.coupons import Applied, discounts_of
@@ -249,4 +250,4 @@ def _text(value: object) -> str:
 
 
 def _instant(value: datetime | None) -> str | None:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value is not None else None
+    return written(value) if value is not None else None

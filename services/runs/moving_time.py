@@ -15,6 +15,7 @@ import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
+from billing.instants import written
 from billing.lifecycle import SubscriptionStatus
 from models.base import new_id
 from models.clocks import TestClock, TestClockStatus, locked_clock
@@ -90,7 +91,7 @@ async def advance_test_clock(app: App, actor: Actor, clock_id: str, to: datetime
         ):
             raise _busy(clock)
         if to < clock.now:
-            message = f"The clock stands at {clock.now.isoformat()} already: time only goes on."
+            message = f"The clock stands at {written(clock.now)} already: time only goes on."
             raise UserProblem(ErrorCode.INVALID, message, ["to"])
         if clock.status is TestClockStatus.READY:
             clock.status, clock.target = TestClockStatus.ADVANCING, to
@@ -297,7 +298,7 @@ async def _clock(session: AsyncSession, clock_id: str) -> TestClock:
 def _busy(clock: TestClock) -> UserProblem:
     if clock.status is TestClockStatus.ADVANCING:
         return UserProblem(
-            ErrorCode.INVALID_STATE, f"The clock is on its way to {clock.target.isoformat()}; wait for it.", ["id"]
+            ErrorCode.INVALID_STATE, f"The clock is on its way to {written(clock.target)}; wait for it.", ["id"]
         )
     return UserProblem(ErrorCode.INVALID_STATE, f"The clock is {clock.status}.", ["id"])
 

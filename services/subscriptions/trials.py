@@ -72,7 +72,7 @@ def tell_of_trial(session: AsyncSession, row: Subscription, why: Why) -> None:
 
 
 def _tell(session: AsyncSession, event: str, row: Subscription, why: Why) -> None:
-    told = {"trial_end": row.trial_end and row.trial_end.isoformat()}
+    told = {"trial_end": row.trial_end}
     announce(session, event, row.id, why, customer_id=row.customer_id, payload=told)
 
 

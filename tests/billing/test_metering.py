@@ -169,8 +169,8 @@ def test_usage_lies_within_the_subscriptions_life() -> None:
     said = [
         instant_problem(at, start=start, end=end, now=NOW) for at in (start - SECOND, start, end - SECOND, end, NOW)
     ]
-    began = "The subscription began only at 2026-03-29T12:00:00+00:00."
-    over = "The subscription was over at 2026-03-30T12:00:00+00:00."
+    began = "The subscription began only at 2026-03-29T12:00:00Z."
+    over = "The subscription was over at 2026-03-30T12:00:00Z."
     assert said == [began, None, None, over, over]
 
 

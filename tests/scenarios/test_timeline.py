@@ -62,17 +62,17 @@ async def test_it_tells_what_was_planned_taken_back_changed_and_taken_off(house:
     async with house.app.database.read() as session:
         discount = customers[1][3]["discount"]
         assert (await session.exec(select(Subscription.plan_id))).all() == [large]
-    mine, end = "customer:demo-card", "2026-02-28T09:30:00+00:00"
+    mine, end = "customer:demo-card", "2026-02-28T09:30:00Z"
     coupon = {"coupon": "TWICE", "discount": discount}
     planned, stop = {"plan": large, "at": end}, {"at": end}
-    rest = {"at": end, "until": "2026-03-10T00:00:00+00:00"}
+    rest = {"at": end, "until": "2026-03-10T00:00:00Z"}
     changed = {
         "plan_before": small,
         "plan": large,
         "items": [{"plan": large, "quantity": 1}],
         "proration": "none",
     }
-    moved = {"at": "2026-03-01T09:30:00+00:00", "until": "2026-03-11T00:00:00+00:00"}
+    moved = {"at": "2026-03-01T09:30:00Z", "until": "2026-03-11T00:00:00Z"}
     assert customers == [
         ("created", "subscribe", mine, {}),
         ("coupon_applied", "subscribe", mine, coupon),

@@ -102,14 +102,14 @@ async def test_a_trial_becomes_a_paid_subscription_prorated_up_to_the_billing_da
 
     (begun,) = await events(house, "subscription.trial_started")
     assert (begun.at, begun.subject_id) == (START, visitor.subscribed[0])
-    assert begun.payload["trial_end"] == TRIAL_END.isoformat()
+    assert begun.payload["trial_end"] == told_at(TRIAL_END)
     await visitor.pass_to(TRIAL_END - 3 * DAY - timedelta(microseconds=1))
     assert await events(house, "subscription.trial_will_end") == []
     await visitor.pass_to(TRIAL_END - 3 * DAY)
     await visitor.pass_to(TRIAL_END - DAY)
     (event,) = await events(house, "subscription.trial_will_end")
     assert (event.at, event.subject_id) == (TRIAL_END - 3 * DAY, visitor.subscribed[0])
-    assert event.payload["trial_end"] == TRIAL_END.isoformat()
+    assert event.payload["trial_end"] == told_at(TRIAL_END)
     assert await charges_by_invoice(house) == {}
 
     await visitor.pass_to(TRIAL_END)
