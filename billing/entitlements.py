@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-LARGEST_TOLD = 2**53 - 1
-"""What is allowed, or was used, beyond that is told as that: JSON readers keep no more."""
+from billing.money import LARGEST_TOLD
 
 
 @dataclass(frozen=True, slots=True)

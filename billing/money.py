@@ -37,7 +37,7 @@ _MINIMUM_CHARGE = {
 }
 _MAX_MINOR = 2**63 - 1
 LARGEST_TOLD = 2**53 - 1
-"""Minor units that a client can be told: JSON readers keep no more."""
+"""Minor units, or a count, that a client can be told: JSON readers keep no more."""
 LARGEST_GIVEN = 10**12
 """Minor units that one amount may have that somebody gives: ten thousand of it can be told."""
 _MAX_EXPONENT = len(str(_MAX_MINOR))

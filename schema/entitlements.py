@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import strawberry
 
-from billing.entitlements import LARGEST_TOLD, Entitled, Grant, Source, highest_role, sum_up
+from billing.entitlements import Entitled, Grant, Source, highest_role, sum_up
+from billing.money import LARGEST_TOLD
 from models.subscriptions import Subscription
 from resolvers.entitlement_tokens import expiry
 from resolvers.standing import ends_at
