@@ -1,6 +1,8 @@
 """Alembic's entry: the product's own tables; the sandbox's (named sandbox_…) are its own affair."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Literal
 
 from alembic import context
@@ -38,6 +40,10 @@ from models.setbacks import Setback, setback_of
 from settings import load_settings
 
 _PAUSE_SECONDS = 1.0
+_TURNS = 3600
+"""How often it is asked whether another migration is over, one that builds indexes for a long time."""
+_TURN = int.from_bytes(b"migrate", "big")
+"""The name of the lock: any number of PostgreSQL's that nobody else in this database takes."""
 
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
@@ -83,12 +89,35 @@ async def _connect() -> None:
 
 
 async def _migrate(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        if connection.dialect.name == "postgresql":
+    if engine.dialect.name == "postgresql":
+        async with _turn(engine), engine.connect() as connection:
             await connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
             await connection.commit()
+            await connection.run_sync(_run)
+            await connection.commit()
+        return
+    async with engine.connect() as connection:
+        # All of it or nothing, while nobody else writes: the driver would begin no transaction for a table.
+        await connection.execute(text("BEGIN IMMEDIATE"))
         await connection.run_sync(_run)
         await connection.commit()
+
+
+@asynccontextmanager
+async def _turn(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Of several that are started at once, as beside each new server, one migrates, and the others find it done.
+
+    The lock is asked for again and again: a statement that waited for it would be a transaction that an index built
+    beside others waits for. It ends with its connection.
+    """
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        for _ in range(_TURNS):
+            if await connection.scalar(text("SELECT pg_try_advisory_lock(:turn)"), {"turn": _TURN}):
+                yield
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+    raise TimeoutError("another migration has not ended")
 
 
 asyncio.run(_connect())
