@@ -59,11 +59,13 @@ async def _publish_batch(app: App) -> int:
 async def _publish(app: App, session: AsyncSession, ids: Sequence[str]) -> int:
     """Under the held rows the last position is read: whoever held them before has committed theirs.
 
-    So is what they tell: who is forgotten meanwhile (`models.anonymizing`) must not come back by it.
+    So is what they tell: who is forgotten meanwhile (`models.anonymizing`) must not come back by it. Positions go with
+    the machine's time, in microseconds, where that is later: those that a restored database does not know are not given
+    again, or who has read past them would miss what they stand for by then.
     """
     events = await hold_unpublished(session, ids)
     snapshots = await snapshots_of(session, events)
-    first = await last_position(session) + 1
+    first = max(await last_position(session) + 1, int(app.machine_now().timestamp() * 1_000_000))
     for position, event in enumerate(events, first):
         event.position, event.snapshot = position, snapshots[event.id]
     await _fan_out(app, session, events)

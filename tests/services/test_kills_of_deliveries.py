@@ -61,7 +61,7 @@ def test_telling_killed_at_every_point_tells_all_at_least_once(fresh: Fresh, out
             events = (await session.exec(select(BillingEvent).order_by(col(BillingEvent.position)))).all()
             rows = (await session.exec(select(WebhookDelivery))).all()
         wanted = {event.id for event in events if not event.type.startswith("invoice.")}
-        assert [event.position for event in events] == [1, 2, 3, 4, 5]
+        assert len({event.position for event in events} - {None}) == 5
         assert sorted(row.event_id for row in rows) == sorted(wanted)
         assert [(row.status, row.due_at) for row in rows] == [("succeeded", None)] * 3
         assert set(got) == wanted

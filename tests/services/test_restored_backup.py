@@ -265,3 +265,27 @@ def test_a_change_that_is_repeated_under_its_key_after_a_restore_meets_its_own_c
         assert await house.audit() == []
 
     asyncio.run(in_use(home, repeated, after=timedelta(days=7, minutes=1)))
+
+
+_READ = "query($after: String) { billingEvents(first: 100, after: $after) { nodes { type cursor } } }"
+
+
+async def _read_on(house: House, after: str | None) -> list[dict[str, str]]:
+    return (await house.ask(_READ, {"after": after}, "demo-admin"))["billingEvents"]["nodes"]
+
+
+def test_who_has_read_what_the_backup_does_not_know_misses_nothing_that_is_told_later(home: Installation) -> None:
+    read: list[dict[str, str]] = []
+
+    async def buy_and_tell(house: House) -> None:
+        await buy(house)
+        await house.work()
+        read.extend(await _read_on(house, read[-1]["cursor"] if read else None))
+
+    backup = home.place.save()
+    asyncio.run(in_use(home, buy_and_tell))
+    home.place.restore(backup)
+    asyncio.run(in_use(home, buy_and_tell, after=timedelta(hours=1)))
+    first, second = read[:5], read[5:]
+    assert [each["type"] for each in first] == [each["type"] for each in second]
+    assert first[-1]["type"] == "subscription.activated"
