@@ -18,6 +18,7 @@ from settings import Settings, SettingsError, load_settings
 from tests.readme.snippets import ROOT
 from tests.support.databases import copy_of_file
 from tests.support.processes import free_port, running
+from tests.support.waiting import PATIENCE_SECONDS
 
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/perennial"
 BEHIND = (
@@ -40,9 +41,11 @@ def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def told(command: list[str], **settings: str) -> tuple[int, list[str]]:
     """The exit code, and what is said on stderr. Nothing stays open: a connection to SQLite is a thread."""
     environment = {f"PERENNIAL_{name.upper()}": value for name, value in settings.items()}
-    before = threading.active_count()
+    before = threading.enumerate()
     ran: Result = CliRunner().invoke(cli, command, env=environment)
-    assert threading.active_count() <= before
+    for thread in set(threading.enumerate()) - {*before}:
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
     return ran.exit_code, ran.stderr.splitlines()
 
 

@@ -71,7 +71,7 @@ async def test_of_two_that_migrate_at_once_one_waits_and_finds_it_done(postgres:
 
 
 async def _is_more_than_one(watcher: asyncpg.Connection) -> bool:
-    return await watcher.fetchval(WHOSE_TURN) > 1
+    return int(await watcher.fetchval(WHOSE_TURN) or 0) > 1
 
 
 def test_on_sqlite_all_of_it_is_done_or_nothing(tmp_path: Path) -> None:
