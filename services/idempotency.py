@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -51,9 +52,10 @@ async def once(
 ) -> T:
     """Run the step, or answer as the first run under this key did, read again from the rows.
 
-    A run that did not get through is taken up again as long as its payment has not ended. A step that raised is
-    forgotten, for it has begun nothing, unless it goes on without its request. Raises IDEMPOTENCY_CONFLICT for other
-    input, PAYMENT_IN_PROGRESS when the first run outlasts this request. Without a key the step is simply run.
+    A run that did not get through is taken up again as long as its payment has not ended. A step that was refused is
+    forgotten, for it has begun nothing, unless it goes on without its request; one that failed may be repeated at once.
+    Raises IDEMPOTENCY_CONFLICT for other input, PAYMENT_IN_PROGRESS when the first run outlasts this request. Without a
+    key the step is simply run.
     """
     if key is None:
         return await run()
@@ -75,6 +77,10 @@ async def once(
         if answer is None:
             raise
         return await memory.tell(app, answer)
+    except Exception:
+        with suppress(Exception):  # The database may be what is in trouble: then the lease runs out.
+            await _end_without_answer(app, scope, goes_on=True)
+        raise
     await _finish(app, scope, memory.keep(outcome))
     return outcome
 

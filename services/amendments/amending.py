@@ -19,7 +19,7 @@ from services.amendments.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, ch
 from services.amendments.planned import refuse_if_over
 from services.app import Actor, ActorKind, App
 from services.changes import Why, announce
-from services.idempotency import once
+from services.idempotency import answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.quotes.changes import ChangeAsked, quote_change
 from services.quotes.quoting import Hold, at_quote, hold_to_quote
@@ -74,7 +74,10 @@ async def update_subscription(app: App, actor: Actor, wish: UpdateWish) -> Chang
             row, _ = await locked_subscription(session, seen, wish.expected_version)
             await hold(session)
             _amend_and_tell(present, session, row, wish, why)
-            return ChangeOutcome(row)
+            amended = ChangeOutcome(row)
+            answer = CHANGE_OUTCOMES.keep(amended)
+            await answer_with(session, actor, row.customer_id, _CAUSE, wish.idempotency_key, answer)
+            return amended
 
     return await once(
         present, actor, seen.customer_id, _CAUSE, wish.idempotency_key, asdict(wish), CHANGE_OUTCOMES, run

@@ -14,7 +14,7 @@ from services.amendments.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, ch
 from services.amendments.planned import plan_change, refuse_if_over, take_back_planned_change
 from services.app import Actor, App
 from services.changes import Why
-from services.idempotency import once
+from services.idempotency import answer_with, once
 from services.owned import locked_subscription, own_subscription
 from services.quotes.changes import ChangeAsked, quote_change
 from services.quotes.quoting import Hold, at_quote, hold_to_quote
@@ -113,7 +113,10 @@ async def _plan(
         await hold(session)
         items = await _chosen(actor, wish, session, row)
         await plan_change(app, session, customer, row, items, wish.proration, wish.date, why)
-        return ChangeOutcome(row)
+        planned = ChangeOutcome(row)
+        answer = CHANGE_OUTCOMES.keep(planned)
+        await answer_with(session, actor, row.customer_id, _CAUSE, wish.idempotency_key, answer)
+        return planned
 
 
 async def cancel_scheduled_change(

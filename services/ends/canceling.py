@@ -140,8 +140,7 @@ async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) 
         await _learn_returns(app, seen, why)
     async with app.database.read() as session:
         await _holding(app, wish)(session)  # Before anything is stopped, and again when all is locked.
-    # The version was compared before the gateway was called; what settled since is the payment that has to win.
-    ending = replace(_ending(app, wish), expected_version=None, keep=partial(_keep, seen, wish, why))
+    ending = replace(_ending(app, wish), keep=partial(_keep, seen, wish, why))
     ended = await stop_and_end(app, seen, end_of(seen), ending, why)
     if ended is None:
         raise UserProblem(

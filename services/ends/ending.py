@@ -4,7 +4,7 @@ The open intent is canceled at the gateway first; if it turns out to have been p
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -134,7 +134,11 @@ async def stop_and_end(
     """
     async with app.database.read() as session:
         invoices = await open_invoices_of(session, seen.id)
-    async with collecting_stopped(app, invoices, why) as fences:
+        charged = [invoice for invoice in invoices if await payment_of_invoice(session, invoice.id) is not None]
+    if charged:
+        # What settles while it is stopped is another version, and the payment that has to win.
+        ending = replace(ending, expected_version=None)
+    async with collecting_stopped(app, charged, why) as fences:
         return await _end(app, seen, event, ending, fences, why)
 
 
@@ -158,6 +162,8 @@ async def _end(
             for payment_id, fence in fences.items():
                 await spare_collection(app, session, payment_id, fence)
             return None
+        if seen.status is SubscriptionStatus.SCHEDULED and row.status is not seen.status:
+            raise under_way()  # It has begun since it was looked at: letting it run out is another thing now.
         await _refuse_what_goes_on(session, row, fences)
         for payment_id, fence in fences.items():
             await void_collection(session, payment_id, fence, why)

@@ -58,7 +58,10 @@ async def _give_up_or_later(app: App, payment: Payment) -> bool:
         pass  # A payment is under way, or the gateway is: their answer is waited for.
     except Exception:  # One payment's trouble must not keep the others waiting.
         log.exception("not_given_up", payment=payment.id)
-    await _look_again(app, payment, why)
+    try:
+        await _look_again(app, payment, why)
+    except Exception:
+        log.exception("not_put_off", payment=payment.id)  # The next pass meets it again.
     return False
 
 

@@ -150,15 +150,18 @@ async def _customer(app: App, reference: str, event_type: str) -> None:
 
 
 async def follow_customer(app: App, reference: str) -> None:
-    """A default chosen on the gateway's dashboard is followed; a customer deleted there keeps no cards here."""
-    try:
-        seen = await app.gateway.retrieve_customer(reference)
-    except GatewayNotFound:
-        seen = CustomerSnapshot(reference, is_deleted=True, default_payment_method_ref=None)
+    """A default chosen on the gateway's dashboard is followed; a customer deleted there keeps no cards here.
+
+    Another default that is chosen while the gateway is asked is newer than its answer: it is asked again.
+    """
     async with app.database.read() as session:
         known = await customer_of_account(session, app.gateway.platform, reference)
     if known is None:
         return
+    try:
+        seen = await app.gateway.retrieve_customer(reference)
+    except GatewayNotFound:
+        seen = CustomerSnapshot(reference, is_deleted=True, default_payment_method_ref=None)
     if seen.default_payment_method_ref is not None:
         # Its own event may come later than this one.
         await keep_by_ref(app, known.id, seen.default_payment_method_ref)
@@ -174,10 +177,15 @@ async def follow_customer(app: App, reference: str) -> None:
             # One who was anonymized was deleted there by ourselves; the account still tells whose the payments are.
             if account is not None and customer.archived_at is None:
                 await session.delete(account)
-        elif seen.default_payment_method_ref is not None:
-            row = await live_payment_method(session, customer.id, id_or_ref=seen.default_payment_method_ref)
-            if row is not None:
-                await make_default(session, customer, row, now)
+            return
+        chosen = seen.default_payment_method_ref
+        row = await live_payment_method(session, customer.id, id_or_ref=chosen) if chosen is not None else None
+        if row is None:
+            return
+        if customer.default_payment_method_id in (known.default_payment_method_id, row.id):
+            await make_default(session, customer, row, now)
+            return
+    await follow_customer(app, reference)
 
 
 async def _refund(app: App, reference: str, event_type: str) -> None:

@@ -40,7 +40,14 @@ async def resolve_due_payments(app: App) -> int:
 
 
 async def resolve_quietly(app: App, payment_id: str, fence: int) -> None:
-    """One payment's trouble must not keep the others waiting."""
+    """One payment's trouble must not keep the others waiting: at worst its lease runs out."""
+    try:
+        await _resolve_or_let_go(app, payment_id, fence)
+    except Exception:
+        log.exception("payment_not_let_go", payment=payment_id)
+
+
+async def _resolve_or_let_go(app: App, payment_id: str, fence: int) -> None:
     try:
         present = await _present_of(app, payment_id)
         await resolve_payment(present, payment_id, fence, Why("sweep", WORKER, present.now()))

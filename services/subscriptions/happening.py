@@ -98,12 +98,12 @@ async def _carry_out(app: App, subscription_id: str, fence: int) -> bool:
     row = await app.database.consult(_seen, subscription_id)
     now = app.now()
     happening = what_is_due(row.schedule, app.due())
-    if happening is None:
-        await give_back(app, row, fence)  # the row says when something will, after all
-        return False
-    cause, step = STEPS[happening]
-    outcome = OUTCOME_OF_HAPPENING[happening]
     try:
+        if happening is None:
+            await give_back(app, row, fence)  # the row says when something will, after all
+            return False
+        cause, step = STEPS[happening]
+        outcome = OUTCOME_OF_HAPPENING[happening]
         return await witnessed(
             app, subscription_id, outcome, step(app, subscription_id, fence, Why(cause, WORKER, now))
         )

@@ -6,6 +6,7 @@ They end with what was agreed on, unless they are renewed: each renewal is an in
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -42,6 +43,7 @@ from services.subscriptions.places import hold_places
 from services.subscriptions.placing import PlacedItem
 from services.timelines import in_time_of
 from services.usage.allowances import Allowance, allowances_of_before, grant_allowances, renew_allowances
+from services.writing import written
 
 _CREATE, _RENEW = "createManualSubscription", "renewManualSubscription"
 
@@ -88,17 +90,17 @@ async def create_manual_subscription(
     why = Why(_CREATE, actor, present.now())
     occasion = scope_of(actor, customer.id, _CREATE, idempotency_key) if idempotency_key is not None else None
 
-    async def run() -> Recorded:
-        async with present.database.write() as session:
-            locked = await locked_customer(session, customer.id)
-            if locked is None:
-                raise not_found("customer", "customer")
-            refuse_anonymized(locked, "customer")
-            known = await manual_invoice(session, customer.id, occasion) if occasion is not None else None
-            if known is not None:  # This very request, which got lost after its commit.
-                return Recorded(await session.get_one(Subscription, known.subscription_id), known)
-            return await _create(present, session, locked, order, occasion, why)
+    async def write(session: AsyncSession) -> Recorded:
+        locked = await locked_customer(session, customer.id)
+        if locked is None:
+            raise not_found("customer", "customer")
+        refuse_anonymized(locked, "customer")
+        known = await manual_invoice(session, customer.id, occasion) if occasion is not None else None
+        if known is not None:  # This very request, which got lost after its commit.
+            return Recorded(await session.get_one(Subscription, known.subscription_id), known)
+        return await _create(present, session, locked, order, occasion, why)
 
+    run = partial(written, present, write)
     return await once(present, actor, customer.id, _CREATE, idempotency_key, asdict(order), _RECORDED, run)
 
 

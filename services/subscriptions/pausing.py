@@ -69,6 +69,7 @@ async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscri
                 row.touch(why.now)
                 if row.status is before[0]:
                     tell_of_pause(session, PAUSE_SCHEDULED, row, why)
+            await answer_with(session, actor, seen.customer_id, why.cause, wish.idempotency_key, _kept(row))
             return row
 
     return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)

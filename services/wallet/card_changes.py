@@ -1,8 +1,11 @@
 """Changing what a saved card says, taking it away, and choosing the card that one subscription is paid by."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
+
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION
@@ -12,7 +15,7 @@ from models.customers import Customer, PaymentMethod, live_payment_methods, lock
 from models.invoices import Invoice
 from models.subscriptions import Subscription, newest_live_subscription
 from services.app import Actor, App
-from services.idempotency import Memory, once, scope_of
+from services.idempotency import Memory, answer_with, once, scope_of
 from services.owned import already_ended, locked_subscription, own_card, own_method, own_subscription
 from services.payments.arrears import collect_soon, effective_method
 from services.problems import gateway_unavailable, not_found, refuse_stale
@@ -40,6 +43,9 @@ class CardChange:
 
     subscription: Subscription
     invoice: Invoice | None
+
+
+_Keep = Callable[[AsyncSession, CardChange], Awaitable[None]]
 
 
 async def update_payment_method(
@@ -174,7 +180,8 @@ async def update_subscription_payment_method(
         if card is None:
             raise not_found("payment method", "paymentMethodId")
         retry = retry_open_invoice and (before is None or before.id != card.id)
-        return await _pin(app, seen, card.id, expected_version, retry=retry)
+        keep_answer = partial(_keep, actor, seen, idempotency_key)
+        return await _pin(app, seen, card.id, expected_version, retry=retry, keep_answer=keep_answer)
 
     return await once(
         app,
@@ -201,7 +208,9 @@ async def _customer(app: App, seen: Subscription) -> Customer:
         return await session.get_one(Customer, seen.customer_id)
 
 
-async def _pin(app: App, seen: Subscription, card_id: str, expected_version: int | None, *, retry: bool) -> CardChange:
+async def _pin(
+    app: App, seen: Subscription, card_id: str, expected_version: int | None, *, retry: bool, keep_answer: _Keep
+) -> CardChange:
     async with app.database.write() as session:
         row, customer = await locked_subscription(session, seen, expected_version)
         now = await present_of(app, session, customer)
@@ -211,7 +220,14 @@ async def _pin(app: App, seen: Subscription, card_id: str, expected_version: int
         if row.payment_method_id != card.id:
             row.payment_method_id = card.id
             row.touch(now)
-        return CardChange(row, await collect_soon(session, row, now) if retry else None)
+        change = CardChange(row, await collect_soon(session, row, now) if retry else None)
+        await keep_answer(session, change)
+        return change
+
+
+async def _keep(actor: Actor, seen: Subscription, key: str | None, session: AsyncSession, change: CardChange) -> None:
+    """Whoever repeats the request is told of this change, and not that the version is another one by now."""
+    await answer_with(session, actor, seen.customer_id, _CAUSE, key, _kept(change))
 
 
 def _kept(change: CardChange) -> Mapping[str, Any]:

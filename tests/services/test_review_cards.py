@@ -9,15 +9,22 @@ from billing.charging import IntentStatus, SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from gateways.customer_side import CardInput
 from gateways.port import GatewayRefused
-from models.customers import SetupIntentRow, customer_of_user, live_payment_methods
+from models.customers import SetupIntentRow, customer_of_user, gateway_account, live_payment_methods
 from services.app import Actor, ActorKind
+from services.inbox.webhooks import follow_customer
 from services.people.customers import ensure_customer
 from services.sandbox import confirm_payment_intent, confirm_setup_intent
 from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
-from services.wallet.cards import SetupIntentView, attach_payment_method, create_setup_intent, follow_setup_intent
+from services.wallet.cards import (
+    SetupIntentView,
+    attach_payment_method,
+    create_setup_intent,
+    follow_setup_intent,
+    set_default_payment_method,
+)
 from tests.support.house import House
-from tests.support.meanwhile import just_before
+from tests.support.meanwhile import just_after, just_before
 from tests.support.outside import VISA
 
 USER = "somebody"
@@ -116,3 +123,37 @@ async def test_anothers_card_is_as_good_as_none(small_house: House, by: str) -> 
         assert foreign not in refused.value.message
     async with house.app.database.read() as session:
         assert [row.id for row in await live_payment_methods(session, owner.id)] == [card.id]
+
+
+async def test_news_of_a_default_do_not_take_back_what_was_chosen_while_they_were_read(house: House) -> None:
+    """One worker reads that the second card was chosen; the third one is, and another worker hears of it first."""
+    actor = house.actor(USER)
+    cards = [
+        await attach_payment_method(house.app, actor, reference=f"pm_card_{kind}", make_default=False, customer_id=None)
+        for kind in ("visa", "mastercard", "amex")
+    ]
+    await _choose(house, cards[1].id)
+    async with house.app.database.read() as session:
+        customer = await customer_of_user(session, USER)
+        assert customer is not None
+        account = await gateway_account(session, customer.id, house.app.gateway.platform)
+    assert account is not None
+
+    async def change_of_mind() -> None:
+        await _choose(house, cards[2].id)
+        await house.deliver()
+
+    await follow_customer(just_after(house.app, "retrieve_customer", change_of_mind), account.gateway_ref)
+    assert (await house.app.gateway.retrieve_customer(account.gateway_ref)).default_payment_method_ref == (
+        cards[2].gateway_ref
+    )
+    async with house.app.database.read() as session:
+        customer = await customer_of_user(session, USER)
+    assert customer is not None
+    assert customer.default_payment_method_id == cards[2].id
+
+
+async def _choose(house: House, card: str) -> None:
+    await set_default_payment_method(
+        house.app, house.actor(USER), payment_method_id=card, customer_id=None, apply_to_subscriptions=False
+    )

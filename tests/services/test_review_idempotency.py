@@ -1,8 +1,10 @@
 """A key keeps an answer only when there is one: what could not be done goes on when it is repeated."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,13 +13,19 @@ from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import PaymentStatus, RefundStatus, SubscriptionStatus
 from gateways.sandbox import Fault
 from models.customers import customer_of_user
+from models.database import Database
+from models.subscriptions import Subscription
+from services.amendments.amending import UpdateWish, update_subscription
+from services.amendments.plan_changes import ChangePlanWish, change_plan
 from services.app import Actor, ActorKind, App
 from services.ends.canceling import CancelWish, cancel_subscription
 from services.payments.outcomes import PaymentOutcome
 from services.shielding import drain
 from services.subscriptions.ordering import SubscribeWish
+from services.subscriptions.pausing import PauseWish, pause_subscription
 from services.subscriptions.subscribing import subscribe
-from services.wallet.cards import create_setup_intent
+from services.wallet.card_changes import update_subscription_payment_method
+from services.wallet.cards import attach_payment_method, create_setup_intent
 from tests.support.house import House
 from tests.support.meanwhile import just_before
 from tests.support.outside import charges_by_invoice, dashboard, sandbox_of
@@ -165,3 +173,71 @@ async def test_who_dies_after_an_end_has_answered(house: House) -> None:
     await house.work()
     assert await _cancel(house.app, wish) == GONE_BACK
     assert await _given_back(house) == HALF
+
+
+class _Dying:
+    """The database of a process that dies right before its third writing transaction, which keeps a key's answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._written = database, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def write(self) -> Any:
+        self._written += 1
+        if self._written == 3:
+            raise RuntimeError("the process is gone")
+        return self._database.write()
+
+
+async def _planned(app: App, actor: Actor, row: Subscription, card: str) -> Subscription:
+    wish = ChangePlanWish(
+        row.id, plan_code="premium-monthly", expected_version=row.version, idempotency_key="one-click"
+    )
+    return (await change_plan(app, actor, wish)).subscription
+
+
+async def _renamed(app: App, actor: Actor, row: Subscription, card: str) -> Subscription:
+    wish = UpdateWish(row.id, name="Mine", expected_version=row.version, idempotency_key="one-click")
+    return (await update_subscription(app, actor, wish)).subscription
+
+
+async def _paused(app: App, actor: Actor, row: Subscription, card: str) -> Subscription:
+    wish = PauseWish(row.id, expected_version=row.version, idempotency_key="one-click")
+    return await pause_subscription(app, actor, wish)
+
+
+async def _pinned(app: App, actor: Actor, row: Subscription, card: str) -> Subscription:
+    change = await update_subscription_payment_method(
+        app,
+        actor,
+        subscription_id=row.id,
+        payment_method_id=card,
+        card_token=None,
+        retry_open_invoice=True,
+        expected_version=row.version,
+        idempotency_key="one-click",
+    )
+    return change.subscription
+
+
+@pytest.mark.parametrize("act", [_planned, _renamed, _paused, _pinned])
+async def test_who_dies_after_an_act_has_answered_though_the_version_is_another_one(
+    small_house: House, act: Callable[[App, Actor, Subscription, str], Awaitable[Subscription]]
+) -> None:
+    house, actor = small_house, small_house.actor(USER)
+    row = (await _subscribe(house)).subscription
+    assert row is not None
+    card = await attach_payment_method(
+        house.app, actor, reference="pm_card_mastercard", make_default=False, customer_id=None
+    )
+    dying: Any = _Dying(house.app.database)
+    with pytest.raises(RuntimeError):
+        await act(replace(house.app, database=dying), actor, row, card.id)
+    house.pass_time(timedelta(seconds=60))
+    told = [await act(house.app, actor, row, card.id) for _ in range(2)]
+    async with house.app.database.read() as session:
+        now = await session.get_one(Subscription, row.id)
+    assert [each.version for each in told] == [now.version] * 2
+    assert now.version > row.version

@@ -5,6 +5,7 @@ import itertools
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,19 @@ import pytest
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import text
+from structlog.testing import capture_logs
 
 from models.database import Database, Limits
+from models.leases import LEASE
 from models.setbacks import Setback, repeated, setback_of
+from services.ends.giving_up import give_up_due_payments
+from tests.scenarios.by_hand import write_down
 from tests.scenarios.shopping import SUBSCRIBE
+from tests.support.breaking import alter
 from tests.support.databases import copy_of_file, database_on, run
 from tests.support.deliveries import dump
 from tests.support.house import House, open_house
+from tests.support.outside import VISA, Browser
 from tests.support.waiting import until
 
 MINE = "{ subscriptions { nodes { status } } }"
@@ -56,8 +63,8 @@ async def bought(house: House, key: str | None = None) -> None:
     assert await house.audit() == []
 
 
-async def states(house: House) -> list[str]:
-    rows = (await house.ask(MINE, user="demo-card"))["subscriptions"]["nodes"]
+async def states(house: House, user: str = "demo-card") -> list[str]:
+    rows = (await house.ask(MINE, user=user))["subscriptions"]["nodes"]
     return [row["status"] for row in rows]
 
 
@@ -75,22 +82,58 @@ AWAY = ("UNAVAILABLE", "The database is not available; try again in a moment.")
 # PostgreSQL: somebody else holds what we need
 
 
+@pytest.mark.parametrize("key", [None, "a-key"])
 async def test_a_lock_held_by_another_program_is_not_waited_for_for_ever(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, key: str | None
 ) -> None:
+    """Whoever is told to try again need not wait either, until the lease of a key has run out that nobody is at."""
     monkeypatch.setattr("models.database.LOCK_SECONDS", 1)
     other = await asyncpg.connect(postgres_url)
     async with open_house(postgres_url, demo=False) as house:
         async with other.transaction():
             await other.execute("SELECT * FROM customers WHERE user_id = 'demo-card' FOR UPDATE")
-            before = await dump(house, but=())
-            waiting = asyncio.create_task(buy(house))
+            before = await dump(house, but=("idempotency_records",))
+            waiting = asyncio.create_task(buy(house, key))
             while not waiting.done():
                 assert await states(house) == []  # the others go on meanwhile
                 await asyncio.sleep(0.1)
             assert told(await waiting) == BUSY
-            assert await dump(house, but=()) == before
-        await bought(house)
+            assert await dump(house, but=("idempotency_records",)) == before
+        await bought(house, key)
+    await other.close()
+
+
+async def test_a_customer_who_is_locked_keeps_no_other_one_waiting_for_the_worker(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has paid in the browser and one is to be given up: neither can be settled, nor put off, nor let go."""
+    monkeypatch.setattr("models.database.LOCK_SECONDS", 0.2)
+    other = await asyncpg.connect(postgres_url)
+    async with open_house(postgres_url, demo=False) as house:
+        for user in ("demo-card", "demo-new", "demo-decline"):
+            begun = (await house.ask(SUBSCRIBE, {"input": {"planCode": "reader-pro"}}, user))["subscribe"]
+            if user != "demo-decline":
+                await Browser(house).confirm(begun["nextAction"]["clientSecret"], VISA)
+        given_up = {"id": begun["payment"]["id"]}
+        await alter(house, "payments", given_up, due_at=None, give_up_at=house.clock.now())
+        house.pass_time(timedelta(seconds=60))
+        async with other.transaction():
+            locked = "SELECT * FROM customers WHERE user_id IN ('demo-card', 'demo-decline') FOR UPDATE"
+            await other.execute(locked)
+            with capture_logs() as lines:
+                assert await give_up_due_payments(house.app) == 0
+                await alter(house, "payments", given_up, give_up_at=None)
+                assert (await house.work())["resolved"] == 2
+            assert [line["event"] for line in lines if line["log_level"] == "error"] == [
+                "not_given_up",
+                "not_put_off",
+                "payment_not_resolved",
+                "payment_not_let_go",
+            ]
+            assert [await states(house, user) for user in ("demo-card", "demo-new")] == [["INCOMPLETE"], ["ACTIVE"]]
+        house.pass_time(LEASE)
+        await house.work()
+        assert await states(house) == ["ACTIVE"]
     await other.close()
 
 
@@ -161,6 +204,22 @@ async def test_without_a_free_connection_the_answer_is_not_waited_for_for_ever(
 
 
 # PostgreSQL: two that wait for one another
+
+
+async def test_of_two_that_write_down_one_id_one_is_told_that_it_is_taken(postgres_url: str) -> None:
+    """They are about two customers, neither of whom the other one's lock keeps waiting."""
+    other, watcher = [await asyncpg.connect(postgres_url) for _ in range(2)]
+    async with open_house(postgres_url, demo=False) as house:
+        async with other.transaction():
+            await other.execute("SELECT * FROM plans WHERE code = 'classic-coffee-yearly' FOR UPDATE")
+            writing = [asyncio.create_task(write_down(house, customer={"externalId": kid})) for kid in ("a", "b")]
+            await until(lambda: watcher.fetchval(f"SELECT ({WAITING}) = 2"))
+        refused = [(await each)["userErrors"] for each in writing]
+        assert sorted(refused, key=len) == [[], [{"code": "ALREADY_EXISTS", "field": ["externalId"]}]]
+        assert await house.audit() == []
+    await other.close()
+    await watcher.close()
+
 
 CROSSWISE = """DO $$ BEGIN
     WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))) LOOP
