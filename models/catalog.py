@@ -197,13 +197,13 @@ async def plan_by(session: AsyncSession, *, id: str | None = None, code: str | N
 
 
 async def locked_plan(session: AsyncSession, plan_id: str) -> Plan | None:
-    """The plan, for its changes to wait for one another."""
-    return await session.get(Plan, plan_id, with_for_update={"key_share": True})
+    """The plan as it is now, for its changes to wait for one another."""
+    return await session.get(Plan, plan_id, with_for_update={"key_share": True}, populate_existing=True)
 
 
 async def locked_product(session: AsyncSession, product_id: str) -> Product | None:
-    """The product, for its changes and those of what it is sold by to wait for one another."""
-    return await session.get(Product, product_id, with_for_update={"key_share": True})
+    """The product as it is now, for its changes and those of what it is sold by to wait for one another."""
+    return await session.get(Product, product_id, with_for_update={"key_share": True}, populate_existing=True)
 
 
 async def plans_of_product(session: AsyncSession, product_id: str) -> Sequence[Plan]:

@@ -200,9 +200,11 @@ class DiscountUse(SQLModel, table=True):
 
 
 async def coupon_of_code(session: AsyncSession, code: str, *, lock: bool = False) -> Coupon | None:
-    """With `lock`, nobody else changes or redeems it until the transaction ends."""
+    """With `lock` as it is now, and nobody else changes or redeems it until the transaction ends."""
     query = select(Coupon).where(Coupon.code == code)
-    return (await session.exec(query.with_for_update() if lock else query)).first()
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    return (await session.exec(query)).first()
 
 
 async def coupons_of_codes(session: AsyncSession, codes: Sequence[str]) -> Mapping[str, Coupon]:

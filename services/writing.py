@@ -12,15 +12,19 @@ from services.app import App
 
 T = TypeVar("T")
 
+_MOST_TRIES = 5
+"""Who writes several rows, a plan with its features, may lose against another one at each of them."""
+
 
 async def written(app: App, write: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    """Written in one transaction; again when somebody took a code, or made the row, meanwhile."""
-    try:
-        async with app.database.write() as session:
-            return await write(session)
-    except IntegrityError as error:
-        if not is_unique_violation(error):
-            raise
+    """Written in one transaction; again each time that somebody took a code, or made a row, meanwhile."""
+    for _ in range(_MOST_TRIES - 1):
+        try:
+            async with app.database.write() as session:
+                return await write(session)
+        except IntegrityError as error:
+            if not is_unique_violation(error):
+                raise
     async with app.database.write() as session:
         return await write(session)
 

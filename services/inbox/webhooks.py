@@ -10,6 +10,7 @@ from gateways.port import CustomerSnapshot, GatewayNotFound, GatewayUnavailable
 from models.audit_log import authored
 from models.base import new_id
 from models.customers import (
+    Customer,
     customer_of_account,
     gateway_account,
     live_payment_method,
@@ -26,7 +27,7 @@ from services.problems import not_found
 from services.refunds.returning import follow_returns
 from services.selling.dashboard_coupons import follow_coupon, follow_promotion_code
 from services.timelines import present_of
-from services.wallet.cards import follow_setup_intent, forget_card, keep_by_ref
+from services.wallet.cards import MOST_READINGS, follow_setup_intent, forget_card, keep_by_ref
 from services.wallet.keeping import drop_card, make_default
 
 log = structlog.get_logger(__name__)
@@ -152,40 +153,45 @@ async def _customer(app: App, reference: str, event_type: str) -> None:
 async def follow_customer(app: App, reference: str) -> None:
     """A default chosen on the gateway's dashboard is followed; a customer deleted there keeps no cards here.
 
-    Another default that is chosen while the gateway is asked is newer than its answer: it is asked again.
+    Where somebody has chosen another default while the gateway was asked, it is asked again.
     """
-    async with app.database.read() as session:
-        known = await customer_of_account(session, app.gateway.platform, reference)
-    if known is None:
-        return
-    try:
-        seen = await app.gateway.retrieve_customer(reference)
-    except GatewayNotFound:
-        seen = CustomerSnapshot(reference, is_deleted=True, default_payment_method_ref=None)
-    if seen.default_payment_method_ref is not None:
-        # Its own event may come later than this one.
-        await keep_by_ref(app, known.id, seen.default_payment_method_ref)
-    async with app.database.write() as session:
-        customer = await locked_customer(session, known.id)
-        if customer is None:
+    for _ in range(MOST_READINGS):
+        async with app.database.read() as session:
+            known = await customer_of_account(session, app.gateway.platform, reference)
+        if known is None:
             return
-        now = await present_of(app, session, customer)
-        if seen.is_deleted:
-            for row in await live_payment_methods(session, customer.id):
-                await drop_card(session, customer, row, now)
-            account = await gateway_account(session, customer.id, app.gateway.platform)
-            # One who was anonymized was deleted there by ourselves; the account still tells whose the payments are.
-            if account is not None and customer.archived_at is None:
-                await session.delete(account)
-            return
-        chosen = seen.default_payment_method_ref
-        row = await live_payment_method(session, customer.id, id_or_ref=chosen) if chosen is not None else None
-        if row is None:
-            return
-        if customer.default_payment_method_id in (known.default_payment_method_id, row.id):
+        try:
+            seen = await app.gateway.retrieve_customer(reference)
+        except GatewayNotFound:
+            seen = CustomerSnapshot(reference, is_deleted=True, default_payment_method_ref=None)
+        if seen.default_payment_method_ref is not None:
+            # Its own event may come later than this one.
+            await keep_by_ref(app, known.id, seen.default_payment_method_ref)
+        async with app.database.write() as session:
+            if await _follow_customer(app, session, known, seen):
+                return
+
+
+async def _follow_customer(app: App, session: AsyncSession, known: Customer, seen: CustomerSnapshot) -> bool:
+    """Whether what was seen still counts, or nothing does any more."""
+    customer = await locked_customer(session, known.id)
+    account = await gateway_account(session, known.id, app.gateway.platform)
+    if customer is None or account is None or account.gateway_ref != seen.ref:
+        return True  # The customer is another one at the gateway since.
+    now = await present_of(app, session, customer)
+    if seen.is_deleted:
+        for row in await live_payment_methods(session, customer.id):
+            await drop_card(session, customer, row, now)
+        # One who was anonymized was deleted there by ourselves; the account still tells whose the payments are.
+        if customer.archived_at is None:
+            await session.delete(account)
+    elif seen.default_payment_method_ref is not None:
+        row = await live_payment_method(session, customer.id, id_or_ref=seen.default_payment_method_ref)
+        if row is not None and customer.default_payment_method_id != row.id:
+            if customer.default_payment_method_id != known.default_payment_method_id:
+                return False
             await make_default(session, customer, row, now)
-            return
-    await follow_customer(app, reference)
+    return True
 
 
 async def _refund(app: App, reference: str, event_type: str) -> None:

@@ -228,6 +228,8 @@ class _Turn:
         """On to the next instant at which something is due, or to the end; whether there is more to do."""
         async with self.app.database.write() as session:
             clock = await self._held(session)
+            if clock.status is TestClockStatus.DELETING and await live_on_timeline(session, clock.id, limit=1):
+                return True  # Somebody wants it deleted since it was looked at: what lives on it ends first.
             before = (clock.now, clock.status)
             at = await next_due(session, present)
             goes_on = clock.status is TestClockStatus.ADVANCING and at is not None and at <= clock.target

@@ -78,12 +78,12 @@ async def create_coupon(app: App, wish: NewCoupon) -> Coupon:
 
 
 async def create_promotion_code(app: App, wish: NewPromotionCode) -> PromotionCode:
-    """Raises UserProblem INVALID, NOT_FOUND, ALREADY_EXISTS."""
+    """The coupon is held, lest it is deleted meanwhile. Raises UserProblem INVALID, NOT_FOUND, ALREADY_EXISTS."""
     now, code = app.now(), wish.code.strip()
     check_promotion_code(code, wish.max_redemptions, wish.expires_at, now)
     try:
         async with app.database.write() as session:
-            coupon = await coupon_of_code(session, wish.coupon_code)
+            coupon = await coupon_of_code(session, wish.coupon_code, lock=True)
             if coupon is None or coupon.archived_at is not None:
                 raise UserProblem(ErrorCode.NOT_FOUND, "There is no such coupon.", ["couponCode"])
             known = await promotion_of_code(session, folded(code))

@@ -9,7 +9,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SUBSCRIPTION
-from gateways.port import Address, CardRefused, GatewayNotFound, GatewayRefused, GatewayUnavailable
+from gateways.port import (
+    Address,
+    CardRefused,
+    GatewayNotFound,
+    GatewayRefused,
+    GatewayUnavailable,
+    PaymentMethodSnapshot,
+)
 from models.base import new_id
 from models.customers import Customer, PaymentMethod, live_payment_methods, locked_customer
 from models.invoices import Invoice
@@ -21,7 +28,7 @@ from services.payments.arrears import collect_soon, effective_method
 from services.problems import gateway_unavailable, not_found, refuse_stale
 from services.shielding import within_budget
 from services.timelines import present_of
-from services.wallet.cards import attach, keep
+from services.wallet.cards import CardChanged, attach, keep, keep_by_ref
 from services.wallet.keeping import drop_card
 
 _CAUSE = "updateSubscriptionPaymentMethod"
@@ -80,7 +87,22 @@ async def _update(app: App, row: PaymentMethod, details: CardDetails) -> Payment
         raise UserProblem(ErrorCode.INVALID, f"The gateway does not take this: {refusal}") from None
     except GatewayUnavailable:
         raise gateway_unavailable() from None
-    return await keep(app, row.customer_id, seen)
+    return await _kept_unless_changed(app, row, seen)
+
+
+async def _kept_unless_changed(app: App, row: PaymentMethod, seen: PaymentMethodSnapshot) -> PaymentMethod:
+    """What the gateway has just told, or tells now if others have changed the card too: it may be gone."""
+    try:
+        return await keep(app, row.customer_id, seen, version=row.version)
+    except CardChanged:
+        pass
+    try:
+        kept = await keep_by_ref(app, row.customer_id, row.gateway_ref)
+    except GatewayUnavailable:
+        raise gateway_unavailable() from None
+    if kept is None:
+        raise not_found("payment method", "paymentMethodId")
+    return kept
 
 
 def _whole_address(row: PaymentMethod, given: Address) -> Address | None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from sqlmodel.ext.asyncio.session import AsyncSession
+
 from billing.charging import IntentStatus, SetupFutureUsage
 from billing.errors import ErrorCode, UserProblem
 from gateways.port import (
@@ -38,6 +40,14 @@ from services.wallet.keeping import drop_card, keep_card, keep_mandate, make_def
 from services.wallet.method_types import CHARGED, savable
 
 _ENDED = frozenset((IntentStatus.SUCCEEDED, IntentStatus.CANCELED))
+
+
+MOST_READINGS = 5
+"""How often the gateway is asked again what somebody else has written meanwhile."""
+
+
+class CardChanged(Exception):
+    """Somebody has written the card's row since the gateway was asked: what it told may be older than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,21 +249,32 @@ async def _follow(
 async def keep_by_ref(app: App, customer_id: str, reference: str) -> PaymentMethod | None:
     """Read a card at the gateway and keep its row; None when it does not belong to the customer (any more).
 
-    What else the customer may have there, a bank account of another shop's, is nothing that is charged here.
+    What else the customer may have there, a bank account of another shop's, is nothing that is charged here. Raises
+    CardChanged when others write it each time.
     """
-    try:
-        seen = await app.gateway.retrieve_payment_method(reference)
-    except GatewayNotFound:
-        return None
-    async with app.database.read() as session:
-        owner = (
-            await customer_of_account(session, app.gateway.platform, seen.customer_ref) if seen.customer_ref else None
-        )
-    is_own = owner is not None and owner.id == customer_id and owner.archived_at is None
-    if not is_own or seen.type not in CHARGED:
-        await forget_card(app, reference)
-        return None
-    return await keep(app, customer_id, seen)
+    for left in reversed(range(MOST_READINGS)):
+        async with app.database.read() as session:
+            version = await _version_of(session, app, reference)
+        try:
+            seen = await app.gateway.retrieve_payment_method(reference)
+        except GatewayNotFound:
+            return None
+        async with app.database.read() as session:
+            owner = (
+                await customer_of_account(session, app.gateway.platform, seen.customer_ref)
+                if seen.customer_ref
+                else None
+            )
+        is_own = owner is not None and owner.id == customer_id and owner.archived_at is None
+        if not is_own or seen.type not in CHARGED:
+            await forget_card(app, reference)
+            return None
+        try:
+            return await keep(app, customer_id, seen, version=version)
+        except CardChanged:
+            if not left:
+                raise
+    return None
 
 
 async def forget_card(app: App, reference: str) -> None:
@@ -270,19 +291,35 @@ async def forget_card(app: App, reference: str) -> None:
 
 
 async def keep(
-    app: App, customer_id: str, seen: PaymentMethodSnapshot, *, as_default: bool = False, collects: bool = True
+    app: App,
+    customer_id: str,
+    seen: PaymentMethodSnapshot,
+    *,
+    as_default: bool = False,
+    collects: bool = True,
+    version: int | None = None,
 ) -> PaymentMethod:
-    """Write down what the gateway tells of the customer's card."""
+    """Write down what the gateway tells of the customer's card.
+
+    `version`: what the card's row was when the gateway was asked, 0 without one. Raises CardChanged if it is another.
+    """
     async with app.database.write() as session:
         customer = await locked_customer(session, customer_id)
         if customer is None:
             raise LookupError(f"customer {customer_id} is gone")
         refuse_anonymized(customer, "customerId")
+        if version is not None and await _version_of(session, app, seen.ref) != version:
+            raise CardChanged
         now = await present_of(app, session, customer)
         row = await keep_card(session, app, customer, seen, now, collects=collects)
         if as_default:
             await make_default(session, customer, row, now)
         return row
+
+
+async def _version_of(session: AsyncSession, app: App, reference: str) -> int:
+    row = await payment_method_of(session, app.gateway.platform, reference)
+    return row.version if row is not None else 0
 
 
 def _reused_key_or_refused(refusal: GatewayRefused) -> UserProblem:

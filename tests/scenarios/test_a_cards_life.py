@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from billing.errors import ErrorCode, UserProblem
 from gateways.sandbox import Fault
 from models.customers import customer_of_user, live_payment_methods
-from services.wallet.card_changes import detach_payment_method
+from services.wallet.card_changes import CardDetails, detach_payment_method, update_payment_method
 from tests.scenarios.shopping import Shopper
 from tests.support.deliveries import event, send
 from tests.support.house import House
@@ -367,6 +368,44 @@ async def test_two_detach_one_card_at_once(house: House) -> None:
     row = await detach_payment_method(app, house.actor("demo-card"), payment_method_id=card)
     assert row.archived_at is not None
     assert await holder.cards() == []
+
+
+async def test_a_card_that_is_taken_away_while_it_is_changed_does_not_come_back(house: House) -> None:
+    holder = Holder(house, "demo-card")
+    card = await holder.default_card()
+
+    async def away() -> None:
+        assert _codes(await holder.detach(card)) == []
+
+    with pytest.raises(UserProblem) as refused:
+        await update_payment_method(
+            just_after(house.app, "update_payment_method", away),
+            house.actor("demo-card"),
+            payment_method_id=card,
+            details=CardDetails(name="Ada Lovelace"),
+            expected_version=None,
+        )
+    assert (refused.value.code, await holder.cards()) == (ErrorCode.NOT_FOUND, [])
+
+
+async def test_what_two_change_of_a_card_at_once_is_both_kept(house: House) -> None:
+    """The answer to the first comes last."""
+    holder = Holder(house, "demo-card")
+    card = await holder.default_card()
+
+    async def other() -> None:
+        assert _codes(await holder.change(card, expMonth=3, expYear=2030)) == []
+
+    row = await update_payment_method(
+        just_after(house.app, "update_payment_method", other),
+        house.actor("demo-card"),
+        payment_method_id=card,
+        details=CardDetails(name="Ada Lovelace"),
+        expected_version=None,
+    )
+    assert row.id == card
+    (told,) = await holder.cards()
+    assert (told["cardHolderName"], told["card"]["expMonth"], told["card"]["expYear"]) == ("Ada Lovelace", 3, 2030)
 
 
 async def test_cards_are_found_by_what_is_known_of_them(house: House) -> None:

@@ -1,5 +1,6 @@
 """Time moved on by hand, told through the public API on both databases."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from services.people.registering import NewCustomer, create_customer
 from services.runs import moving_time
 from services.shielding import drain
 from tests.support.house import House
+from tests.support.meanwhile import held, just_after
 from tests.support.outside import charges_by_invoice
 
 ADMIN = "demo-admin"
@@ -30,6 +32,8 @@ ADVANCE = """mutation ($id: ID!, $to: DateTime!) { advanceTestClock(id: $id, to:
   runs { asOf renewed charged failed skipped totals { formatted }
     items { nodes { outcome at amount { formatted } invoice { period { start } } payment { status } } } }
   userErrors { code message } } }"""
+DELETE = """mutation ($id: ID!) { deleteTestClock(id: $id) {
+  testClock { now status } runs { items { nodes { outcome } } } userErrors { code } } }"""
 CLOCK = "query ($id: ID!) { testClock(id: $id) { now target status runs { totalCount } } }"
 ATTACH = """mutation ($card: String!, $customer: ID!) { attachPaymentMethod(input: {
   paymentMethodId: $card, customerId: $customer, makeDefault: true}) { paymentMethod { id } userErrors { code } } }"""
@@ -288,9 +292,7 @@ async def test_a_deleted_clock_ends_its_subscriptions_and_stands_still(house: Ho
     wish = {"plan": "reader-pro", "card": None, "customer": customer}
     begun = await house.post(SUBSCRIBE, wish, user=ADMIN)
     unpaid = begun.json()["data"]["subscribe"]["subscription"]["id"]
-    delete = """mutation ($id: ID!) { deleteTestClock(id: $id) {
-      testClock { now status } runs { items { nodes { outcome } } } userErrors { code } } }"""
-    deleted = (await house.ask(delete, {"id": clock}, user=ADMIN))["deleteTestClock"]
+    deleted = (await house.ask(DELETE, {"id": clock}, user=ADMIN))["deleteTestClock"]
     assert deleted == {
         "testClock": {"now": _told(START), "status": "DELETED"},
         "runs": [{"items": {"nodes": [{"outcome": "ENDED"}]}}],
@@ -304,4 +306,30 @@ async def test_a_deleted_clock_ends_its_subscriptions_and_stands_still(house: Ho
     assert [error["code"] for error in (await advance(house, clock, START))["userErrors"]] == ["NOT_FOUND"]
     house.pass_time(timedelta(days=400))
     assert await house.due() == {}
+    assert await house.audit() == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_clock_that_is_deleted_in_the_moment_of_its_arrival_ends_what_lives_on_it(house: House) -> None:
+    """Whoever moves it has just seen that nothing is in the way, and waits for the row behind the one who deletes."""
+    clock = await a_clock(house)
+    subscription = await a_subscriber(house, "u-1", clock)
+    waits, deleting = asyncio.Event(), list[asyncio.Task[Any]]()
+
+    async def deleted_before_it_moves() -> None:
+        async with held(house.app, "SELECT id FROM test_clocks FOR NO KEY UPDATE") as waiting:
+            deleting.append(asyncio.create_task(house.ask(DELETE, {"id": clock}, user=ADMIN)))
+            await waiting(1)
+            waits.set()
+            await waiting(2)
+
+    async def begin() -> None:
+        deleting.append(asyncio.create_task(deleted_before_it_moves()))
+        await waits.wait()
+
+    app = just_after(house.app, "confirm_payment_intent", begin)
+    moved = await moving_time.advance_test_clock(app, house.actor(ADMIN), clock, START + timedelta(days=28))
+    await asyncio.gather(*deleting)
+    assert moved.clock.status is TestClockStatus.DELETED
+    assert (await life(house, subscription))["status"] == "CANCELED"
     assert await house.audit() == []

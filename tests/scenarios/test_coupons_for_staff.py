@@ -11,6 +11,7 @@ from models.coupons import PromotionCode, coupon_of_code
 from tests.scenarios.couponing import Story, codes, on_it, price
 from tests.scenarios.merchant import ADMIN, Merchant, do, done
 from tests.support.house import House
+from tests.support.meanwhile import one_after_the_other
 
 SHOWN = """code version name percentOff amountsOff { amountMinor currencyCode } duration durationInPeriods interval
   appliesTo { code } maxRedemptions maxRedemptionsPerCustomer startsAt expiresAt isActive status metadata isArchived
@@ -292,6 +293,34 @@ async def test_what_makes_no_promotion_code_is_refused(story: Story) -> None:
     await delete(story.house, "SPRING")
     assert refusal(await change_code(story.house, "HELLO", isActive=True)) == ("INVALID_STATE", ["isActive"])
     assert (await shown(story.house, "SPRING"))["promotionCodes"] == [{"code": "HELLO", "isActive": False}]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_coupon_that_is_deleted_just_now_has_no_code_that_goes_on(story: Story, *, is_new: bool) -> None:
+    """Its words are free for others. On SQLite whoever comes second has not looked yet."""
+    house = story.house
+    await story.coupon("SPRING", percentOff="25")
+    await story.coupon("SUMMER", percentOff="25")
+    if not is_new:
+        await story.promote("SPRING", "HELLO")
+        await change_code(house, "HELLO", isActive=False)
+
+    async def begin() -> dict[str, Any]:
+        if not is_new:
+            return await change_code(house, "HELLO", isActive=True)
+        given = {"couponCode": "SPRING", "code": "HELLO"}
+        return await do(house, "createPromotionCode", "CreatePromotionCodeInput", given, "promotionCode { id }")
+
+    deleted, told = await one_after_the_other(
+        house.app,
+        "SELECT id FROM coupons WHERE code = 'SPRING' FOR UPDATE",
+        lambda: delete(house, "SPRING"),
+        begin,
+    )
+    assert deleted["coupon"]["isArchived"] is True
+    assert refusal(told) == (("NOT_FOUND", ["couponCode"]) if is_new else ("INVALID_STATE", ["isActive"]))
+    await story.promote("SUMMER", "Hello")
 
 
 # ── finding ──

@@ -5,12 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.demo import USERS
 from tests.scenarios.metering import ADMIN, RECORD, USAGE, USER, bills, key_of, pass_to, sell, take, tell, told
 from tests.scenarios.orders import ordered
 from tests.schema.keys import ask_with_key
 from tests.support.house import House
+from tests.support.meanwhile import one_after_the_other
 
 CANCEL = """mutation ($id: ID!, $at: EffectiveAt!) {
   cancelSubscription(input: {subscriptionId: $id, effectiveAt: $at}) {
@@ -248,6 +250,28 @@ async def test_of_twenty_batches_with_the_same_events_at_once_each_event_counts_
     assert [answer["userErrors"] for answer in answers] == [[]] * 20
     (seen,) = (await house.ask(USAGE, {"id": subscription}, user=USER))["subscription"]["usage"]
     assert seen["quantity"] == "10"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_batches_with_the_same_events_in_another_order_never_lock_crosswise(house: House) -> None:
+    """A third one is writing the event in the middle: whoever has written another one before it keeps that."""
+    await sell(house, "api")
+    subscription, key = await take(house, "api"), await key_of(house)
+    await tell(house, key, {"subscriptionId": subscription, "idempotencyKey": "before"})
+    third = """INSERT INTO usage_records (id, idempotency_key, subscription_id, customer_id, feature_id, quantity,
+      occurred_at, input_hash, recorded_at) SELECT 'usg_third', 'e-1', subscription_id, customer_id, feature_id,
+      quantity, occurred_at, input_hash, recorded_at FROM usage_records WHERE idempotency_key = 'before'"""
+    events = [{"subscriptionId": subscription, "idempotencyKey": f"e-{n}"} for n in range(3)]
+    with capture_logs() as lines:
+        first, second = await one_after_the_other(
+            house.app,
+            third,
+            lambda: tell(house, key, *events),
+            lambda: tell(house, key, *reversed(events)),
+        )
+    assert first == {"accepted": 2, "duplicates": 1, "userErrors": []}
+    assert second == {"accepted": 0, "duplicates": 3, "userErrors": []}
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == []
 
 
 async def test_events_told_while_a_period_is_billed_are_on_one_invoice_each(house: House) -> None:

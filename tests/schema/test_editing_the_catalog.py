@@ -19,6 +19,7 @@ from tests.scenarios.curating import (
 )
 from tests.scenarios.merchant import Merchant, do
 from tests.support.house import House
+from tests.support.meanwhile import one_after_the_other
 from tests.support.tables import everything
 
 WHOLE_PRODUCT = """query ($c: String) { product(code: $c) { code name type description images attributes skus unitLabel
@@ -408,6 +409,36 @@ async def test_a_withdrawn_product_takes_its_plans_along_and_is_sold_by_no_new_o
     given["prices"] = [{"currencyCode": "USD", "amount": "1.00"}]
     answer = await do(house, "createPlan", "PlanInput", given, "plan { id }")
     assert [(each["code"], each["field"]) for each in answer["userErrors"]] == [("INVALID_STATE", ["productCode"])]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_product_that_is_withdrawn_just_now_is_sold_by_no_new_plan(house: House) -> None:
+    """On SQLite the one who makes the plan has not looked yet."""
+    id = await product_id(house, "premium")
+    given = {"name": "New", "productCode": "premium", "interval": "MONTH", "prices": []}
+    given["prices"] = [{"currencyCode": "USD", "amount": "1.00"}]
+    withdrawn, made = await one_after_the_other(
+        house.app,
+        "SELECT id FROM products WHERE code = 'premium' FOR UPDATE",
+        lambda: told(house, ARCHIVE_PRODUCT, id=id),
+        lambda: do(house, "createPlan", "PlanInput", given, "plan { id }"),
+    )
+    assert withdrawn["product"]["isArchived"] is True
+    assert [(each["code"], each["field"]) for each in made["userErrors"]] == [("INVALID_STATE", ["productCode"])]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_plan_that_is_changed_as_its_product_is_withdrawn_counts_both_versions(house: House) -> None:
+    plan, product = await plan_id(house, "premium-yearly"), await product_id(house, "premium")
+    changed, withdrawn = await one_after_the_other(
+        house.app,
+        "SELECT id FROM plans WHERE code = 'premium-yearly' FOR UPDATE",
+        lambda: told(house, UPDATE_PLAN, id=plan, i={"name": "Best"}),
+        lambda: told(house, ARCHIVE_PRODUCT, id=product),
+    )
+    assert (changed["plan"]["version"], withdrawn["product"]["isArchived"]) == (2, True)
+    await refused(house, UPDATE_PLAN, "VERSION_CONFLICT", ["expectedVersion"], id=plan, i={"name": "x"}, v=2)
+    assert (await told(house, ARCHIVE_PLAN, id=plan, v=3))["plan"]["version"] == 3
 
 
 # ── features and roles ──

@@ -4,7 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlmodel.ext.asyncio.session import AsyncSession
 
+from models.base import new_id
+from models.catalog import Feature
+from services.writing import written
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.house import House
 
@@ -289,6 +293,21 @@ async def test_of_ten_plans_with_one_code_at_once_one_is_made_and_their_new_feat
     ]
     others = await asyncio.gather(*(_plan(house, code=f"tea-{n}", **METERED) for n in range(4)))
     assert [each["userErrors"] for each in others] == [[]] * 4
+
+
+async def test_who_loses_against_others_at_one_row_after_the_other_writes_in_the_end(house: House) -> None:
+    """A plan with three new features beside three plans that have one of them each."""
+    codes = ["one", "two", "three"]
+    async with house.app.database.write() as session:
+        session.add_all(Feature(id=new_id("feature"), code=code, name=code) for code in codes)
+
+    async def write(session: AsyncSession) -> str:
+        code = codes.pop(0) if codes else "mine"
+        session.add(Feature(id=new_id("feature"), code=code, name=code))
+        await session.flush()
+        return code
+
+    assert await written(house.app, write) == "mine"
 
 
 async def test_a_key_with_the_catalogs_scope_sells_and_everybody_finds_the_feature(house: House) -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from gateways.sandbox import Fault
 from models.base import metadata
+from services.inbox.webhooks import follow_customer
 from tests.scenarios.shopping import Shopper
 from tests.support.deliveries import dump, event, inbox, send
 from tests.support.house import House
+from tests.support.meanwhile import before_writing, just_after
 from tests.support.outside import ASKS_ALWAYS, DECLINES, VISA, charges_by_invoice, dashboard, sandbox_of
 
 CARDS = """
@@ -21,6 +23,9 @@ CARDS = """
 """
 
 ACCOUNT = "{ me { gatewayAccounts { customerId } } }"
+
+CHOOSE = """mutation ($id: ID!) { setDefaultPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
+DETACH = """mutation ($id: ID!) { detachPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
 
 SETUP = """
 mutation { createSetupIntent(input: {usage: OFF_SESSION}) {
@@ -136,6 +141,52 @@ async def test_a_customer_deleted_on_the_dashboard_keeps_no_card_and_may_buy_aga
     assert await cards(house) == [("4242", True)]
     mine = await house.ask("{ mySubscription { status } }", user="demo-card")
     assert mine["mySubscription"] == {"status": "ACTIVE"}
+
+
+async def test_late_news_of_a_customer_deleted_there_take_nothing_from_who_has_come_anew(house: House) -> None:
+    """Two look at it at once; before the slower one writes, the customer has saved a card with another account."""
+    gone, shopper = await account(house), Shopper(house, "demo-card")
+    await dashboard(house).customers.delete_async(gone)
+
+    async def come_anew() -> None:
+        await house.deliver()
+        assert await cards(house) == []
+        await shopper.save_card("pm_card_mastercard")
+
+    await follow_customer(before_writing(house.app, come_anew), gone)
+    assert await account(house) != gone
+    assert await cards(house) == [("4444", True)]
+
+
+async def test_a_default_chosen_while_an_older_one_is_heard_of_stays(house: House) -> None:
+    shopper, customer = Shopper(house, "demo-card"), await account(house)
+    await shopper.save_card("pm_card_mastercard")
+    amex = await shopper.save_card("pm_card_amex")
+    listed = await dashboard(house).payment_methods.list_async({"customer": customer, "type": "card"})
+    older = next(card.id for card in listed.data if card.card.last4 == "4444")
+    await dashboard(house).customers.update_async(customer, {"invoice_settings": {"default_payment_method": older}})
+
+    async def choose() -> None:
+        told = await house.ask(CHOOSE, {"id": amex}, "demo-card")
+        assert told["setDefaultPaymentMethod"]["userErrors"] == []
+
+    await follow_customer(just_after(house.app, "retrieve_customer", choose), customer)
+    assert await cards(house) == [("0005", True), ("4444", False), ("4242", False)]
+
+
+async def test_a_card_taken_away_while_it_is_heard_of_stays_away(house: House) -> None:
+    shopper, customer = Shopper(house, "demo-card"), await account(house)
+    master = await shopper.save_card("pm_card_mastercard")
+    listed = await dashboard(house).payment_methods.list_async({"customer": customer, "type": "card"})
+    chosen = next(card.id for card in listed.data if card.card.last4 == "4444")
+    await dashboard(house).customers.update_async(customer, {"invoice_settings": {"default_payment_method": chosen}})
+
+    async def detach() -> None:
+        told = await house.ask(DETACH, {"id": master}, "demo-card")
+        assert told["detachPaymentMethod"]["userErrors"] == []
+
+    await follow_customer(just_after(house.app, "retrieve_payment_method", detach), customer)
+    assert await cards(house) == [("4242", True)]
 
 
 async def test_a_card_saved_in_the_browser_is_kept(house: House) -> None:

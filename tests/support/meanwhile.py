@@ -1,4 +1,4 @@
-"""Something that happens at a chosen moment of a step: right before or after one of its gateway calls."""
+"""Something that happens at a chosen moment of a step: around one of its gateway calls, or as it waits for a lock."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from services.app import App
+from tests.support.waiting import until
 
 Act = Callable[[], Awaitable[Any]]
 
@@ -79,3 +81,32 @@ def after_commit(app: App, act: Act) -> App:
     """The same application, in which the act happens right after its first commit."""
     database: Any = _Interrupted(app.database, before=None, after=act)
     return replace(app, database=database)
+
+
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@asynccontextmanager
+async def held(app: App, rows: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """On PostgreSQL, rows that a statement has locked until the block ends; what is yielded waits for so many waiters.
+
+    They go on in the order in which they came.
+    """
+
+    async def are_waiting(number: int) -> bool:
+        async with app.database.read() as watching:
+            return (await (await watching.connection()).execute(text(_WAITING))).scalar_one() == number
+
+    async with app.database.write() as session:
+        await (await session.connection()).execute(text(rows))
+        yield lambda number: until(lambda: are_waiting(number))
+
+
+async def one_after_the_other(app: App, rows: str, *acts: Act) -> list[Any]:
+    """On PostgreSQL: each act begins while the rows are locked, and goes on once the one before has let go of them."""
+    async with held(app, rows) as waiting:
+        tasks: list[asyncio.Task[Any]] = []
+        for act in acts:
+            tasks.append(asyncio.ensure_future(act()))
+            await waiting(len(tasks))
+    return list(await asyncio.gather(*tasks))
