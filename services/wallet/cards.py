@@ -1,6 +1,7 @@
 """Saving cards and choosing the default one. Card numbers never come here: the browser gives them to the gateway."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -252,29 +253,28 @@ async def keep_by_ref(app: App, customer_id: str, reference: str) -> PaymentMeth
     What else the customer may have there, a bank account of another shop's, is nothing that is charged here. Raises
     CardChanged when others write it each time.
     """
-    for left in reversed(range(MOST_READINGS)):
-        async with app.database.read() as session:
-            version = await _version_of(session, app, reference)
-        try:
-            seen = await app.gateway.retrieve_payment_method(reference)
-        except GatewayNotFound:
-            return None
-        async with app.database.read() as session:
-            owner = (
-                await customer_of_account(session, app.gateway.platform, seen.customer_ref)
-                if seen.customer_ref
-                else None
-            )
-        is_own = owner is not None and owner.id == customer_id and owner.archived_at is None
-        if not is_own or seen.type not in CHARGED:
-            await forget_card(app, reference)
-            return None
-        try:
-            return await keep(app, customer_id, seen, version=version)
-        except CardChanged:
-            if not left:
-                raise
-    return None
+    for _ in range(MOST_READINGS - 1):
+        with suppress(CardChanged):
+            return await _keep_as_read(app, customer_id, reference)
+    return await _keep_as_read(app, customer_id, reference)
+
+
+async def _keep_as_read(app: App, customer_id: str, reference: str) -> PaymentMethod | None:
+    async with app.database.read() as session:
+        version = await _version_of(session, app, reference)
+    try:
+        seen = await app.gateway.retrieve_payment_method(reference)
+    except GatewayNotFound:
+        return None
+    async with app.database.read() as session:
+        owner = (
+            await customer_of_account(session, app.gateway.platform, seen.customer_ref) if seen.customer_ref else None
+        )
+    is_own = owner is not None and owner.id == customer_id and owner.archived_at is None
+    if not is_own or seen.type not in CHARGED:
+        await forget_card(app, reference)
+        return None
+    return await keep(app, customer_id, seen, version=version)
 
 
 async def forget_card(app: App, reference: str) -> None:
