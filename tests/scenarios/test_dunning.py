@@ -442,6 +442,23 @@ async def test_an_unpaid_subscription_comes_back_with_a_new_card_within_its_peri
     assert await house.audit() == []
 
 
+@pytest.mark.parametrize("action", [FinalAction.UNPAID, FinalAction.LEAVE])
+async def test_a_new_card_has_its_turn_though_the_old_ones_decline_is_heard_of_again_before(
+    house: House, debtor: Debtor, issuer: Bank, action: FinalAction
+) -> None:
+    """A page that asks how it stands as soon as another card is chosen; the worker's own question does the same."""
+    await update_dunning_policy(house.app, PolicyChange(retry_after_days=[1], final_action=action))
+    issuer.declines(VISA, GENERIC)
+    await debtor.pass_to(RENEWAL + 2 * DAY)
+    card = await debtor.save_card("pm_card_mastercard")
+    assert (await house.ask(CHOOSE, {"id": card, "pins": True}, debtor.user))["setDefaultPaymentMethod"] == DONE
+    assert (await debtor.refresh())["success"] is False
+    await house.work()
+    life = await debtor.life()
+    assert (life["status"], life["isActive"]) == ("ACTIVE", True)
+    assert await house.audit() == []
+
+
 async def test_periods_without_access_are_voided_and_those_with_it_stay_to_be_paid(
     house: House, debtor: Debtor, issuer: Bank
 ) -> None:
