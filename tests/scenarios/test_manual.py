@@ -247,6 +247,38 @@ async def test_one_that_is_not_active_is_paused_and_ends_all_the_same(house: Hou
 
 
 async def test_one_to_come_waits_for_its_first_day(house: House) -> None:
+@pytest.mark.parametrize("act", ["resumeSubscription", "pauseSubscription"])
+async def test_what_was_written_down_as_not_active_is_not_the_customers_to_open(small_house: House, act: str) -> None:
+    """Neither at once nor by saying until when: nothing of it is paid."""
+    owed = {"amountDue": aed("3540.00"), "amountPaid": aed("0.00")}
+    told = await write_down(small_house, isActive=False, periodEnd="2027-01-01", payment=owed, paymentReference=None)
+    wish: dict[str, Any] = {"subscriptionId": told["subscription"]["id"]}
+    if act == "pauseSubscription":
+        wish["until"] = "2026-02-01T00:00:00Z"
+    name = f"{act[0].upper()}{act[1:]}"
+    before = await everything(small_house.app)
+    refused = await do(small_house, act, f"{name}Input", wish, "subscription { isActive }", user="user_kid")
+    assert (refused["subscription"], [(each["code"], each["field"]) for each in refused["userErrors"]]) == (
+        None,
+        [("NOT_PERMITTED", ["subscriptionId"])],
+    )
+    query = f"query ($i: {name}Input!) {{ preview{name}(input: $i) {{ userErrors {{ code }} }} }}"
+    preview = await small_house.ask(query, {"i": wish}, "user_kid")
+    assert preview == {f"preview{name}": {"userErrors": [{"code": "NOT_PERMITTED"}]}}
+    assert await everything(small_house.app) == before
+    opened = await done(small_house, act, f"{name}Input", wish, "subscription { isActive }")
+    assert opened["subscription"] == {"isActive": act == "resumeSubscription"}
+
+
+async def test_a_pause_of_its_own_a_customer_may_end(small_house: House) -> None:
+    told = await write_down(small_house, periodEnd="2027-01-01")
+    wish = {"subscriptionId": told["subscription"]["id"]}
+    for act, is_active in (("pauseSubscription", False), ("resumeSubscription", True)):
+        name = f"{act[0].upper()}{act[1:]}Input"
+        seen = await done(small_house, act, name, wish, "subscription { isActive }", user="user_kid")
+        assert seen["subscription"] == {"isActive": is_active}
+
+
     told = await write_down(house, periodStart="2026-02-10", periodEnd="2027-02-10")
     order = told["subscription"]["id"]
     assert (told["subscription"]["status"], told["invoice"]["status"]) == ("SCHEDULED", "PAID")
