@@ -11,6 +11,7 @@ from models.credits import CreditBalance, CreditEntry
 from models.ledger import account_by_customer
 from tests.scenarios.by_hand import DELETE, aed, record, renew, write_down
 from tests.scenarios.merchant import do, done
+from tests.scenarios.metering import USAGE, key_of, sell, tell
 from tests.scenarios.orders import ADMIN, billed, life, pass_to, states, subscribe
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.house import House
@@ -246,7 +247,6 @@ async def test_one_that_is_not_active_is_paused_and_ends_all_the_same(house: Hou
     await _nothing_at_the_gateway(house)
 
 
-async def test_one_to_come_waits_for_its_first_day(house: House) -> None:
 @pytest.mark.parametrize("act", ["resumeSubscription", "pauseSubscription"])
 async def test_what_was_written_down_as_not_active_is_not_the_customers_to_open(small_house: House, act: str) -> None:
     """Neither at once nor by saying until when: nothing of it is paid."""
@@ -279,6 +279,7 @@ async def test_a_pause_of_its_own_a_customer_may_end(small_house: House) -> None
         assert seen["subscription"] == {"isActive": is_active}
 
 
+async def test_one_to_come_waits_for_its_first_day(house: House) -> None:
     told = await write_down(house, periodStart="2026-02-10", periodEnd="2027-02-10")
     order = told["subscription"]["id"]
     assert (told["subscription"]["status"], told["invoice"]["status"]) == ("SCHEDULED", "PAID")
@@ -422,6 +423,21 @@ async def test_one_that_is_taken_back_is_over_and_its_open_invoice_void(house: H
     seen = await life(house, order)
     assert (seen["invoices"]["nodes"][0]["status"], seen["cancellation"]["requestedBy"]) == ("VOID", "ADMIN")
     assert (await write_down(house, subscriptionId="anew", periodEnd="2026-11-20"))["userErrors"] == []
+    await _nothing_at_the_gateway(house)
+
+
+async def test_what_is_used_is_in_the_price_that_was_agreed_on(house: House) -> None:
+    """A plan that is metered in the shop: neither its own price nor what was agreed on is asked for each unit."""
+    await sell(house, "api", prices=[{"currencyCode": "AED", "unitAmountDecimal": "0.01"}])
+    price = {"amountDue": aed("100.00"), "amountPaid": aed("100.00")}
+    told = await write_down(house, planCode="api", periodStart="2026-01-01", periodEnd="2026-03-01", payment=price)
+    order = told["subscription"]["id"]
+    assert (await tell(house, await key_of(house), {"subscriptionId": order, "quantity": "5"}))["accepted"] == 1
+    seen = (await house.ask(USAGE, {"id": order}, ADMIN))["subscription"]["usage"]
+    assert [(each["quantity"], each["amount"]["amount"]) for each in seen] == [("5", "0.00")]
+    await pass_to(house, "2026-03-01T00:00:00Z")
+    ended = await life(house, order)
+    assert (ended["status"], billed(ended)) == ("CANCELED", [("2026-01-01", "2026-03-01", "AED100.00", "PAID")])
     await _nothing_at_the_gateway(house)
 
 
