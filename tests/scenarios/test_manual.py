@@ -426,6 +426,23 @@ async def test_one_that_is_taken_back_is_over_and_its_open_invoice_void(house: H
     await _nothing_at_the_gateway(house)
 
 
+@pytest.mark.parametrize("end", [{}, {"effectiveAt": "AT_DATE", "date": "2026-10-01T00:00:00Z"}])
+async def test_what_would_end_before_it_is_not_renewed(house: House, end: dict[str, Any]) -> None:
+    """Else what was paid for the next year would end with this one."""
+    told = await write_down(house, periodStart="2025-11-20", periodEnd="2026-11-20")
+    order = told["subscription"]["id"]
+    await done(house, "cancelSubscription", "CancelSubscriptionInput", {"subscriptionId": order, **end}, "__typename")
+    before = await everything(house.app)
+    refused = await renew(house, order, "next", payment={"amountPaid": aed("3540.00")})
+    assert refused["userErrors"] == [{"code": "INVALID_STATE", "field": ["subscriptionId"]}]
+    assert await everything(house.app) == before
+    await done(house, "uncancelSubscription", "UncancelSubscriptionInput", {"subscriptionId": order}, "__typename")
+    renewed = await renew(house, order, "next", payment={"amountPaid": aed("3540.00")})
+    assert (renewed["userErrors"], renewed["invoice"]["status"]) == ([], "PAID")
+    await pass_to(house, "2026-11-20T00:00:00Z")
+    assert (await life(house, order))["isActive"] is True
+
+
 async def test_what_is_used_is_in_the_price_that_was_agreed_on(house: House) -> None:
     """A plan that is metered in the shop: neither its own price nor what was agreed on is asked for each unit."""
     await sell(house, "api", prices=[{"currencyCode": "AED", "unitAmountDecimal": "0.01"}])
