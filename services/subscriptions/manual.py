@@ -390,8 +390,7 @@ async def delete_manual_subscription(
         if row.archived_at is not None:
             return row
         for invoice in await open_invoices_of(session, row.id):
-            if not invoice.amount_paid_minor:
-                await void_invoice(session, invoice, why)
+            await void_invoice(session, invoice, why)
         row.archived_at = why.now
         if row.status in SUBSCRIPTION.final:
             row.touch(why.now)

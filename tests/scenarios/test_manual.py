@@ -426,6 +426,22 @@ async def test_one_that_is_taken_back_is_over_and_its_open_invoice_void(house: H
     await _nothing_at_the_gateway(house)
 
 
+async def test_of_one_that_is_taken_back_what_is_unpaid_is_asked_for_no_more(house: House) -> None:
+    """An instalment has come: what was still to come is void, the books keep what came."""
+    part = {"amountDue": aed("3540.00"), "amountPaid": aed("1000.00")}
+    told = await write_down(house, periodEnd="2026-11-20", payment=part)
+    order = told["subscription"]["id"]
+    assert (told["invoice"]["status"], told["invoice"]["amountDue"]["formatted"]) == ("OPEN", "AED2,540.00")
+    gone = (await house.ask(DELETE, {"id": order}, ADMIN))["deleteManualSubscription"]
+    assert (gone["subscription"]["status"], gone["userErrors"]) == ("CANCELED", [])
+    seen = await life(house, order)
+    assert (seen["invoices"]["nodes"][0]["status"], seen["totalPaid"]["formatted"]) == ("VOID", "AED1,000.00")
+    async with house.app.database.read() as session:
+        assert list((await account_by_customer(session, Account.RECEIVABLE)).values()) == [0]
+        assert list((await account_by_customer(session, Account.OFFLINE)).values()) == [100000]
+    await _nothing_at_the_gateway(house)
+
+
 @pytest.mark.parametrize("end", [{}, {"effectiveAt": "AT_DATE", "date": "2026-10-01T00:00:00Z"}])
 async def test_what_would_end_before_it_is_not_renewed(house: House, end: dict[str, Any]) -> None:
     """Else what was paid for the next year would end with this one."""
