@@ -32,7 +32,7 @@ async def quote_subscribe(
     if wanted.existing is not None and wanted.course is Course.REFUSE:
         raise already_subscribed()
     if wanted.existing is not None and wanted.course is Course.CONTINUE:
-        return await _quote_first_payment(session, customer, wanted.existing, wish, why)
+        return await _quote_first_payment(app, session, customer, wanted.existing, wish, why)
     proposal = await propose(app, session, customer, wanted.order, why)
     if wanted.existing is not None:
         proposal = _with_balance(proposal, await _balance_without(session, proposal.agreement.balance, wanted.existing))
@@ -46,12 +46,12 @@ async def quote_subscribe(
         agreement.balance,
         draft if is_billed_now else None,
         foreseen=forecast(after, FORESEEN),
-        entitlement_changes=await changes_of_access(session, customer.id, None, held, row.started_at),
+        entitlement_changes=await changes_of_access(app, session, customer.id, None, held, row.started_at),
     )
 
 
 async def _quote_first_payment(
-    session: AsyncSession, customer: Customer, row: Subscription, wish: SubscribeWish, why: Why
+    app: App, session: AsyncSession, customer: Customer, row: Subscription, wish: SubscribeWish, why: Why
 ) -> Quote:
     """The same wish again: what was invoiced then is what is paid now."""
     (invoice,) = await open_invoices_of(session, row.id)
@@ -63,7 +63,7 @@ async def _quote_first_payment(
         await issued_draft(session, invoice),
         foreseen=forecast(outlook_with(row, agreement), FORESEEN),
         entitlement_changes=await changes_of_access(
-            session, customer.id, row, await held_by(session, row), row.started_at
+            app, session, customer.id, row, await held_by(session, row), row.started_at
         ),
     )
 
