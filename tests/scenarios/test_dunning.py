@@ -356,7 +356,7 @@ async def test_what_was_given_up_is_not_billed_and_comes_back_with_a_new_period_
     assert (life["status"], life["isActive"]) == (left, False)
     assert [each["status"] for each in life["invoices"]["nodes"]] == ["OPEN", "PAID"]
     assert len(tries(life["invoices"]["nodes"][0])) == 5
-    assert life["invoices"]["nodes"][0]["nextPaymentAttemptAt"] is None
+    assert (life["invoices"]["nodes"][0]["nextPaymentAttemptAt"], life["willRenew"]) == (None, None)
 
     issuer.pays(VISA)
     told = await debtor.retry()
