@@ -65,8 +65,10 @@ _is_last_period = or_(
     col(Subscription.cancel_at_period_end), col(Subscription.cancel_at) <= _end, col(Subscription.ends_at) <= _end
 )
 
+_rests = or_(col(Subscription.pause_at).is_not(None), col(Subscription.given_up_at).is_not(None))
+
 NEXT_BILLING_AT: ColumnElement[datetime | None] = type_coerce(
-    case((col(Subscription.status).not_in(RUNNING), null()), (_is_last_period, null()), else_=_end), UTCDateTime
+    case((or_(col(Subscription.status).not_in(RUNNING), _rests, _is_last_period), null()), else_=_end), UTCDateTime
 )
 """Of a subscription: its period's end if it will renew, else null."""
 

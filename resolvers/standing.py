@@ -49,7 +49,9 @@ def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentC
 
 
 def will_renew(subscription: Subscription) -> bool:
-    return subscription.status in RUNNING and not subscription.is_last_period
+    """When its period ends: not what rests from then on, nor what was given up before it is paid."""
+    rests = subscription.pause_at is not None or subscription.given_up_at is not None
+    return subscription.status in RUNNING and not rests and not subscription.is_last_period
 
 
 def ends_at(subscription: Subscription) -> datetime | None:

@@ -13,21 +13,22 @@ from billing.events import CANCEL_SCHEDULED
 from billing.lifecycle import SUBSCRIPTION, RefundStatus
 from billing.quotes import Quote
 from gateways.port import GatewayRefused, GatewayUnavailable
+from models.customers import Customer
 from models.invoices import Invoice
 from models.leases import LeaseLost
 from models.payments import payment_by_id
 from models.returns import Refund, paid_intent
 from models.subscriptions import Subscription
-from services.app import Actor, App
+from services.app import Actor, ActorKind, App
 from services.changes import Why, announce
 from services.ends.ending import Ended, Ending, end_of, stop_and_end
-from services.ends.settling_up import unused_parts
+from services.ends.settling_up import last_bill, unused_parts
 from services.idempotency import Memory, answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.problems import gateway_unavailable, outcome_unknown, refuse_stale
 from services.quotes.quoting import Hold, at_quote, hold_to_quote
 from services.quotes.rests import EndAsked, ends_at_once, quote_end
-from services.refunds.refunding import carry_out
+from services.refunds.refunding import carry_out, refuse_beyond_cap
 from services.refunds.returning import follow_returns
 from services.shielding import within_budget
 from services.timelines import in_time_of
@@ -75,7 +76,7 @@ async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> Cance
     at once either way, one to come unless its end lies after its start. Periods up to `at` are billed in full.
 
     Repeating a cancellation to come changes nothing, another one replaces it. Raises UserProblem NOT_FOUND, INVALID,
-    INVALID_STATE, VERSION_CONFLICT, GATEWAY_UNAVAILABLE, IDEMPOTENCY_CONFLICT.
+    NOT_PERMITTED, INVALID_STATE, VERSION_CONFLICT, GATEWAY_UNAVAILABLE, IDEMPOTENCY_CONFLICT.
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     app = await in_time_of(app, seen.test_clock_id)
@@ -91,10 +92,11 @@ async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> Cance
     return await once(app, actor, seen.customer_id, _MUTATION, wish.idempotency_key, asdict(wish), _OUTCOMES, run)
 
 
-async def quote_cancellation(wish: CancelWish, app: App, session: AsyncSession) -> Quote:
+async def quote_cancellation(actor: Actor, wish: CancelWish, app: App, session: AsyncSession) -> Quote:
     """What the cancellation does to money. Raises UserProblem as it would."""
     _refuse_contradictions(wish)
     _refuse_past(wish, app.now())
+    await _refuse_beyond_cap(app, session, wish, actor, app.now())
     end = EndAsked(wish.subscription_id, asdict(wish), wish.at_period_end, wish.at, wish.refunds_unused)
     return await quote_end(end, app, session)
 
@@ -110,8 +112,24 @@ def _refuse_past(wish: CancelWish, now: datetime) -> None:
         raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or cancel now.", ["date"])
 
 
-def _holding(app: App, wish: CancelWish) -> Hold:
-    return lambda session: hold_to_quote(app, session, wish.quote_token, partial(quote_cancellation, wish))
+async def _refuse_beyond_cap(app: App, session: AsyncSession, wish: CancelWish, actor: Actor, now: datetime) -> None:
+    """An end is no way around what SUPPORT may give back. Raises NOT_PERMITTED."""
+    if not wish.refunds_unused or actor.kind is not ActorKind.SUPPORT:
+        return
+    row = await session.get_one(Subscription, wish.subscription_id)
+    customer = await session.get_one(Customer, row.customer_id)
+    bill = await last_bill(session, customer, row, now, gives_back=True)
+    for part in bill.unused:
+        if part.payment is not None and not part.to_card.is_zero:
+            await refuse_beyond_cap(app, session, part.payment, part.to_card, actor, field="refundUnused")
+
+
+def _holding(app: App, wish: CancelWish, why: Why) -> Hold:
+    async def hold(session: AsyncSession) -> None:
+        await _refuse_beyond_cap(app, session, wish, why.actor, why.now)
+        await hold_to_quote(app, session, wish.quote_token, partial(quote_cancellation, why.actor, wish))
+
+    return hold
 
 
 async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why) -> CancelOutcome:
@@ -120,10 +138,10 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
         if row.status in SUBSCRIPTION.final:
             raise already_ended(row)
         if (row.cancel_at_period_end, row.cancel_at) != (wish.at is None, wish.at):
-            await _holding(app, wish)(session)
+            await _holding(app, wish, why)(session)
             row.cancel_at_period_end, row.cancel_at = wish.at is None, wish.at
             row.due_at = row.next_due()
-            _ending(app, wish).note(row, why)
+            _ending(app, wish, why).note(row, why)
             row.touch(why.now)
             payload = {"at": wish.at or row.period_end}
             announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
@@ -139,8 +157,8 @@ async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) 
     if wish.refunds_unused:
         await _learn_returns(app, seen, why)
     async with app.database.read() as session:
-        await _holding(app, wish)(session)  # Before anything is stopped, and again when all is locked.
-    ending = replace(_ending(app, wish), keep=partial(_keep, seen, wish, why))
+        await _holding(app, wish, why)(session)  # Before anything is stopped, and again when all is locked.
+    ending = replace(_ending(app, wish, why), keep=partial(_keep, seen, wish, why))
     ended = await stop_and_end(app, seen, end_of(seen), ending, why)
     if ended is None:
         raise UserProblem(
@@ -163,13 +181,13 @@ async def _keep(seen: Subscription, wish: CancelWish, why: Why, session: AsyncSe
     await answer_with(session, why.actor, seen.customer_id, _MUTATION, wish.idempotency_key, answer)
 
 
-def _ending(app: App, wish: CancelWish) -> Ending:
+def _ending(app: App, wish: CancelWish, why: Why) -> Ending:
     return Ending(
         wish.reason,
         wish.comment,
         wish.expected_version,
         gives_back=wish.refunds_unused,
-        hold=_holding(app, wish),
+        hold=_holding(app, wish, why),
     )
 
 

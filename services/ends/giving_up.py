@@ -15,7 +15,7 @@ from billing.events import COLLECTION_ENDED
 from billing.invoicing import InvoiceReason
 from billing.lifecycle import PAYMENT, SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from billing.running import RunOutcome
-from models.customers import locked_customer
+from models.customers import Customer, locked_customer
 from models.invoices import Invoice, open_invoices_of
 from models.organization import dunning_policy
 from models.payments import Payment, payment_by_id, payment_of_invoice, payments_to_give_up
@@ -23,6 +23,7 @@ from models.subscriptions import Subscription
 from services.app import WORKER, App
 from services.changes import Why, announce, move_subscription
 from services.ends.closing import close
+from services.ends.settling_up import settle_up
 from services.invoices.issuing import void_invoice, write_off_invoice
 from services.owned import locked_subscription
 from services.payments.stopping import collecting_stopped, end_collection, under_way
@@ -72,7 +73,7 @@ async def _give_up(app: App, seen: Payment, why: Why) -> bool:
         decided = await _decided(app, session, subscription, invoices)
     going = [invoice for invoice in invoices if decided[invoice.id] is not Fate.KEEP]
     async with collecting_stopped(app, going, why) as fences, app.database.write() as session:
-        row, _ = await locked_subscription(session, subscription, None)
+        row, customer = await locked_subscription(session, subscription, None)
         payment = await session.get_one(Payment, seen.number, populate_existing=True)
         is_over = row.status in SUBSCRIPTION.final
         if not (is_over or row.status is SubscriptionStatus.PAST_DUE) or payment.status in PAYMENT.final:
@@ -93,7 +94,8 @@ async def _give_up(app: App, seen: Payment, why: Why) -> bool:
         for invoice in invoices:
             await _carry_out(session, invoice, decided[invoice.id], fences, why)
         if not is_over:
-            await _end_dunning(session, row, (await dunning_policy(session)).final_action, invoices, decided, why)
+            action = (await dunning_policy(session)).final_action
+            await _end_dunning(app, session, customer, row, action, invoices, decided, why)
         return True
 
 
@@ -127,7 +129,9 @@ async def _carry_out(session: AsyncSession, invoice: Invoice, fate: Fate, fences
 
 
 async def _end_dunning(
+    app: App,
     session: AsyncSession,
+    customer: Customer,
     row: Subscription,
     action: FinalAction,
     invoices: Sequence[Invoice],
@@ -137,6 +141,8 @@ async def _end_dunning(
     if action is FinalAction.CANCEL:
         row.cancellation_reason = PAYMENT_FAILED
         row.canceled_at = row.canceled_at or why.now
+        # What was used and is on no invoice yet is asked for as at any other end, and dunned by itself.
+        await settle_up(app, session, customer, row, why, gives_back=False)
         await close(session, row, SubscriptionEvent.CANCEL, why)
         return
     row.given_up_at = why.now

@@ -34,7 +34,7 @@ async def not_collected(session: AsyncSession, payment: Payment, why: Why, *, is
     if invoice.reason is InvoiceReason.SUBSCRIPTION_CREATE:
         return
     if subscription.given_up_at is not None and subscription.status not in SUBSCRIPTION.final:
-        payment.collect_at = payment.give_up_at = None
+        payment.give_up_at = None  # Another card that was chosen since still has its turn.
         return
     fall_behind(session, subscription, why)
     invoice.first_failed_at = invoice.first_failed_at or why.now

@@ -58,7 +58,7 @@ async def quote_change(change: ChangeAsked, app: App, session: AsyncSession) -> 
         draft, outlook = await _changed(app, session, customer, row, change, items)
         at = max(app.now(), row.started_at) if change.is_now else change.date or row.period_end
         held = [(each.plan.id, each.quantity) for each in items]
-        gained = await changes_of_access(session, customer.id, row, held, at)
+        gained = await changes_of_access(app, session, customer.id, row, held, at)
     return quote(
         asked(change.act, customer, change.wish, row.version),
         app.now(),

@@ -48,5 +48,5 @@ async def quote_refund(
         bill.draft,
         refund=amount,
         foreseen=() if ends else forecast(outlook, FORESEEN),
-        entitlement_changes=await changes_of_access(session, customer.id, row, NOTHING, app.now()) if ends else (),
+        entitlement_changes=await changes_of_access(app, session, customer.id, row, NOTHING, app.now()) if ends else (),
     )

@@ -50,7 +50,7 @@ async def quote_end(end: EndAsked, app: App, session: AsyncSession) -> Quote:
     if runs_out and not ends_at_once(row.status, at_period_end=end.at_period_end):
         schedule = replace(outlook.schedule, cancel_at_period_end=end.at is None, cancel_at=end.at)
         ends = replace(outlook, schedule=schedule)
-        lost = await changes_of_access(session, customer.id, row, NOTHING, schedule.end or app.now())
+        lost = await changes_of_access(app, session, customer.id, row, NOTHING, schedule.end or app.now())
         return _quote(app, customer, row, "cancelSubscription", end.wish, ends, lost)
     # What was sent stays owed.
     is_sent = row.collection_method is CollectionMethod.SEND_INVOICE
@@ -64,7 +64,7 @@ async def quote_end(end: EndAsked, app: App, session: AsyncSession) -> Quote:
         outlook.agreement.balance,
         _with_voided(bill.draft, outlook, unpaid),
         refund=total([part.to_card for part in bill.unused], row.currency),
-        entitlement_changes=await changes_of_access(session, customer.id, row, NOTHING, app.now()),
+        entitlement_changes=await changes_of_access(app, session, customer.id, row, NOTHING, app.now()),
         warnings=[f"Invoice {each.number} over {each.amount_due} is withdrawn." for each in unpaid],
     )
 
@@ -98,7 +98,7 @@ async def quote_pause(
     if not is_paused and not at_period_end:
         outlook = paused(outlook, app.now())
     begins = row.period_end if at_period_end else app.now()
-    lost = await changes_of_access(session, customer.id, row, NOTHING, begins)
+    lost = await changes_of_access(app, session, customer.id, row, NOTHING, begins)
     return _quote(app, customer, row, "pauseSubscription", wish, outlook, lost)
 
 
@@ -110,7 +110,7 @@ async def quote_resume(subscription_id: str, wish: Mapping[str, Any], app: App, 
         outlook = gone_on(outlook, app.now())
     else:
         outlook = replace(outlook, schedule=replace(outlook.schedule, pause_at=None, resume_at=None))
-    gained = await changes_of_access(session, customer.id, row, await held_by(session, row), app.now())
+    gained = await changes_of_access(app, session, customer.id, row, await held_by(session, row), app.now())
     return _quote(app, customer, row, "resumeSubscription", wish, outlook, gained)
 
 

@@ -299,6 +299,9 @@ async def _renew(
     period = Period(start, _in_calendar("periodEnd", lambda: _next_end(row, start, renewal.period_end)))
     if period.end <= period.start:
         raise UserProblem(ErrorCode.INVALID, "periodEnd lies before the end that it has already.", ["periodEnd"])
+    if row.cancel_at_period_end or (row.cancel_at is not None and row.cancel_at < period.end):
+        message = "It is canceled, and would end before what is paid now. Let it go on first: uncancelSubscription."
+        raise UserProblem(ErrorCode.INVALID_STATE, message, ["subscriptionId"])
     record = renewal.payment
     if record is not None:
         refuse_record(record, row.currency, why.now)
@@ -389,8 +392,7 @@ async def delete_manual_subscription(
         if row.archived_at is not None:
             return row
         for invoice in await open_invoices_of(session, row.id):
-            if not invoice.amount_paid_minor:
-                await void_invoice(session, invoice, why)
+            await void_invoice(session, invoice, why)
         row.archived_at = why.now
         if row.status in SUBSCRIPTION.final:
             row.touch(why.now)

@@ -27,7 +27,7 @@ async def refill(session: AsyncSession, row: Subscription, invoice: Invoice, why
     """
     if row.origin is SubscriptionOrigin.MANUAL or invoice.reason not in _GRANTING:
         return
-    if invoice.period_start != row.period_start:
+    if invoice.period_start != row.period_start or row.period_end <= why.now:
         return
     period, zone = Period(invoice.period_start, invoice.period_end), row.grid.zone
     terms = _by_unit(await credit_terms_of(session, row.id))

@@ -20,7 +20,7 @@ from gateways.port import (
 from models.base import new_id
 from models.customers import Customer, PaymentMethod, live_payment_methods, locked_customer
 from models.invoices import Invoice
-from models.subscriptions import Subscription, newest_live_subscription
+from models.subscriptions import CollectionMethod, Subscription, live_subscriptions_of
 from services.app import Actor, App
 from services.idempotency import Memory, answer_with, once, scope_of
 from services.owned import already_ended, locked_subscription, own_card, own_method, own_subscription
@@ -117,8 +117,8 @@ def _whole_address(row: PaymentMethod, given: Address) -> Address | None:
 async def detach_payment_method(app: App, actor: Actor, *, payment_method_id: str) -> PaymentMethod:
     """Take the card away at the gateway, then archive its row. Repeating it changes nothing.
 
-    Raises UserProblem NOT_FOUND, GATEWAY_UNAVAILABLE, and PAYMENT_METHOD_IN_USE for the last card of a customer whose
-    subscription goes on.
+    Raises UserProblem NOT_FOUND, GATEWAY_UNAVAILABLE, and PAYMENT_METHOD_IN_USE for the last card of a customer with a
+    subscription that goes on and is charged to cards.
     """
     row = await own_card(app, actor, payment_method_id)
     if row.archived_at is not None:
@@ -129,8 +129,8 @@ async def detach_payment_method(app: App, actor: Actor, *, payment_method_id: st
 async def _detach(app: App, row: PaymentMethod) -> PaymentMethod:
     async with app.database.read() as session:
         is_last = [card.id for card in await live_payment_methods(session, row.customer_id)] == [row.id]
-        user = await newest_live_subscription(session, row.customer_id) if is_last else None
-    if user is not None:
+        live = await live_subscriptions_of(session, row.customer_id) if is_last else ()
+    if any(each.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY for each in live):
         raise UserProblem(
             ErrorCode.PAYMENT_METHOD_IN_USE,
             "This is the last card, and a subscription goes on. Save another card first, or cancel the subscription.",

@@ -9,6 +9,7 @@ from billing.errors import ErrorCode, UserProblem
 from gateways.sandbox import Fault
 from models.customers import customer_of_user, live_payment_methods
 from services.wallet.card_changes import CardDetails, detach_payment_method, update_payment_method
+from tests.scenarios.by_hand import write_down
 from tests.scenarios.shopping import Shopper
 from tests.support.deliveries import event, send
 from tests.support.house import House
@@ -251,6 +252,16 @@ async def test_a_first_card_waits_with_the_open_invoice_if_it_shall(house: House
     assert (await holder.mine())["status"] == "PAST_DUE"
     await house.deliver()
     assert (await house.work())["collected"] == 0
+
+
+async def test_the_last_card_may_go_where_nothing_is_charged_to_cards(house: House) -> None:
+    """What goes on was paid at the counter: no gateway ever hears of it."""
+    holder = Holder(house, "demo-new")
+    card = await holder.save_card(GOOD)
+    told = await write_down(house, customer={"userId": "demo-new"}, periodEnd="2026-11-20")
+    assert (told["userErrors"], told["subscription"]["isActive"]) == ([], True)
+    away = await holder.detach(card)
+    assert (_codes(away), away["paymentMethod"]["isArchived"]) == ([], True)
 
 
 async def test_a_new_default_pays_what_a_pinned_card_could_not(house: House) -> None:

@@ -1,6 +1,7 @@
 """Ending now with what is unused given back: to the card that paid, and to the balance what the balance had paid."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from gateways.sandbox import Fault
 from tests.scenarios.merchant import Merchant
 from tests.scenarios.shopping import Shopper
 from tests.services.returns import balances, give_back
-from tests.support.house import House
+from tests.support.databases import copy_of_file
+from tests.support.house import House, open_house
 from tests.support.outside import dashboard, faults_always, sandbox_of
+from tests.support.tables import everything
 
 CANCEL = """
 mutation Cancel($input: CancelSubscriptionInput!) {
@@ -236,6 +239,35 @@ async def test_unused_time_is_given_back_only_by_ending_now(small_house: House, 
     told = await cancel(shopper, **more)
     assert told["subscription"] is None
     assert told["userErrors"] == [{"code": "INVALID", "field": ["refundUnused"]}]
+
+
+PREVIEW = """query ($input: CancelSubscriptionInput!) { previewCancelSubscription(input: $input) {
+  preview { refundNow { amountMinor } } userErrors { code field } } }"""
+
+
+async def test_support_gives_back_by_an_end_no_more_than_it_may_at_all(stocked_file: Path, tmp_path: Path) -> None:
+    """28.00 are paid and 14 of 28 days left; support may give back 13.99 of a payment, then 14.00."""
+    url = copy_of_file(stocked_file, tmp_path / "capped.db")
+    refused = [{"code": "NOT_PERMITTED", "field": ["refundUnused"]}]
+    async with open_house(url, demo=False, support_refund_cap=1399) as house:
+        shopper = await bought(house, await Merchant(house).plan("monthly", "28.00"))
+        house.pass_time(timedelta(days=14))
+        given = {"subscriptionId": shopper.subscribed[-1], **PLAIN}
+        before = await everything(house.app)
+        preview = (await house.ask(PREVIEW, {"input": given}, "demo-support"))["previewCancelSubscription"]
+        assert preview == {"preview": None, "userErrors": refused}
+        told = (await house.ask(CANCEL, {"input": given}, "demo-support"))["cancelSubscription"]
+        assert (told["subscription"], told["refund"], told["userErrors"]) == (None, None, refused)
+        assert await everything(house.app) == before
+        assert await gateway_refunds(house) == []
+        preview = (await house.ask(PREVIEW, {"input": given}, "demo-admin"))["previewCancelSubscription"]
+        assert preview["preview"] == {"refundNow": {"amountMinor": 1400}}
+    async with open_house(url, demo=False, support_refund_cap=1400) as house:
+        house.pass_time(timedelta(days=14))
+        told = (await house.ask(CANCEL, {"input": given}, "demo-support"))["cancelSubscription"]
+        assert (told["userErrors"], told["refund"]["amount"]) == ([], {"amountMinor": 1400})
+        assert await gateway_refunds(house) == [1400]
+        assert await house.audit() == []
 
 
 async def test_what_was_never_paid_gives_nothing_back(small_house: House) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from billing.dunning import FinalAction
 from models.customers import customer_of_user
+from services.policies import PolicyChange, update_dunning_policy
 from tests.scenarios.metering import ADMIN, USER, key_of, pass_to, sell, take
 from tests.schema.keys import ask_with_key
 from tests.support.house import House
@@ -22,6 +24,7 @@ ATTACH = """mutation ($card: String!) { attachPaymentMethod(input: {paymentMetho
   userErrors { code } } }"""
 CHANGE = """mutation ($id: ID!, $plan: String!) { changePlan(input: {subscriptionId: $id, planCode: $plan,
   effectiveAt: NOW, proration: FULL_PRICE_RESET}) { userErrors { code } } }"""
+STATUS = "query ($id: ID!) { subscription(id: $id) { status } }"
 LICENSED: dict[str, Any] = {
     "usageType": "LICENSED",
     "aggregateUsage": None,
@@ -132,6 +135,24 @@ async def test_out_of_credits_until_the_renewal_is_paid_and_what_is_unused_expir
             {"kind": "GRANT", "quantity": 3, "balanceAfter": 3, "reason": None},
         ],
     }
+
+
+async def test_a_period_that_is_over_when_it_is_paid_grants_nothing(house: House) -> None:
+    """What was given up is paid after its period, and a new one begins: that one alone grants, once it is paid."""
+    policy = PolicyChange(retry_after_days=[1], final_action=FinalAction.UNPAID)
+    await update_dunning_policy(house.app, policy)
+    await sell_credits(house, "cups", {"unit": "cup", "total": 3})
+    subscription = await take(house, "cups")
+    await house.ask(ATTACH, {"card": "pm_card_chargeCustomerFail"}, user=USER)
+    await pass_to(house, 28)
+    await pass_to(house, 2)
+    assert (await house.ask(STATUS, {"id": subscription}, USER))["subscription"]["status"] == "UNPAID"
+    house.pass_time(timedelta(days=40))
+    await house.ask(ATTACH, {"card": "pm_card_visa"}, user=USER)
+    await house.work()
+    seen = await balance(house)
+    assert (await house.ask(STATUS, {"id": subscription}, USER))["subscription"]["status"] == "ACTIVE"
+    assert moves(seen) == [("GRANT", 3, 3), ("EXPIRE", -3, 0), ("GRANT", 3, 3)]
 
 
 async def test_fixed_credits_are_granted_once_and_stay(house: House) -> None:

@@ -356,7 +356,7 @@ async def test_what_was_given_up_is_not_billed_and_comes_back_with_a_new_period_
     assert (life["status"], life["isActive"]) == (left, False)
     assert [each["status"] for each in life["invoices"]["nodes"]] == ["OPEN", "PAID"]
     assert len(tries(life["invoices"]["nodes"][0])) == 5
-    assert life["invoices"]["nodes"][0]["nextPaymentAttemptAt"] is None
+    assert (life["invoices"]["nodes"][0]["nextPaymentAttemptAt"], life["willRenew"]) == (None, None)
 
     issuer.pays(VISA)
     told = await debtor.retry()
@@ -439,6 +439,23 @@ async def test_an_unpaid_subscription_comes_back_with_a_new_card_within_its_peri
     assert life["currentPeriod"] == {"start": day(RENEWAL), "end": "2026-03-31T09:30:00Z"}
     await debtor.pass_to(datetime(2026, 3, 31, 9, 30, tzinfo=UTC))
     assert [each["status"] for each in (await debtor.life())["invoices"]["nodes"]] == ["PAID"] * 3
+    assert await house.audit() == []
+
+
+@pytest.mark.parametrize("action", [FinalAction.UNPAID, FinalAction.LEAVE])
+async def test_a_new_card_has_its_turn_though_the_old_ones_decline_is_heard_of_again_before(
+    house: House, debtor: Debtor, issuer: Bank, action: FinalAction
+) -> None:
+    """A page that asks how it stands as soon as another card is chosen; the worker's own question does the same."""
+    await update_dunning_policy(house.app, PolicyChange(retry_after_days=[1], final_action=action))
+    issuer.declines(VISA, GENERIC)
+    await debtor.pass_to(RENEWAL + 2 * DAY)
+    card = await debtor.save_card("pm_card_mastercard")
+    assert (await house.ask(CHOOSE, {"id": card, "pins": True}, debtor.user))["setDefaultPaymentMethod"] == DONE
+    assert (await debtor.refresh())["success"] is False
+    await house.work()
+    life = await debtor.life()
+    assert (life["status"], life["isActive"]) == ("ACTIVE", True)
     assert await house.audit() == []
 
 

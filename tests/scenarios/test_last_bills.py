@@ -90,6 +90,31 @@ async def test_a_refused_last_invoice_is_tried_on_the_days_of_the_policy_and_wri
     assert await house.audit() == []
 
 
+async def test_the_end_of_dunning_asks_for_what_was_used_since_the_last_bill(house: House, issuer: Bank) -> None:
+    """The first month's use is refused and lost; what was used in the grace is owed, and another card pays it."""
+    await sell(house, "api")
+    subscription, key = await take(house, "api"), await key_of(house)
+    shopper = Shopper(house, USER, subscribed=[subscription])
+    issuer.declines(VISA, BLOCKED)
+    for n, (quantity, days) in enumerate((("333", 28), ("500", 21))):
+        event = {"subscriptionId": subscription, "quantity": quantity, "idempotencyKey": f"use-{n}"}
+        assert (await tell(house, key, event))["accepted"] == 1
+        await pass_to(house, days)
+    await pass_to(house, 0)
+    last = await _last(house)
+    assert (last["status"], last["total"]["amount"]) == ("OPEN", "5.00")
+    card = await shopper.save_card("pm_card_mastercard")
+    assert (await house.ask(CHOOSE, {"id": card}, USER))["setDefaultPaymentMethod"]["userErrors"] == []
+    await house.work()
+    invoices = (await house.ask(BEHIND, user=USER))["me"]["subscriptions"]["nodes"][0]["invoices"]["nodes"]
+    assert [(each["reason"], each["status"], each["total"]["amount"]) for each in invoices] == [
+        ("SUBSCRIPTION_CANCEL", "PAID", "5.00"),
+        ("SUBSCRIPTION_CYCLE", "UNCOLLECTIBLE", "3.33"),
+        ("SUBSCRIPTION_CREATE", "PAID", "0.00"),
+    ]
+    assert await house.audit() == []
+
+
 async def test_a_later_try_pays_it(house: House, issuer: Bank) -> None:
     await _used_and_ended(house)
     issuer.declines(VISA, GENERIC)

@@ -11,6 +11,7 @@ from models.credits import CreditBalance, CreditEntry
 from models.ledger import account_by_customer
 from tests.scenarios.by_hand import DELETE, aed, record, renew, write_down
 from tests.scenarios.merchant import do, done
+from tests.scenarios.metering import USAGE, key_of, sell, tell
 from tests.scenarios.orders import ADMIN, billed, life, pass_to, states, subscribe
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.support.house import House
@@ -246,6 +247,38 @@ async def test_one_that_is_not_active_is_paused_and_ends_all_the_same(house: Hou
     await _nothing_at_the_gateway(house)
 
 
+@pytest.mark.parametrize("act", ["resumeSubscription", "pauseSubscription"])
+async def test_what_was_written_down_as_not_active_is_not_the_customers_to_open(small_house: House, act: str) -> None:
+    """Neither at once nor by saying until when: nothing of it is paid."""
+    owed = {"amountDue": aed("3540.00"), "amountPaid": aed("0.00")}
+    told = await write_down(small_house, isActive=False, periodEnd="2027-01-01", payment=owed, paymentReference=None)
+    wish: dict[str, Any] = {"subscriptionId": told["subscription"]["id"]}
+    if act == "pauseSubscription":
+        wish["until"] = "2026-02-01T00:00:00Z"
+    name = f"{act[0].upper()}{act[1:]}"
+    before = await everything(small_house.app)
+    refused = await do(small_house, act, f"{name}Input", wish, "subscription { isActive }", user="user_kid")
+    assert (refused["subscription"], [(each["code"], each["field"]) for each in refused["userErrors"]]) == (
+        None,
+        [("NOT_PERMITTED", ["subscriptionId"])],
+    )
+    query = f"query ($i: {name}Input!) {{ preview{name}(input: $i) {{ userErrors {{ code }} }} }}"
+    preview = await small_house.ask(query, {"i": wish}, "user_kid")
+    assert preview == {f"preview{name}": {"userErrors": [{"code": "NOT_PERMITTED"}]}}
+    assert await everything(small_house.app) == before
+    opened = await done(small_house, act, f"{name}Input", wish, "subscription { isActive }")
+    assert opened["subscription"] == {"isActive": act == "resumeSubscription"}
+
+
+async def test_a_pause_of_its_own_a_customer_may_end(small_house: House) -> None:
+    told = await write_down(small_house, periodEnd="2027-01-01")
+    wish = {"subscriptionId": told["subscription"]["id"]}
+    for act, is_active in (("pauseSubscription", False), ("resumeSubscription", True)):
+        name = f"{act[0].upper()}{act[1:]}Input"
+        seen = await done(small_house, act, name, wish, "subscription { isActive }", user="user_kid")
+        assert seen["subscription"] == {"isActive": is_active}
+
+
 async def test_one_to_come_waits_for_its_first_day(house: House) -> None:
     told = await write_down(house, periodStart="2026-02-10", periodEnd="2027-02-10")
     order = told["subscription"]["id"]
@@ -390,6 +423,54 @@ async def test_one_that_is_taken_back_is_over_and_its_open_invoice_void(house: H
     seen = await life(house, order)
     assert (seen["invoices"]["nodes"][0]["status"], seen["cancellation"]["requestedBy"]) == ("VOID", "ADMIN")
     assert (await write_down(house, subscriptionId="anew", periodEnd="2026-11-20"))["userErrors"] == []
+    await _nothing_at_the_gateway(house)
+
+
+async def test_of_one_that_is_taken_back_what_is_unpaid_is_asked_for_no_more(house: House) -> None:
+    """An instalment has come: what was still to come is void, the books keep what came."""
+    part = {"amountDue": aed("3540.00"), "amountPaid": aed("1000.00")}
+    told = await write_down(house, periodEnd="2026-11-20", payment=part)
+    order = told["subscription"]["id"]
+    assert (told["invoice"]["status"], told["invoice"]["amountDue"]["formatted"]) == ("OPEN", "AED2,540.00")
+    gone = (await house.ask(DELETE, {"id": order}, ADMIN))["deleteManualSubscription"]
+    assert (gone["subscription"]["status"], gone["userErrors"]) == ("CANCELED", [])
+    seen = await life(house, order)
+    assert (seen["invoices"]["nodes"][0]["status"], seen["totalPaid"]["formatted"]) == ("VOID", "AED1,000.00")
+    async with house.app.database.read() as session:
+        assert list((await account_by_customer(session, Account.RECEIVABLE)).values()) == [0]
+        assert list((await account_by_customer(session, Account.OFFLINE)).values()) == [100000]
+    await _nothing_at_the_gateway(house)
+
+
+@pytest.mark.parametrize("end", [{}, {"effectiveAt": "AT_DATE", "date": "2026-10-01T00:00:00Z"}])
+async def test_what_would_end_before_it_is_not_renewed(house: House, end: dict[str, Any]) -> None:
+    """Else what was paid for the next year would end with this one."""
+    told = await write_down(house, periodStart="2025-11-20", periodEnd="2026-11-20")
+    order = told["subscription"]["id"]
+    await done(house, "cancelSubscription", "CancelSubscriptionInput", {"subscriptionId": order, **end}, "__typename")
+    before = await everything(house.app)
+    refused = await renew(house, order, "next", payment={"amountPaid": aed("3540.00")})
+    assert refused["userErrors"] == [{"code": "INVALID_STATE", "field": ["subscriptionId"]}]
+    assert await everything(house.app) == before
+    await done(house, "uncancelSubscription", "UncancelSubscriptionInput", {"subscriptionId": order}, "__typename")
+    renewed = await renew(house, order, "next", payment={"amountPaid": aed("3540.00")})
+    assert (renewed["userErrors"], renewed["invoice"]["status"]) == ([], "PAID")
+    await pass_to(house, "2026-11-20T00:00:00Z")
+    assert (await life(house, order))["isActive"] is True
+
+
+async def test_what_is_used_is_in_the_price_that_was_agreed_on(house: House) -> None:
+    """A plan that is metered in the shop: neither its own price nor what was agreed on is asked for each unit."""
+    await sell(house, "api", prices=[{"currencyCode": "AED", "unitAmountDecimal": "0.01"}])
+    price = {"amountDue": aed("100.00"), "amountPaid": aed("100.00")}
+    told = await write_down(house, planCode="api", periodStart="2026-01-01", periodEnd="2026-03-01", payment=price)
+    order = told["subscription"]["id"]
+    assert (await tell(house, await key_of(house), {"subscriptionId": order, "quantity": "5"}))["accepted"] == 1
+    seen = (await house.ask(USAGE, {"id": order}, ADMIN))["subscription"]["usage"]
+    assert [(each["quantity"], each["amount"]["amount"]) for each in seen] == [("5", "0.00")]
+    await pass_to(house, "2026-03-01T00:00:00Z")
+    ended = await life(house, order)
+    assert (ended["status"], billed(ended)) == ("CANCELED", [("2026-01-01", "2026-03-01", "AED100.00", "PAID")])
     await _nothing_at_the_gateway(house)
 
 

@@ -325,3 +325,22 @@ async def test_what_is_gained_and_lost_is_told_with_its_instant(house: House) ->
     await act_on(house, "pauseSubscription", subscriptionId=subscription)
     back = await preview_of(house, "resumeSubscription", subscriptionId=subscription)
     assert _access(back) == {"seats": (None, 5, now), "exports": (None, 100, now)}
+
+
+async def test_what_gives_no_access_any_more_is_not_told_as_lost_or_had(house: House) -> None:
+    """Its grace is over: an end takes nothing away, and what is bought beside it gives all of its own."""
+    for plan in ("reader-pro", "premium-monthly"):
+        await _allow(house, plan, exports=None)
+    subscription = (await subscribed(house, paymentMethodId=await card_of(house)))["subscription"]["id"]
+    assert (await house.ask(ATTACH, {"card": "pm_card_chargeCustomerFail"}, USER))["attachPaymentMethod"] == {
+        "userErrors": []
+    }
+    house.pass_time(timedelta(days=28))
+    await house.work()
+    had = {"exports": ("unlimited", None, "2026-02-28T09:30:00Z")}
+    wish = {"subscriptionId": subscription, "effectiveAt": "NOW"}
+    assert _access(await preview_of(house, "cancelSubscription", **wish)) == had
+    house.pass_time(timedelta(days=7))
+    assert _access(await preview_of(house, "cancelSubscription", **wish)) == {}
+    beside = await quoted(house, planCode="premium-monthly")
+    assert _access(beside) == {"exports": (None, "unlimited", "2026-03-07T09:30:00Z")}

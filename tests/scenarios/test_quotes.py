@@ -78,6 +78,22 @@ async def test_subscribing_does_what_was_quoted(house: House) -> None:
     same(preview, done["payment"]["invoice"])
 
 
+async def test_a_card_that_will_not_be_kept_is_warned_of(small_house: House) -> None:
+    """It pays once, and leaves nothing to renew with."""
+    for user in ("demo-new", None):
+        (warning,) = (await quoted(small_house, user))["warnings"]
+        assert warning == (
+            "The card is used for this payment alone and not kept: nothing is there to pay the next one with."
+        )
+    for user, wish in (
+        ("demo-new", {"setupFutureUsage": "OFF_SESSION"}),
+        ("demo-new", {"autoRenew": False}),
+        ("demo-new", {"planCode": "free"}),
+        (USER, {}),
+    ):
+        assert (await quoted(small_house, user, **wish))["warnings"] == []
+
+
 # ── stale ──
 
 

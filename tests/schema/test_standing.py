@@ -117,6 +117,8 @@ def test_when_it_renews_and_when_it_ends() -> None:
     assert {status for status in S if will_renew(subscription(status))} == {S.TRIALING, S.ACTIVE, S.PAST_DUE}
     leaving = subscription(S.ACTIVE, cancel_at_period_end=True)
     assert (will_renew(leaving), ends_at(leaving)) == (False, END)
+    assert will_renew(subscription(S.PAST_DUE, given_up_at=NOW)) is False
+    assert will_renew(subscription(S.ACTIVE, pause_at=END)) is False
     assert ends_at(subscription(S.ACTIVE)) is None
     assert ends_at(subscription(S.CANCELED, ended_at=NOW, cancel_at_period_end=True)) == NOW
 
