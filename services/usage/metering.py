@@ -5,8 +5,9 @@ on, and what is told late of a billed span is billed as what it adds to that spa
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -15,9 +16,10 @@ from billing.lifecycle import InvoiceStatus
 from billing.lines import Line, LineKind
 from billing.metering import BilledSpan, Measured, Meter, UsageEvent, UsageType, late_line, measure, usage_line
 from billing.money import Money
+from billing.pricing import PriceTerms
 from models.catalog import Feature, Plan
 from models.invoices import Invoice, InvoiceLine
-from models.subscriptions import Subscription, SubscriptionItem, priced_items
+from models.subscriptions import Subscription, SubscriptionItem, SubscriptionOrigin, priced_items
 from models.usage import (
     UsageRecord,
     billed_usage_of,
@@ -61,11 +63,13 @@ async def usage_lines(
 ) -> Sequence[Line]:
     """A line for each metered item's time before `until` that was not billed yet, and for what was told late.
 
-    Ended items are among them, a trial is free. `only`: of these items, by id. `items`: all that the subscription
-    ever contained, where the caller has read it. `measured_on`: where items end with `until`, the features (ids) that
-    others go on to measure; of any other feature nothing that was told may be left over. To be
-    called under the customer's lock when the lines are issued.
+    Ended items are among them, a trial is free, and what was agreed on by hand costs what was agreed on. `only`: of
+    these items, by id. `items`: all that the subscription ever contained, where the caller has read it. `measured_on`:
+    where items end with `until`, the features (ids) that others go on to measure; of any other feature nothing that was
+    told may be left over. To be called under the customer's lock when the lines are issued.
     """
+    if row.origin is SubscriptionOrigin.MANUAL:
+        return []
     metered = await _metered_items(session, row, items if items is not None else await priced_items(session, row.id))
     metered = [each for each in metered if only is None or each.meter.item.item_id in only]
     if not metered:
@@ -125,11 +129,16 @@ async def _meter(session: AsyncSession, row: Subscription, priced: PricedItem) -
     if feature_id is None or aggregation is None:
         raise LookupError(f"plan {plan.id} is metered and measures nothing")
     feature = await session.get_one(Feature, feature_id)
-    return Meter(recurring_item(row, item, plan, price), feature.unit or feature.code, aggregation), feature_id
+    measured = recurring_item(row, item, plan, price)
+    if row.origin is SubscriptionOrigin.MANUAL:  # The item's price is that of the whole period, used or not.
+        measured = replace(measured, price=PriceTerms(price.id, row.currency, Decimal(0)))
+    return Meter(measured, feature.unit or feature.code, aggregation), feature_id
 
 
 async def meters_of(session: AsyncSession, row: Subscription, items: Sequence[PricedItem]) -> Sequence[Meter]:
-    """What goes on to measure; ended items do not."""
+    """What goes on to measure and is billed by it; ended items do not."""
+    if row.origin is SubscriptionOrigin.MANUAL:
+        return []
     metered = [each for each in items if each[0].ended_at is None and each[1].usage_type is UsageType.METERED]
     return [(await _meter(session, row, each))[0] for each in metered]
 
