@@ -15,7 +15,7 @@ from models.credits import balances_granted_by
 from models.invoices import Invoice, InvoiceLine, lines_of, recurring_lines_since, waiting_lines_of
 from models.lists import by_ids
 from models.payments import payments_of_invoices
-from models.subscriptions import Subscription, SubscriptionItem
+from models.subscriptions import Subscription, SubscriptionItem, priced_items
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -38,7 +38,7 @@ async def present_period(
     return Present(
         start=row.period_start,
         end=row.period_end,
-        full=_full_length(row, billed),
+        full=await _full_length(session, row),
         billed=billed,
         waiting={pending.id: pending.as_line for pending in await waiting_lines_of(session, row.id)},
     )
@@ -76,7 +76,13 @@ async def _used(session: AsyncSession, row: Subscription, plan_id: str | None, c
     return max(used, default=Money.zero(cost.currency))
 
 
-def _full_length(row: Subscription, billed: Sequence[Billed]) -> timedelta:
-    """Of a whole period: as it was billed, pauses aside; of a stub, by the grid."""
-    whole = (each.line.period.length for each in billed if not each.line.is_proration)
-    return next(whole, row.grid.span_from(row.period_end - _INSTANT).full.length)
+async def _full_length(session: AsyncSession, row: Subscription) -> timedelta:
+    """Of a whole period: as the present one was billed, whatever it consisted of then; of a stub, by the grid.
+
+    A pause and another billing day move what is to come. How long this period is was settled when it began.
+    """
+    items = [item.id for item, _, _ in await priced_items(session, row.id)]
+    lines = await recurring_lines_since(session, items, row.period_start)
+    whole = [line.period_end - line.period_start for line in lines if not line.is_proration]
+    end = lines[0].period_end if lines else row.period_end
+    return whole[-1] if whole else row.grid.span_from(end - _INSTANT).full.length

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.changing import UPDATE, Changer, amounts
 from tests.scenarios.merchant import Merchant, done
 from tests.scenarios.shopping import Shopper
 from tests.scenarios.test_paying_again import Payer
@@ -301,3 +302,19 @@ async def test_the_same_key_pauses_once(small_house: House) -> None:
     await resume(shopper)
     told = await pause(shopper, idempotencyKey="holiday")
     assert (told["subscription"]["status"], told["userErrors"]) == ("ACTIVE", [])
+
+
+async def test_a_pause_makes_a_changed_period_no_longer_and_no_shorter(small_house: House) -> None:
+    """28 days at 28.00: a dollar a day, also when the days that are left lie in months of 31."""
+    house = small_house
+    changer = Changer(house, "demo-card")
+    await Merchant(house).plan("seats", "28.00")
+    await changer.begin("seats")
+    house.pass_time(timedelta(days=14))
+    more = await changer.ask(UPDATE, items=[{"planCode": "seats", "quantity": 2}])
+    await pause(changer)
+    house.pass_time(timedelta(days=50))
+    await resume(changer)
+    less = await changer.ask(UPDATE, items=[{"planCode": "seats", "quantity": 1}])
+    assert (amounts(more["invoice"]), amounts(less["invoice"])) == ([-1400, 2800], [-2800, 1400])
+    assert await house.audit() == []
