@@ -8,14 +8,16 @@ from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.crediting import credit, with_taken
 from billing.lifecycle import InvoiceStatus
 from billing.money import Money
 from billing.proration import Billed, Present, price_of_used
 from models.credits import balances_granted_by
-from models.invoices import Invoice, InvoiceLine, lines_of, recurring_lines_since, waiting_lines_of
+from models.invoices import Invoice, InvoiceLine, recurring_lines_since, waiting_lines_of
 from models.lists import by_ids
 from models.payments import payments_of_invoices
 from models.subscriptions import Subscription, SubscriptionItem, priced_items
+from services.refunds.crediting import creditable_lines
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -54,18 +56,18 @@ async def present_lines(
 
 
 async def _returned(session: AsyncSession, invoice_ids: Sequence[str]) -> Mapping[str, Money]:
-    """What of each line's cost went back to the customer since, its invoice's refunds and disputes split by cost."""
-    gone: dict[str, int] = {}
-    for payment in await payments_of_invoices(session, invoice_ids):
-        back = payment.amount_refunded_minor + payment.amount_disputed_minor
-        gone[payment.invoice_id] = gone.get(payment.invoice_id, 0) + back
+    """What of each line's cost went back to the customer since: refunds as their credit notes say.
+
+    What banks hold back falls on what is left of the lines.
+    """
+    payments = await payments_of_invoices(session, invoice_ids)
     found: dict[str, Money] = {}
-    for invoice_id, minor in gone.items():
-        sold = [each for each in await lines_of(session, [invoice_id]) if each.line.is_sold]
-        costs = [max(each.line.cost.minor, 0) for each in sold]
-        if minor > 0 and any(costs):
-            shares = Money(minor, sold[0].currency).split(costs)
-            found |= {each.id: share for each, share in zip(sold, shares, strict=True)}
+    for invoice_id in invoice_ids:
+        lines = await creditable_lines(session, invoice_id)
+        held = sum(each.amount_disputed_minor for each in payments if each.invoice_id == invoice_id)
+        if lines and held > 0:
+            lines = with_taken(lines, credit(Money(held, lines[0].cost.currency), lines))
+        found |= {line.id: line.credited for line in lines}
     return found
 
 
