@@ -14,7 +14,7 @@ from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
 from billing.lines import Line, LineKind
 from billing.metering import Meter
-from billing.pausing import Course, resumed, with_its_end
+from billing.pausing import Course, is_put_off, resumed, with_its_end
 from billing.recurring import RecurringItem
 from billing.schedule import RUNNING, Happening, Schedule, next_happening
 
@@ -194,6 +194,7 @@ def gone_on(outlook: Outlook, at: datetime) -> Outlook:
         status=SubscriptionStatus.TRIALING if outlook.pauses_trial else SubscriptionStatus.ACTIVE,
         period_end=course.period_end,
         trial_end=course.trial_end or schedule.trial_end,
+        is_trial_end_announced=schedule.is_trial_end_announced and not is_put_off(trial_end, course.trial_end, at),
         change_at=course.change_at,
         resume_at=None,
     )
