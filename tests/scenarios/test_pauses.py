@@ -318,3 +318,16 @@ async def test_a_pause_makes_a_changed_period_no_longer_and_no_shorter(small_hou
     less = await changer.ask(UPDATE, items=[{"planCode": "seats", "quantity": 1}])
     assert (amounts(more["invoice"]), amounts(less["invoice"])) == ([-1400, 2800], [-2800, 1400])
     assert await house.audit() == []
+
+
+async def test_a_pause_until_the_end_of_all_days_foresees_nothing(small_house: House) -> None:
+    shopper = await active(small_house)
+    id, until = shopper.subscribed[-1], "9999-12-31T23:59:59Z"
+    preview = """query ($input: PauseSubscriptionInput!) { previewPauseSubscription(input: $input) {
+      preview { schedule { at } } userErrors { code } } }"""
+    quoted = await small_house.ask(preview, {"input": {"subscriptionId": id, "until": until}}, shopper.user)
+    assert quoted["previewPauseSubscription"] == {"preview": {"schedule": []}, "userErrors": []}
+    assert (await pause(shopper, until=until))["subscription"]["pausedUntil"] == until
+    upcoming = "query ($id: ID!) { subscription(id: $id) { upcomingInvoices(first: 36) { at } } }"
+    told = await small_house.ask(upcoming, {"id": id}, shopper.user)
+    assert told == {"subscription": {"upcomingInvoices": []}}
