@@ -66,9 +66,15 @@ _is_last_period = or_(
 )
 
 NEXT_BILLING_AT: ColumnElement[datetime | None] = type_coerce(
-    case((col(Subscription.status).not_in(RUNNING), null()), (_is_last_period, null()), else_=_end), UTCDateTime
+    case(
+        (col(Subscription.status).not_in(RUNNING), null()),
+        (or_(col(Subscription.given_up_at).is_not(None), col(Subscription.pause_at).is_not(None)), null()),
+        (_is_last_period, null()),
+        else_=_end,
+    ),
+    UTCDateTime,
 )
-"""Of a subscription: its period's end if it will renew, else null."""
+"""Of a subscription: its period's end if `resolvers.standing.will_renew`, else null."""
 
 BY_CONFIRMATION = Key("payment_confirmation", int, of=lambda _: ranked(CONFIRMATION, PaymentConfirmation))
 

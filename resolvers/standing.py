@@ -49,7 +49,9 @@ def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentC
 
 
 def will_renew(subscription: Subscription) -> bool:
-    return subscription.status in RUNNING and not subscription.is_last_period
+    """Whether its period's end is billed: not if it ends or rests by then, or nothing is billed any more."""
+    goes_on = subscription.given_up_at is None and subscription.pause_at is None
+    return subscription.status in RUNNING and goes_on and not subscription.is_last_period
 
 
 def ends_at(subscription: Subscription) -> datetime | None:

@@ -331,3 +331,10 @@ async def test_a_pause_until_the_end_of_all_days_foresees_nothing(small_house: H
     upcoming = "query ($id: ID!) { subscription(id: $id) { upcomingInvoices(first: 36) { at } } }"
     told = await small_house.ask(upcoming, {"id": id}, shopper.user)
     assert told == {"subscription": {"upcomingInvoices": []}}
+
+
+async def test_what_rests_from_its_periods_end_on_does_not_renew_then(small_house: House) -> None:
+    shopper = await active(small_house)
+    told = (await pause(shopper, effectiveAt="PERIOD_END"))["subscription"]
+    assert (told["pausedAt"], told["nextBillingAt"]) == ("2026-02-28T09:30:00Z", None)
+    assert (await resume(shopper))["subscription"]["nextBillingAt"] == "2026-02-28T09:30:00Z"

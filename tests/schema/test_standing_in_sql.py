@@ -83,14 +83,18 @@ async def test_when_a_subscription_renews(house: House) -> None:
                 "cancel_at_period_end": leaves,
                 "cancel_at": cancel_at,
                 "ends_at": ends_at,
+                "pause_at": pause_at,
+                "given_up_at": given_up_at,
             }
         )
-        for status, leaves, cancel_at, ends_at in product(SubscriptionStatus, (False, True), dates, dates)
+        for status, leaves, cancel_at, ends_at, (pause_at, given_up_at) in product(
+            SubscriptionStatus, (False, True), dates, dates, ((None, None), (end, None), (None, START))
+        )
     ]
     await _add(house, rows)
     async with house.app.database.read() as session:
         found = (await session.exec(select(Subscription, NEXT_BILLING_AT))).all()
-    assert len(found) == 9 * 2 * 4 * 4 + 1
+    assert len(found) == 9 * 2 * 4 * 4 * 3 + 1
     told = {row.id: at for row, at in found}
     assert told == {row.id: row.period_end if will_renew(row) else None for row, _ in found}
     assert set(told.values()) == {None, end}
