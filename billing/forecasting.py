@@ -5,7 +5,7 @@ Nothing that somebody may still do is foreseen; each invoice is taken to be paid
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from billing.agreement import Agreement
 from billing.calendar import Grid, Period, Span
@@ -14,7 +14,7 @@ from billing.invoicing import InvoiceDraft, InvoiceReason
 from billing.lifecycle import SubscriptionStatus
 from billing.lines import Line, LineKind
 from billing.metering import Meter
-from billing.pausing import Course, resumed, with_its_end
+from billing.pausing import Course, is_put_off, resumed, with_its_end
 from billing.recurring import RecurringItem
 from billing.schedule import RUNNING, Happening, Schedule, next_happening
 
@@ -73,6 +73,9 @@ def next_span(grid: Grid, schedule: Schedule) -> Span:
     return grid.span_from(schedule.period_end).until(schedule.ends_at)
 
 
+_FARTHEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""Nothing is foreseen from then on: the calendar has an end, and a pause may be planned until near it."""
+
 Happened = tuple[Outlook, InvoiceDraft | None] | None
 """The outlook afterwards and the invoice that it brought; None: what comes of it cannot be told yet."""
 
@@ -82,7 +85,7 @@ def forecast(outlook: Outlook, count: int) -> Sequence[Foreseen]:
     found: list[Foreseen] = []
     while len(found) < count:
         upcoming = next_happening(outlook.schedule)
-        if upcoming is None or upcoming[1] not in _STEPS:
+        if upcoming is None or upcoming[0] >= _FARTHEST or upcoming[1] not in _STEPS:
             break
         happened = _STEPS[upcoming[1]](outlook)
         if happened is None:
@@ -194,6 +197,7 @@ def gone_on(outlook: Outlook, at: datetime) -> Outlook:
         status=SubscriptionStatus.TRIALING if outlook.pauses_trial else SubscriptionStatus.ACTIVE,
         period_end=course.period_end,
         trial_end=course.trial_end or schedule.trial_end,
+        is_trial_end_announced=schedule.is_trial_end_announced and not is_put_off(trial_end, course.trial_end, at),
         change_at=course.change_at,
         resume_at=None,
     )

@@ -47,6 +47,11 @@ def _changed_at(course: Course, moved: datetime, at: datetime) -> datetime | Non
     return max(course.change_at, at)
 
 
+def is_put_off(trial_end: datetime | None, moved: datetime | None, at: datetime) -> bool:
+    """Whether a pause that is over `at` has moved the trial's end to an instant still to come, to be told of anew."""
+    return trial_end is not None and moved is not None and max(trial_end, at) < moved
+
+
 def with_its_end(
     pause_at: datetime | None, resume_at: datetime | None, end: datetime
 ) -> tuple[datetime | None, datetime | None]:

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from billing.dunning import TrialEndAction
 from billing.forecasting import Outlook, advance
 from billing.invoicing import InvoiceDraft
 from billing.lifecycle import SubscriptionStatus
 from billing.money import Money
-from billing.running import OUTCOME_OF_HAPPENING, Deed, RunOutcome
+from billing.running import OUTCOME_OF_HAPPENING, OUTCOME_OF_TRIAL_END, Deed, RunOutcome
 from billing.schedule import Happening, next_happening
 
 _MOST_PASSES = 1_000
@@ -33,14 +34,16 @@ class Owed:
 class Subject:
     """A subscription as a run finds it. `owed` has the oldest first.
 
-    `is_charged`: what it is billed is charged to a card; `has_card`: there is one. `is_billed`: periods are billed when
-    they begin, which those of manual subscriptions are not.
+    `is_charged`: what it is billed is charged to a card; `has_card`: there is one. `trial_end_action`: what becomes of
+    a trial that ends without. `is_billed`: periods are billed when they begin, which those of manual subscriptions are
+    not.
     """
 
     subscription_id: str
     outlook: Outlook
     owed: Sequence[Owed] = ()
     has_card: bool = True
+    trial_end_action: TrialEndAction = TrialEndAction.PAST_DUE
     is_charged: bool = True
     is_billed: bool = True
 
@@ -72,6 +75,11 @@ class _Rehearsal:
         outcome = OUTCOME_OF_HAPPENING[happening]
         before, happened = self.outlook, advance(self.outlook, happening)
         self.outlook, draft = happened if happened is not None else (None, None)
+        instead = self._instead_of_first_period(before, draft) if happening is Happening.RENEW else None
+        if instead is not None:
+            self.outlook = None
+            yield Deed(self.subject.subscription_id, instead, at)
+            return
         if happening is Happening.OVERDUE:
             schedule = replace(before.schedule, status=SubscriptionStatus.PAST_DUE, invoice_due_at=None)
             self.outlook = replace(before, schedule=schedule)
@@ -87,6 +95,14 @@ class _Rehearsal:
             yield self._deed(RunOutcome.SKIPPED, at, self.owed[0])
             return
         yield from self._charge(draft, at, is_first=happening is Happening.START)
+
+    def _instead_of_first_period(self, before: Outlook, draft: InvoiceDraft | None) -> RunOutcome | None:
+        """What becomes of a trial without the card that its first period needs; None: the period is billed."""
+        is_over = before.schedule.status is SubscriptionStatus.TRIALING and not self.owed
+        needs_card = self.subject.is_charged and draft is not None and not draft.amount_due.is_zero
+        if not is_over or not needs_card or self.subject.has_card:
+            return None
+        return OUTCOME_OF_TRIAL_END.get(self.subject.trial_end_action)
 
     def _charge(self, draft: InvoiceDraft, at: datetime, *, is_first: bool) -> Iterator[Deed]:
         if draft.amount_due.is_zero or not self.subject.is_charged:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from billing.dunning import TrialEndAction
 from billing.lifecycle import AttemptOutcome
 from billing.money import Money
 from billing.schedule import Happening
@@ -61,6 +62,12 @@ OUTCOME_OF_HAPPENING: Mapping[Happening, RunOutcome] = {
     Happening.OVERDUE: RunOutcome.FELL_BEHIND,
     Happening.RENEW: RunOutcome.RENEWED,
 }
+
+OUTCOME_OF_TRIAL_END: Mapping[TrialEndAction, RunOutcome] = {
+    TrialEndAction.CANCEL: RunOutcome.ENDED,
+    TrialEndAction.PAUSE: RunOutcome.PAUSED,
+}
+"""What a trial comes to in the place of its first period, where there is no card for that."""
 
 OUTCOME_OF_ATTEMPT: Mapping[AttemptOutcome, RunOutcome] = {
     AttemptOutcome.PENDING: RunOutcome.UNKNOWN,

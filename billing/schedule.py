@@ -19,8 +19,8 @@ class Happening(StrEnum):
     """In the order in which they go first at one instant."""
 
     EXPIRE = "expire"
-    START = "start"
     END = "end"
+    START = "start"
     RESUME = "resume"
     ANNOUNCE_TRIAL_END = "announce_trial_end"
     CHANGE = "change"

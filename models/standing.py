@@ -70,7 +70,7 @@ _rests = or_(col(Subscription.pause_at).is_not(None), col(Subscription.given_up_
 NEXT_BILLING_AT: ColumnElement[datetime | None] = type_coerce(
     case((or_(col(Subscription.status).not_in(RUNNING), _rests, _is_last_period), null()), else_=_end), UTCDateTime
 )
-"""Of a subscription: its period's end if it will renew, else null."""
+"""Of a subscription: its period's end if `resolvers.standing.will_renew`, else null."""
 
 BY_CONFIRMATION = Key("payment_confirmation", int, of=lambda _: ranked(CONFIRMATION, PaymentConfirmation))
 

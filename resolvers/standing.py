@@ -49,9 +49,13 @@ def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentC
 
 
 def will_renew(subscription: Subscription) -> bool:
-    """When its period ends: not what rests from then on, nor what was given up before it is paid."""
-    rests = subscription.pause_at is not None or subscription.given_up_at is not None
-    return subscription.status in RUNNING and not rests and not subscription.is_last_period
+    """Whether its period's end is billed: not if it ends or rests by then, or nothing is billed any more."""
+    return _goes_on(subscription) and subscription.given_up_at is None and subscription.pause_at is None
+
+
+def _goes_on(subscription: Subscription) -> bool:
+    """Whether another period follows, be it after a pause."""
+    return subscription.status in RUNNING and not subscription.is_last_period
 
 
 def ends_at(subscription: Subscription) -> datetime | None:
@@ -110,6 +114,6 @@ def action_of_subscription(
         awaits = subscription.invoice_due_at is not None
         return NextAction(NextActionType.PAY_OFFLINE) if awaits else NOTHING_TO_DO
     costs = subscription.original_amount_minor > subscription.discount_amount_minor
-    if costs and will_renew(subscription) and not has_card:
+    if costs and _goes_on(subscription) and not has_card:
         return NextAction(NextActionType.ADD_PAYMENT_METHOD)
     return NOTHING_TO_DO

@@ -25,6 +25,11 @@ async def in_time_within(app: App, session: AsyncSession, test_clock_id: str | N
     return app.at(clock.now, test_clock_id)
 
 
+def in_its_time(app: App, at: datetime) -> datetime:
+    """When something was that the gateway dates `at`: now for whoever lives by a test clock, which it does not know."""
+    return at if app.timeline is None else app.now()
+
+
 async def present_of(app: App, session: AsyncSession, customer: Customer | None) -> datetime:
     """The customer's present instant, inside a session; the billing clock's where there is no customer."""
     clock_id = customer.test_clock_id if customer is not None else None

@@ -9,12 +9,13 @@ from datetime import datetime
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.lifecycle import AttemptOutcome
+from billing.lifecycle import AttemptOutcome, SubscriptionStatus
 from billing.money import Money
 from billing.running import OUTCOME_OF_ATTEMPT, Deed, RunOutcome
 from models.invoices import Invoice
 from models.payments import ChargeAttempt, Payment, payment_by_id
 from models.runs import attempts_since, invoices_since
+from models.subscriptions import Subscription
 from services.app import App
 
 
@@ -32,7 +33,9 @@ async def witnessed(app: App, subscription_id: str, outcome: RunOutcome, step: A
     written = [found for key, found in after.invoices.items() if key not in before.invoices]
     tried = _tries(before, after, since)
     if done and not written:
-        await app.witness(Deed(subscription_id, outcome, since))
+        await app.witness(
+            Deed(subscription_id, await app.database.consult(_as_it_stands, subscription_id, outcome), since)
+        )
     for invoice, _ in written:
         asked = Money(invoice.total_minor - invoice.credit_applied_minor, invoice.currency)
         await app.witness(Deed(subscription_id, outcome, since, invoice.id, None, asked))
@@ -43,6 +46,17 @@ async def witnessed(app: App, subscription_id: str, outcome: RunOutcome, step: A
         if payment is not None and payment.id not in tried_for:
             await app.witness(_about(payment, RunOutcome.SKIPPED, since))
     return done
+
+
+# What a trial without a card has come to in the place of its first period.
+_INSTEAD = {SubscriptionStatus.CANCELED: RunOutcome.ENDED, SubscriptionStatus.PAUSED: RunOutcome.PAUSED}
+
+
+async def _as_it_stands(session: AsyncSession, subscription_id: str, outcome: RunOutcome) -> RunOutcome:
+    """The outcome of a step that has written no invoice: what renewed nothing is told by what has become of it."""
+    if outcome is not RunOutcome.RENEWED:
+        return outcome
+    return _INSTEAD.get((await session.get_one(Subscription, subscription_id)).status, outcome)
 
 
 async def witnessed_try(app: App, payment_id: str, step: Awaitable[bool]) -> bool:

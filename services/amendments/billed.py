@@ -8,14 +8,16 @@ from datetime import timedelta
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from billing.crediting import credit, with_taken
 from billing.lifecycle import InvoiceStatus
 from billing.money import Money
 from billing.proration import Billed, Present, price_of_used
 from models.credits import balances_granted_by
-from models.invoices import Invoice, InvoiceLine, lines_of, recurring_lines_since, waiting_lines_of
+from models.invoices import Invoice, InvoiceLine, recurring_lines_since, waiting_lines_of
 from models.lists import by_ids
 from models.payments import payments_of_invoices
-from models.subscriptions import Subscription, SubscriptionItem
+from models.subscriptions import Subscription, SubscriptionItem, priced_items
+from services.refunds.crediting import creditable_lines
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -38,7 +40,7 @@ async def present_period(
     return Present(
         start=row.period_start,
         end=row.period_end,
-        full=_full_length(row, billed),
+        full=await _full_length(session, row),
         billed=billed,
         waiting={pending.id: pending.as_line for pending in await waiting_lines_of(session, row.id)},
     )
@@ -54,18 +56,18 @@ async def present_lines(
 
 
 async def _returned(session: AsyncSession, invoice_ids: Sequence[str]) -> Mapping[str, Money]:
-    """What of each line's cost went back to the customer since, its invoice's refunds and disputes split by cost."""
-    gone: dict[str, int] = {}
-    for payment in await payments_of_invoices(session, invoice_ids):
-        back = payment.amount_refunded_minor + payment.amount_disputed_minor
-        gone[payment.invoice_id] = gone.get(payment.invoice_id, 0) + back
+    """What of each line's cost went back to the customer since: refunds as their credit notes say.
+
+    What banks hold back falls on what is left of the lines.
+    """
+    payments = await payments_of_invoices(session, invoice_ids)
     found: dict[str, Money] = {}
-    for invoice_id, minor in gone.items():
-        sold = [each for each in await lines_of(session, [invoice_id]) if each.line.is_sold]
-        costs = [max(each.line.cost.minor, 0) for each in sold]
-        if minor > 0 and any(costs):
-            shares = Money(minor, sold[0].currency).split(costs)
-            found |= {each.id: share for each, share in zip(sold, shares, strict=True)}
+    for invoice_id in invoice_ids:
+        lines = await creditable_lines(session, invoice_id)
+        held = sum(each.amount_disputed_minor for each in payments if each.invoice_id == invoice_id)
+        if lines and held > 0:
+            lines = with_taken(lines, credit(Money(held, lines[0].cost.currency), lines))
+        found |= {line.id: line.credited for line in lines}
     return found
 
 
@@ -76,7 +78,13 @@ async def _used(session: AsyncSession, row: Subscription, plan_id: str | None, c
     return max(used, default=Money.zero(cost.currency))
 
 
-def _full_length(row: Subscription, billed: Sequence[Billed]) -> timedelta:
-    """Of a whole period: as it was billed, pauses aside; of a stub, by the grid."""
-    whole = (each.line.period.length for each in billed if not each.line.is_proration)
-    return next(whole, row.grid.span_from(row.period_end - _INSTANT).full.length)
+async def _full_length(session: AsyncSession, row: Subscription) -> timedelta:
+    """Of a whole period: as the present one was billed, whatever it consisted of then; of a stub, by the grid.
+
+    A pause and another billing day move what is to come. How long this period is was settled when it began.
+    """
+    items = [item.id for item, _, _ in await priced_items(session, row.id)]
+    lines = await recurring_lines_since(session, items, row.period_start)
+    whole = [line.period_end - line.period_start for line in lines if not line.is_proration]
+    end = lines[0].period_end if lines else row.period_end
+    return whole[-1] if whole else row.grid.span_from(end - _INSTANT).full.length

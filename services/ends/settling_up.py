@@ -33,6 +33,7 @@ from services.changes import Why
 from services.invoices.drafting import agreement_of
 from services.invoices.issuing import issue
 from services.refunds.refunding import COUNTS, refundable_of, reserve
+from services.subscriptions.trials import is_paused_trial
 from services.usage.metering import usage_lines
 
 _LAST = "end"
@@ -130,7 +131,8 @@ async def last_bill(
     stopped = row.paused_at if row.status is SubscriptionStatus.PAUSED and row.paused_at is not None else now
     unused = await unused_parts(session, row, stopped) if gives_back else ()
     lines = [_to_balance(part, row, stopped) for part in unused if not part.to_balance.is_zero]
-    lines += await usage_lines(session, row, min(now, row.schedule.end or now), measured_on=())
+    if not await is_paused_trial(session, row):  # Time stands still in it: all that was used was for nothing.
+        lines += await usage_lines(session, row, min(now, row.schedule.end or now), measured_on=())
     agreement = await agreement_of(session, customer, row)
     if gives_back:
         agreement = replace(agreement, waiting=await _waiting_until(session, row, stopped))

@@ -45,7 +45,7 @@ from services.app import Actor, App
 from services.changes import Why, move_attempt, move_invoice, move_payment, move_subscription, remember
 from services.payments.arrears import after_success, not_collected, try_anew
 from services.payments.asking import next_question
-from services.timelines import in_time_within
+from services.timelines import in_its_time, in_time_within
 from services.usage.refilling import refill
 from services.wallet.keeping import keep_card, make_default
 
@@ -245,7 +245,7 @@ class _Settling:
                 outcome=AttemptOutcome.REQUIRES_ACTION,
                 payment_method_id=method.id if method else None,
                 charge_ref=charge.ref,
-                started_at=charge.created_at,
+                started_at=in_its_time(self.app, charge.created_at),
             )
             attempts.append(attempt)
             self.session.add(attempt)

@@ -27,7 +27,7 @@ from services.app import Actor, App
 from services.changes import Why, move_refund, remember
 from services.payments.settling import settle
 from services.refunds.crediting import issue_credit_note, void_credit_note
-from services.timelines import in_time_within
+from services.timelines import in_its_time, in_time_within
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +132,7 @@ class _Returning:
             reason=seen.reason,
             status=RefundStatus.PENDING,
             origin=RefundOrigin.API if is_ours else RefundOrigin.GATEWAY,
-            created_at=seen.created_at,
+            created_at=in_its_time(self.app, seen.created_at),
             updated_at=self.why.now,
         )
         self.session.add(row)
@@ -181,7 +181,7 @@ class _Returning:
             status=seen.status,
             reason=seen.reason,
             asked_at=asked_at,
-            created_at=seen.created_at,
+            created_at=in_its_time(self.app, seen.created_at),
             updated_at=self.why.now,
         )
         self.session.add(row)

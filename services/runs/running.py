@@ -14,6 +14,7 @@ from billing.errors import ErrorCode, UserProblem
 from billing.rehearsing import Owed, Subject, rehearse
 from models.customers import Customer
 from models.invoices import open_invoices_of
+from models.organization import dunning_policy
 from models.payments import payment_of_invoice
 from models.runs import BillingRun, subscriptions_with_work
 from models.subscriptions import CollectionMethod, Subscription, SubscriptionOrigin
@@ -94,6 +95,7 @@ async def _subject(session: AsyncSession, row: Subscription) -> Subject:
         outlook=replace(outlook, schedule=row.schedule),
         owed=await _owed(session, row),
         has_card=await effective_method(session, row, customer) is not None,
+        trial_end_action=(await dunning_policy(session)).trial_end_action,
         is_charged=row.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY,
         is_billed=row.origin is not SubscriptionOrigin.MANUAL,
     )

@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem
 from billing.events import PAUSE_SCHEDULED, PAUSE_UNSCHEDULED
 from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
-from billing.pausing import Course, resumed
+from billing.pausing import Course, is_put_off, resumed
 from billing.quotes import Quote
 from models.customers import Customer
 from models.invoices import open_invoices_of
@@ -132,6 +132,8 @@ async def end_pause(session: AsyncSession, row: Subscription, at: datetime, why:
     """It goes on as of `at`, however late that is noticed."""
     course = await course_after(session, row, at)
     row.anchor, row.period_end, row.change_at = course.anchor, course.period_end, course.change_at
+    if is_put_off(row.trial_end, course.trial_end, at):
+        row.trial_end_announced_at = None
     row.trial_end = course.trial_end or row.trial_end
     row.paused_at = row.resume_at = None
     event = SubscriptionEvent.RESUME if course.trial_end is None else SubscriptionEvent.RESUME_TRIAL

@@ -136,7 +136,9 @@ async def _meter(session: AsyncSession, row: Subscription, priced: PricedItem) -
 
 
 async def meters_of(session: AsyncSession, row: Subscription, items: Sequence[PricedItem]) -> Sequence[Meter]:
-    """What goes on to measure; ended items do not."""
+    """What goes on to measure and is billed by it; ended items do not."""
+    if row.origin is SubscriptionOrigin.MANUAL:
+        return []
     metered = [each for each in items if each[0].ended_at is None and each[1].usage_type is UsageType.METERED]
     return [(await _meter(session, row, each))[0] for each in metered]
 

@@ -15,7 +15,8 @@ SCHEDULED = replace(ACTIVE, status=SubscriptionStatus.SCHEDULED, since=START - 1
 
 CASES: dict[str, tuple[Schedule, tuple[datetime, Happening] | None]] = {
     "a start to come": (SCHEDULED, (START, Happening.START)),
-    "a start at the instant of the end": (replace(SCHEDULED, ends_at=START), (START, Happening.START)),
+    "a term that ends at its start": (replace(SCHEDULED, ends_at=START), (START, Happening.END)),
+    "an end that was asked for at the start": (replace(SCHEDULED, cancel_at=START), (START, Happening.END)),
     "an end before the start": (replace(SCHEDULED, cancel_at=START - DAY), (START - DAY, Happening.END)),
     "a term that ends with the period": (replace(ACTIVE, ends_at=END), (END, Happening.END)),
     "a term that ends later": (replace(ACTIVE, ends_at=END + DAY), (END, Happening.RENEW)),

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gateways.sandbox import Fault
+from tests.scenarios.orders import billed, life, ordered, states
 from tests.scenarios.shopping import Shopper
 from tests.support.house import START, House
 from tests.support.outside import VISA, charges_by_invoice, faults_always, gateway_books
@@ -181,3 +182,16 @@ async def test_support_may_end_a_customers_subscription(small_house: House) -> N
     told = await staff.cancel(effectiveAt="NOW", reason="FRAUD")
     assert told["subscription"]["status"] == "CANCELED"
     assert told["subscription"]["cancellation"] == {"reason": "FRAUD", "comment": None, "requestedBy": "SUPPORT"}
+
+
+async def test_what_is_to_end_at_the_very_instant_of_its_start_is_never_billed(small_house: House) -> None:
+    house, start = small_house, "2026-02-10T09:30:00Z"
+    order = await ordered(house, "demo-card", planCode="reader-pro", startAt=start)
+    told = await Shopper(house, "demo-card", subscribed=[order]).cancel(effectiveAt="AT_DATE", date=start)
+    assert (told["subscription"]["status"], told["subscription"]["endsAt"]) == ("SCHEDULED", start)
+    house.pass_time(timedelta(days=10))
+    await house.work()
+    now = await life(house, order)
+    assert (states(now), now["endedAt"], billed(now)) == (["SCHEDULED", "CANCELED"], start, [])
+    assert await charges_by_invoice(house) == {}
+    assert await house.audit() == []

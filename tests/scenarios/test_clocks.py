@@ -10,14 +10,17 @@ import pytest
 
 from billing.errors import UserProblem
 from gateways.sandbox import Fault
+from gateways.sandbox.cards import GENERIC
 from models.clocks import TestClockStatus
 from schema.build import build_schema
 from services.people.registering import NewCustomer, create_customer
 from services.runs import moving_time
 from services.shielding import drain
+from tests.scenarios.test_paying_again import Payer
+from tests.support.bank import bank
 from tests.support.house import House
 from tests.support.meanwhile import held, just_after
-from tests.support.outside import charges_by_invoice
+from tests.support.outside import NO_FUNDS, VISA, charges_by_invoice
 
 ADMIN = "demo-admin"
 START = datetime(2027, 1, 31, 9, tzinfo=UTC)
@@ -333,3 +336,18 @@ async def test_a_clock_that_is_deleted_in_the_moment_of_its_arrival_ends_what_li
     assert moved.clock.status is TestClockStatus.DELETED
     assert (await life(house, subscription))["status"] == "CANCELED"
     assert await house.audit() == []
+
+
+async def test_what_a_browser_tried_counts_at_the_clocks_present(small_house: House) -> None:
+    """Years before the gateway's own dates: the days of dunning are still to come."""
+    house, clock = small_house, await a_clock(small_house, datetime(2024, 1, 31, 9, tzinfo=UTC))
+    payer = Payer(house, "u-1", subscribed=[await a_subscriber(house, "u-1", clock)])
+    with bank() as issuer:
+        issuer.declines(VISA, GENERIC)
+        await advance(house, clock, datetime(2024, 2, 29, 9, tzinfo=UTC))
+        [invoice] = await payer.open_invoices()
+        told = await payer.retry(invoice)
+        await payer.browser.confirm(told["paymentIntent"]["clientSecret"], NO_FUNDS)
+        await house.deliver()
+        moved = await advance(house, clock, datetime(2024, 3, 2, 9, tzinfo=UTC))
+    assert [item["outcome"] for run in moved["runs"] for item in run["items"]["nodes"]] == ["DECLINED"]

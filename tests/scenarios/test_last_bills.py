@@ -13,6 +13,7 @@ from gateways.sandbox.currencies import LEAST_AMOUNT
 from models.ledger import LedgerEntry
 from tests.scenarios.metering import key_of, pass_to, sell, take, tell
 from tests.scenarios.shopping import Shopper
+from tests.scenarios.test_pauses import pause
 from tests.support.bank import Bank, bank
 from tests.support.house import House
 from tests.support.outside import VISA, charges_by_invoice
@@ -190,3 +191,20 @@ async def test_what_the_gateway_calls_too_small_of_it_is_written_off(
         booked = dict((await session.exec(query)).all())
     assert booked == {Account.WRITTEN_OFF: 333, Account.CUSTOMER_BALANCE: -333}
     assert await house.audit() == []
+
+
+async def test_a_trial_that_ends_while_it_rests_has_cost_nothing(small_house: House) -> None:
+    """Time stands still, its free days are not over: neither the flat fee nor what is told of then is asked for."""
+    tiers = [{"upTo": 10, "unitAmount": "0", "flatAmount": "5.00"}, {"unitAmount": "1"}]
+    terms = {"billingScheme": "TIERED", "tiersMode": "GRADUATED", "prices": [{"currencyCode": "USD", "tiers": tiers}]}
+    await sell(small_house, "api", trialPeriodDays=7, **terms)
+    shopper = Shopper(small_house, "demo-new")
+    await shopper.subscribe("api")
+    await pass_to(small_house, 3)
+    await pause(shopper)
+    await pass_to(small_house, 10)
+    event = {"subscriptionId": shopper.subscribed[0], "quantity": "12"}
+    assert (await tell(small_house, await key_of(small_house), event))["accepted"] == 1
+    ended = await shopper.cancel(effectiveAt="NOW")
+    assert (ended["subscription"]["status"], ended["invoice"]) == ("CANCELED", None)
+    assert await small_house.audit() == []

@@ -513,3 +513,23 @@ async def test_what_was_agreed_on_is_not_changed_at_the_prices_of_the_shop(
     preview = await small_house.ask(query, {"i": given}, user)
     assert preview == {f"preview{name}": {"userErrors": [{"code": "INVALID_STATE"}]}}
     assert await everything(small_house.app) == before
+
+
+async def test_what_is_used_of_a_metered_plan_costs_what_was_agreed_on(small_house: House) -> None:
+    """100.00 for the month, whatever is used: it is measured, and no invoice asks for it."""
+    house = small_house
+    await sell(house, "api")
+    paid = {"amountPaid": {"amount": "100.00", "currencyCode": "USD"}}
+    days = {"interval": "MONTH", "periodStart": "2026-01-31", "periodEnd": "2026-02-28"}
+    told = await write_down(house, planCode="api", payment=paid, credits=None, **days)
+    order = told["subscription"]["id"]
+    await pass_to(house, "2026-02-10T00:00:00+00:00")
+    assert (await tell(house, await key_of(house), {"subscriptionId": order, "quantity": "500"}))["accepted"] == 1
+    [meter] = (await house.ask(USAGE, {"id": order}, ADMIN))["subscription"]["usage"]
+    assert (meter["quantity"], meter["amount"]) == ("500", {"amount": "0.00"})
+    upcoming = "query ($id: ID!) { subscription(id: $id) { upcomingInvoices(first: 2) { at } } }"
+    assert (await house.ask(upcoming, {"id": order}, ADMIN))["subscription"]["upcomingInvoices"] == []
+    await pass_to(house, "2026-03-01T00:00:00+00:00")
+    over = await life(house, order)
+    assert (over["status"], billed(over)) == ("CANCELED", [("2026-01-31", "2026-02-28", "$100.00", "PAID")])
+    await _nothing_at_the_gateway(house)

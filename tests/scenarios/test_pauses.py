@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.changing import UPDATE, Changer, amounts
 from tests.scenarios.merchant import Merchant, done
 from tests.scenarios.shopping import Shopper
 from tests.scenarios.test_paying_again import Payer
@@ -301,3 +302,39 @@ async def test_the_same_key_pauses_once(small_house: House) -> None:
     await resume(shopper)
     told = await pause(shopper, idempotencyKey="holiday")
     assert (told["subscription"]["status"], told["userErrors"]) == ("ACTIVE", [])
+
+
+async def test_a_pause_makes_a_changed_period_no_longer_and_no_shorter(small_house: House) -> None:
+    """28 days at 28.00: a dollar a day, also when the days that are left lie in months of 31."""
+    house = small_house
+    changer = Changer(house, "demo-card")
+    await Merchant(house).plan("seats", "28.00")
+    await changer.begin("seats")
+    house.pass_time(timedelta(days=14))
+    more = await changer.ask(UPDATE, items=[{"planCode": "seats", "quantity": 2}])
+    await pause(changer)
+    house.pass_time(timedelta(days=50))
+    await resume(changer)
+    less = await changer.ask(UPDATE, items=[{"planCode": "seats", "quantity": 1}])
+    assert (amounts(more["invoice"]), amounts(less["invoice"])) == ([-1400, 2800], [-2800, 1400])
+    assert await house.audit() == []
+
+
+async def test_a_pause_until_the_end_of_all_days_foresees_nothing(small_house: House) -> None:
+    shopper = await active(small_house)
+    id, until = shopper.subscribed[-1], "9999-12-31T23:59:59Z"
+    preview = """query ($input: PauseSubscriptionInput!) { previewPauseSubscription(input: $input) {
+      preview { schedule { at } } userErrors { code } } }"""
+    quoted = await small_house.ask(preview, {"input": {"subscriptionId": id, "until": until}}, shopper.user)
+    assert quoted["previewPauseSubscription"] == {"preview": {"schedule": []}, "userErrors": []}
+    assert (await pause(shopper, until=until))["subscription"]["pausedUntil"] == until
+    upcoming = "query ($id: ID!) { subscription(id: $id) { upcomingInvoices(first: 36) { at } } }"
+    told = await small_house.ask(upcoming, {"id": id}, shopper.user)
+    assert told == {"subscription": {"upcomingInvoices": []}}
+
+
+async def test_what_rests_from_its_periods_end_on_does_not_renew_then(small_house: House) -> None:
+    shopper = await active(small_house)
+    told = (await pause(shopper, effectiveAt="PERIOD_END"))["subscription"]
+    assert (told["pausedAt"], told["nextBillingAt"]) == ("2026-02-28T09:30:00Z", None)
+    assert (await resume(shopper))["subscription"]["nextBillingAt"] == "2026-02-28T09:30:00Z"

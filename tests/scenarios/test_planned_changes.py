@@ -180,6 +180,19 @@ async def test_another_billing_day_makes_the_next_period_a_stub(changer: Changer
     await clean(house)
 
 
+async def test_another_billing_day_makes_this_period_no_longer_and_no_shorter(changer: Changer, house: House) -> None:
+    """28 days at 28.00: a dollar a day, also for seats that come after one another."""
+    await Merchant(house).plan("seats", "28.00")
+    house.pass_time(timedelta(days=10))
+    await changer.begin("seats")  # from 10 February to 10 March
+    assert codes(await changer.ask(UPDATE, billingDay=1)) == []
+    for days, quantity, expected in ((8, 2, [-2000, 4000]), (10, 3, [-2000, 3000])):
+        house.pass_time(timedelta(days=days))
+        told = await changer.ask(UPDATE, items=[{"planCode": "seats", "quantity": quantity}])
+        assert (codes(told), amounts(told["invoice"])) == ([], expected)
+    await clean(house)
+
+
 async def test_a_change_within_a_stub_charges_its_part_of_a_full_period(changer: Changer, house: House) -> None:
     await changer.begin("small", billingDay=14)
     assert totals(await changer.mine()) == [("PAID", 452, 452)]  # 14 of 31 days

@@ -10,6 +10,8 @@ from billing.returning import RefundReason
 from gateways.sandbox import Fault
 from gateways.sandbox.refunds import SETTLES_AFTER_SECONDS
 from services.refunds.giving_back import RefundWish, refund_payment
+from tests.scenarios.changing import UPDATE, amounts, changer_of
+from tests.scenarios.merchant import Merchant
 from tests.scenarios.shopping import Shopper
 from tests.services.returns import (
     IS_DISPUTED,
@@ -354,3 +356,20 @@ async def test_nothing_can_be_given_back_of_what_was_never_paid(small_house: Hou
     payment = (await books(small_house))["payments"][0]["id"]
     told = await refund(small_house, payment, "key")
     assert [error["message"] for error in told["userErrors"]] == ["Of this payment USD 0.00 can be given back."]
+
+
+async def test_what_was_given_back_of_one_line_is_no_other_lines(small_house: House) -> None:
+    """Half of the month is left: of what was refunded nothing comes back, of the other plan its half."""
+    house, changer = small_house, await changer_of(small_house)
+    await Merchant(house).plan("stamps", "20.00")
+    items = [{"planCode": "small"}, {"planCode": "stamps"}]
+    await changer.subscribe(None, items=items, paymentMethodId=await changer.default_card())
+    invoice = await books(house, changer.user)
+    stamps = next(line["id"] for line in invoice["lines"] if line["amount"]["amountMinor"] == 2000)
+    assert (await refund(house, invoice["payments"][0]["id"], "stamps", lineIds=[stamps]))["userErrors"] == []
+    house.pass_time(timedelta(days=14))
+    told = await changer.ask(UPDATE, items=[{"planCode": "small", "quantity": 2}, {"planCode": "stamps"}])
+    assert (told["userErrors"], amounts(told["invoice"])) == ([], [-500, 1000])
+    told = await changer.ask(UPDATE, items=[{"planCode": "small", "quantity": 2}])
+    assert (told["userErrors"], told["invoice"]) == ([], None)
+    assert await house.audit() == []

@@ -3,10 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlmodel import select
 
+from billing.dunning import TrialEndAction
 from models.base import metadata
 from models.customers import Customer
+from services.policies import PolicyChange, update_dunning_policy
+from tests.scenarios.shopping import Shopper
 from tests.scenarios.test_clocks import ADMIN, ATTACH, CREATE_CUSTOMER, SUBSCRIBE, a_clock, a_subscriber
 from tests.schema.keys import ask_with_key, post_with_key, secret_of_key
 from tests.support.house import House
@@ -166,3 +170,25 @@ async def test_a_key_with_the_scope_runs_the_billing_and_reads_its_runs(house: H
     denied = (await post_with_key(house, key, whose, {"id": id})).json()
     assert denied["data"] == {"billingRun": {"items": {"nodes": [{"subscription": None}]}}}
     assert [error["extensions"]["code"] for error in denied["errors"]] == ["FORBIDDEN"]
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        (TrialEndAction.CANCEL, [("ENDED", None)]),
+        (TrialEndAction.PAUSE, [("PAUSED", None)]),
+        (TrialEndAction.PAST_DUE, [("RENEWED", "R$27.76"), ("SKIPPED", "R$27.76")]),
+    ],
+)
+async def test_a_trial_without_a_card_is_told_of_as_the_policy_will_have_it(
+    small_house: House, action: TrialEndAction, expected: list[tuple[str, str | None]]
+) -> None:
+    await update_dunning_policy(small_house.app, PolicyChange(trial_end_action=action))
+    await Shopper(small_house, "demo-new").subscribe("basic-monthly")
+    small_house.pass_time(timedelta(days=7))
+    rehearsed = await run_billing(small_house)
+    run = await run_billing(small_house, dry=False)
+    for told in (rehearsed, run):
+        items = [(each["outcome"], each["amount"] and each["amount"]["formatted"]) for each in told["items"]["nodes"]]
+        assert items == [("TRIAL_END_ANNOUNCED", None), *expected]
+        assert told["renewed"] == sum(outcome == "RENEWED" for outcome, _ in expected)

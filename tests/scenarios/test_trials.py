@@ -15,6 +15,7 @@ from models.subscriptions import Subscription
 from services.policies import PolicyChange, update_dunning_policy
 from tests.scenarios.merchant import Merchant, do
 from tests.scenarios.shopping import Shopper
+from tests.scenarios.test_pauses import pause, resume
 from tests.support.bank import bank
 from tests.support.house import House
 from tests.support.outside import VISA, charges_by_invoice, sandbox_of
@@ -332,3 +333,18 @@ async def _order_tea(house: House, visitor: Visitor, begin: datetime) -> str:
     told = await do(house, "subscribe", "SubscribeInput", wish, "subscription { id status }")
     assert told["subscription"]["status"] == "SCHEDULED"
     return told["subscription"]["id"]
+
+
+async def test_a_trials_end_that_a_pause_has_moved_is_told_of_again(small_house: House) -> None:
+    visitor = Visitor(small_house, "demo-card")
+    await visitor.try_out(paymentMethodId=await visitor.default_card())
+    await visitor.pass_to(TRIAL_END - 2 * DAY)
+    await pause(visitor)
+    small_house.pass_time(30 * DAY)
+    await resume(visitor)
+    await small_house.work()
+    told = await events(small_house, "subscription.trial_will_end")
+    assert [(each.at, each.payload["trial_end"]) for each in told] == [
+        (TRIAL_END - 3 * DAY, TRIAL_END.isoformat()),
+        (TRIAL_END + 28 * DAY, (TRIAL_END + 30 * DAY).isoformat()),
+    ]
