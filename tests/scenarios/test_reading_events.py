@@ -307,7 +307,7 @@ async def test_what_one_worker_publishes_slowly_is_not_read_past_for_what_anothe
         await write(house, *late)
         house.machine.advance(timedelta(seconds=1))
         quick = asyncio.create_task(publish_events(house.app))
-        both_wait = asyncio.create_task(waiting(2))
+        both_wait = asyncio.ensure_future(waiting(2))
         await asyncio.wait((quick, both_wait), return_when=asyncio.FIRST_COMPLETED)
         both_wait.cancel()
         await read_on()
