@@ -4,7 +4,7 @@ An event's id sorts by when it was written, not by when it was committed: whoeve
 that was committed late. So nobody reads by id. Once an event is committed it gets the next position here, positions
 are given in ascending order and become visible in that order, and readers go by them.
 
-Any number of workers may do this at once: each position exists once, and whoever comes second begins anew.
+Any number of workers may do this, one at a time: a position that became visible after a greater one would be read past.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,13 @@ from billing.events import types_named
 from models.base import new_id
 from models.database import is_unique_violation
 from models.endpoints import WebhookDelivery, webhook_endpoints
-from models.events import BillingEvent, hold_unpublished, last_position, unpublished_events
+from models.events import (
+    BillingEvent,
+    give_positions_alone,
+    hold_unpublished,
+    last_position,
+    unpublished_events,
+)
 from models.listening import tell_others
 from services.app import App
 from services.events.bodies import snapshots_of
@@ -46,6 +52,7 @@ async def _publish_batch(app: App) -> int:
         return 0
     try:
         async with app.database.write() as session:
+            await give_positions_alone(session)
             published = await _publish(app, session, waiting)
             await tell_others(session)
     except IntegrityError as error:

@@ -16,8 +16,9 @@ from models.events import BillingEvent
 from models.subscriptions import Subscription
 from services.events.publishing import publish_events
 from tests.schema.keys import post_with_key, secret_of_key
-from tests.support.endpoints import ADMIN, subscribe
+from tests.support.endpoints import ADMIN, create_endpoint, subscribe
 from tests.support.house import START, House, counted
+from tests.support.meanwhile import held
 
 READ = """query($after: String, $types: [String!], $first: Int = 100) {
   billingEvents(after: $after, types: $types, first: $first) {
@@ -284,6 +285,37 @@ async def test_a_reader_beside_writers_and_publishers_gets_everything_once_and_i
         rows = (await session.exec(select(BillingEvent).order_by(col(BillingEvent.position)))).all()
     assert len({row.position for row in rows}) == writers * each_writes
     assert [row.id for row in rows] == [id for id, _ in found]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_what_one_worker_publishes_slowly_is_not_read_past_for_what_another_has_since(house: House) -> None:
+    """The slow one waits for an endpoint's row; meanwhile a hundred events that are older come to be committed."""
+    late = [happened(type="invoice.issued") for _ in range(100)]
+    event = happened()
+    await create_endpoint(house, "http://127.0.0.1:9/hooks", eventTypes=["invoice.paid"])
+    await publish_events(house.app)
+    told = (await read(house))["nodes"]
+
+    async def read_on() -> None:
+        while nodes := (await read(house, after=told[-1]["cursor"] if told else None))["nodes"]:
+            told.extend(nodes)
+
+    await write(house, event)
+    async with held(house.app, "SELECT id FROM webhook_endpoints FOR UPDATE") as waiting:
+        slow = asyncio.create_task(publish_events(house.app))
+        await waiting(1)
+        await write(house, *late)
+        house.machine.advance(timedelta(seconds=1))
+        quick = asyncio.create_task(publish_events(house.app))
+        both_wait = asyncio.ensure_future(waiting(2))
+        await asyncio.wait((quick, both_wait), return_when=asyncio.FIRST_COMPLETED)
+        both_wait.cancel()
+        await read_on()
+    await asyncio.gather(slow, quick)
+    await publish_events(house.app)
+    await read_on()
+    wanted = sorted([event.id, *(each.id for each in late)])
+    assert sorted(each["id"] for each in told if each["type"].startswith("invoice.")) == wanted
 
 
 # ── what it costs ──
