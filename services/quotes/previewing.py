@@ -58,12 +58,12 @@ async def preview_cancel(app: App, actor: Actor, wish: CancelWish) -> Quoted:
 
 async def preview_pause(app: App, actor: Actor, wish: PauseWish) -> Quoted:
     """What `pauseSubscription` with this wish would do to what is to come. Raises UserProblem as it would."""
-    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_pausing, wish))
+    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_pausing, actor, wish))
 
 
 async def preview_resume(app: App, actor: Actor, wish: ResumeWish) -> Quoted:
     """What `resumeSubscription` with this wish would do to what is to come. Raises UserProblem as it would."""
-    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_resuming, wish))
+    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_resuming, actor, wish))
 
 
 async def preview_refund(app: App, actor: Actor, wish: RefundWish) -> Quoted:

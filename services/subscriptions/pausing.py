@@ -15,10 +15,10 @@ from billing.pausing import Course, resumed
 from billing.quotes import Quote
 from models.customers import Customer
 from models.invoices import open_invoices_of
-from models.subscriptions import Subscription
+from models.subscriptions import Subscription, SubscriptionOrigin
 from services.amendments.planned import refuse_if_over
 from services.amendments.unplanning import tell_of_pause
-from services.app import Actor, App
+from services.app import Actor, ActorKind, App
 from services.changes import Why, move_subscription
 from services.idempotency import Memory, answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
@@ -60,8 +60,8 @@ async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscri
     async def run() -> Subscription:
         async with app.database.write() as session:
             row, _ = await locked_subscription(session, seen, wish.expected_version)
-            await _refuse_to_pause(app, session, row, wish, why.now)
-            await hold_to_quote(app, session, wish.quote_token, partial(quote_pausing, wish))
+            await _refuse_to_pause(app, session, row, wish, why)
+            await hold_to_quote(app, session, wish.quote_token, partial(quote_pausing, actor, wish))
             before = (row.status, row.pause_at, row.resume_at)
             begin_pause(session, row, wish, why)
             if (row.status, row.pause_at, row.resume_at) != before:
@@ -86,8 +86,8 @@ async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subsc
     async def run() -> Subscription:
         async with app.database.write() as session:
             row, _ = await locked_subscription(session, seen, wish.expected_version)
-            _refuse_to_resume(app, row)
-            await hold_to_quote(app, session, wish.quote_token, partial(quote_resuming, wish))
+            _refuse_to_resume(app, row, actor)
+            await hold_to_quote(app, session, wish.quote_token, partial(quote_resuming, actor, wish))
             if row.status is SubscriptionStatus.PAUSED:
                 await end_pause(session, row, why.now, why)
             else:
@@ -101,17 +101,17 @@ async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subsc
     return await once(app, actor, seen.customer_id, why.cause, wish.idempotency_key, asdict(wish), _ROWS, run)
 
 
-async def quote_pausing(wish: PauseWish, app: App, session: AsyncSession) -> Quote:
+async def quote_pausing(actor: Actor, wish: PauseWish, app: App, session: AsyncSession) -> Quote:
     """What the pause does to what is to come. Raises UserProblem as it would."""
     row = await session.get_one(Subscription, wish.subscription_id)
-    await _refuse_to_pause(app, session, row, wish, app.now())
+    await _refuse_to_pause(app, session, row, wish, Why("previewPauseSubscription", actor, app.now()))
     return await quote_pause(row.id, asdict(wish), wish.at_period_end, wish.until, app, session)
 
 
-async def quote_resuming(wish: ResumeWish, app: App, session: AsyncSession) -> Quote:
+async def quote_resuming(actor: Actor, wish: ResumeWish, app: App, session: AsyncSession) -> Quote:
     """What going on does to what is to come. Raises UserProblem as it would."""
     row = await session.get_one(Subscription, wish.subscription_id)
-    _refuse_to_resume(app, row)
+    _refuse_to_resume(app, row, actor)
     return await quote_resume(row.id, asdict(wish), app, session)
 
 
@@ -144,11 +144,12 @@ async def course_after(session: AsyncSession, row: Subscription, at: datetime) -
     return resumed(course, row.paused_at or row.status_updated_at, at, keeps_anchor=row.billing_day is not None)
 
 
-async def _refuse_to_pause(app: App, session: AsyncSession, row: Subscription, wish: PauseWish, now: datetime) -> None:
+async def _refuse_to_pause(app: App, session: AsyncSession, row: Subscription, wish: PauseWish, why: Why) -> None:
     if row.status in SUBSCRIPTION.final:
         raise already_ended(row)
+    _refuse_what_was_agreed_by_hand(row, why.actor)
     refuse_if_over(app, row)
-    begins = row.period_end if wish.at_period_end else now
+    begins = row.period_end if wish.at_period_end else why.now
     if wish.until is not None and wish.until <= begins:
         raise UserProblem(ErrorCode.INVALID, "A pause ends after it begins. Give a later date.", ["until"])
     if row.status is SubscriptionStatus.PAUSED and not wish.at_period_end:
@@ -164,14 +165,22 @@ async def _refuse_to_pause(app: App, session: AsyncSession, row: Subscription, w
         raise UserProblem(ErrorCode.INVALID_STATE, "It ends with its period. Let it go on first.", ["effectiveAt"])
 
 
-def _refuse_to_resume(app: App, row: Subscription) -> None:
+def _refuse_to_resume(app: App, row: Subscription, actor: Actor) -> None:
     if row.status in SUBSCRIPTION.final:
         raise already_ended(row)
+    _refuse_what_was_agreed_by_hand(row, actor)
     refuse_if_over(app, row)
     if row.status is not SubscriptionStatus.PAUSED and row.pause_at is None:
         raise UserProblem(
             ErrorCode.INVALID_STATE, f"The subscription is {row.status} and not paused.", ["subscriptionId"]
         )
+
+
+def _refuse_what_was_agreed_by_hand(row: Subscription, actor: Actor) -> None:
+    """It may be written down without access: letting its customer in is the merchant's. Raises NOT_PERMITTED."""
+    if row.origin is SubscriptionOrigin.MANUAL and actor.kind is ActorKind.CUSTOMER:
+        message = "It was agreed on by hand: the merchant pauses it and lets it go on."
+        raise UserProblem(ErrorCode.NOT_PERMITTED, message, ["subscriptionId"])
 
 
 async def pause_as_planned(_app: App, session: AsyncSession, _customer: Customer, row: Subscription, why: Why) -> bool:

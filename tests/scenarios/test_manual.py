@@ -246,6 +246,33 @@ async def test_one_that_is_not_active_is_paused_and_ends_all_the_same(house: Hou
     await _nothing_at_the_gateway(house)
 
 
+@pytest.mark.parametrize("is_active", [True, False])
+async def test_its_customer_neither_lets_himself_in_nor_out(small_house: House, is_active: bool) -> None:
+    """`pauseSubscription` moves the end of a pause, too."""
+    told = await write_down(small_house, isActive=is_active, periodStart="2026-01-01", periodEnd="2027-01-01")
+    order = told["subscription"]["id"]
+    before = await life(small_house, order)
+    for act, more in (("Resume", {}), ("Pause", {}), ("Pause", {"until": "2026-02-01T00:00:00Z"})):
+        wish, kind = {"subscriptionId": order, **more}, f"{act}SubscriptionInput"
+        preview = (
+            f"query ($input: {kind}!) {{ preview{act}Subscription(input: $input) {{ userErrors {{ code field }} }} }}"
+        )
+        (quoted,) = (await small_house.ask(preview, {"input": wish}, "user_kid")).values()
+        refused = await do(
+            small_house, f"{act.lower()}Subscription", kind, wish, "subscription { id }", user="user_kid"
+        )
+        for answer in (quoted, refused):
+            assert [(e["code"], e["field"]) for e in answer["userErrors"]] == [("NOT_PERMITTED", ["subscriptionId"])]
+    assert await life(small_house, order) == before
+
+
+async def test_the_merchant_lets_its_customer_in(small_house: House) -> None:
+    told = await write_down(small_house, isActive=False, periodStart="2026-01-01", periodEnd="2027-01-01")
+    wish, shown = {"subscriptionId": told["subscription"]["id"]}, "subscription { status isActive endsAt }"
+    told = await done(small_house, "resumeSubscription", "ResumeSubscriptionInput", wish, shown)
+    assert told["subscription"] == {"status": "ACTIVE", "isActive": True, "endsAt": "2027-01-01T00:00:00Z"}
+
+
 async def test_one_to_come_waits_for_its_first_day(house: House) -> None:
     told = await write_down(house, periodStart="2026-02-10", periodEnd="2027-02-10")
     order = told["subscription"]["id"]
