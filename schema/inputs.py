@@ -190,8 +190,7 @@ class CancelSubscriptionInput:
     reason: CancellationReason | None = optional("Why.")
     comment: str | None = optional("Why, in the customer's own words; at most 1000 characters.")
     refund_unused: bool = strawberry.field(
-        description="With NOW: whether what is unused of the paid period goes back to the card that paid. Support "
-        "gives back no more of a payment by it than by `refundPayment`.",
+        description="With NOW: whether what is unused of the paid period goes back to the card that paid.",
         default=False,
     )
     expected_version: int | None = optional("Only if the subscription is still at this version.")

@@ -21,7 +21,7 @@ from models.subscriptions import Subscription
 from services.app import Actor, App
 from services.changes import Why, announce
 from services.ends.ending import Ended, Ending, end_of, stop_and_end
-from services.ends.settling_up import refuse_to_give_back, unused_parts
+from services.ends.settling_up import unused_parts
 from services.idempotency import Memory, answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.problems import gateway_unavailable, outcome_unknown, refuse_stale
@@ -75,7 +75,7 @@ async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> Cance
     at once either way, one to come unless its end lies after its start. Periods up to `at` are billed in full.
 
     Repeating a cancellation to come changes nothing, another one replaces it. Raises UserProblem NOT_FOUND, INVALID,
-    INVALID_STATE, NOT_PERMITTED, VERSION_CONFLICT, GATEWAY_UNAVAILABLE, IDEMPOTENCY_CONFLICT.
+    INVALID_STATE, VERSION_CONFLICT, GATEWAY_UNAVAILABLE, IDEMPOTENCY_CONFLICT.
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     app = await in_time_of(app, seen.test_clock_id)
@@ -91,13 +91,10 @@ async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> Cance
     return await once(app, actor, seen.customer_id, _MUTATION, wish.idempotency_key, asdict(wish), _OUTCOMES, run)
 
 
-async def quote_cancellation(actor: Actor, wish: CancelWish, app: App, session: AsyncSession) -> Quote:
+async def quote_cancellation(wish: CancelWish, app: App, session: AsyncSession) -> Quote:
     """What the cancellation does to money. Raises UserProblem as it would."""
     _refuse_contradictions(wish)
     _refuse_past(wish, app.now())
-    if wish.refunds_unused:
-        row = await session.get_one(Subscription, wish.subscription_id)
-        await refuse_to_give_back(app, session, row, actor, app.now())
     end = EndAsked(wish.subscription_id, asdict(wish), wish.at_period_end, wish.at, wish.refunds_unused)
     return await quote_end(end, app, session)
 
@@ -113,8 +110,8 @@ def _refuse_past(wish: CancelWish, now: datetime) -> None:
         raise UserProblem(ErrorCode.INVALID, "The date is past. Give one to come, or cancel now.", ["date"])
 
 
-def _holding(app: App, actor: Actor, wish: CancelWish) -> Hold:
-    return lambda session: hold_to_quote(app, session, wish.quote_token, partial(quote_cancellation, actor, wish))
+def _holding(app: App, wish: CancelWish) -> Hold:
+    return lambda session: hold_to_quote(app, session, wish.quote_token, partial(quote_cancellation, wish))
 
 
 async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why) -> CancelOutcome:
@@ -123,10 +120,10 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
         if row.status in SUBSCRIPTION.final:
             raise already_ended(row)
         if (row.cancel_at_period_end, row.cancel_at) != (wish.at is None, wish.at):
-            await _holding(app, why.actor, wish)(session)
+            await _holding(app, wish)(session)
             row.cancel_at_period_end, row.cancel_at = wish.at is None, wish.at
             row.due_at = row.next_due()
-            _ending(app, why.actor, wish).note(row, why)
+            _ending(app, wish).note(row, why)
             row.touch(why.now)
             payload = {"at": (wish.at or row.period_end).isoformat()}
             announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
@@ -141,12 +138,10 @@ async def _cancel_now(app: App, seen: Subscription, wish: CancelWish, why: Why) 
     refuse_stale(seen.version, wish.expected_version)
     if wish.refunds_unused:
         await _learn_returns(app, seen, why)
-    async with app.database.read() as session:  # Before anything is stopped, and again when all is locked.
-        if wish.refunds_unused:
-            await refuse_to_give_back(app, session, seen, why.actor, why.now)
-        await _holding(app, why.actor, wish)(session)
+    async with app.database.read() as session:
+        await _holding(app, wish)(session)  # Before anything is stopped, and again when all is locked.
     # The version was compared before the gateway was called; what settled since is the payment that has to win.
-    ending = replace(_ending(app, why.actor, wish), expected_version=None, keep=partial(_keep, seen, wish, why))
+    ending = replace(_ending(app, wish), expected_version=None, keep=partial(_keep, seen, wish, why))
     ended = await stop_and_end(app, seen, end_of(seen), ending, why)
     if ended is None:
         raise UserProblem(
@@ -169,13 +164,13 @@ async def _keep(seen: Subscription, wish: CancelWish, why: Why, session: AsyncSe
     await answer_with(session, why.actor, seen.customer_id, _MUTATION, wish.idempotency_key, answer)
 
 
-def _ending(app: App, actor: Actor, wish: CancelWish) -> Ending:
+def _ending(app: App, wish: CancelWish) -> Ending:
     return Ending(
         wish.reason,
         wish.comment,
         wish.expected_version,
         gives_back=wish.refunds_unused,
-        hold=_holding(app, actor, wish),
+        hold=_holding(app, wish),
     )
 
 

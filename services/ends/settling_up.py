@@ -28,11 +28,11 @@ from models.payments import Payment, payment_of_invoice, payments_of_invoices
 from models.returns import Refund, disputes_of, paid_intent, refunds_of
 from models.subscriptions import Subscription, items_of
 from services.amendments.billed import present_lines, present_period
-from services.app import Actor, ActorKind, App
+from services.app import App
 from services.changes import Why
 from services.invoices.drafting import agreement_of
 from services.invoices.issuing import issue
-from services.refunds.refunding import COUNTS, refundable_of, refuse_beyond_cap, reserve
+from services.refunds.refunding import COUNTS, refundable_of, reserve
 from services.usage.metering import usage_lines
 
 _LAST = "end"
@@ -82,12 +82,9 @@ async def settle_up(
 ) -> Settlement:
     """Write the refunds and the last invoice into the caller's transaction, which ends the subscription after that.
 
-    The refunds are still to be made at the gateway; the worker collects what is due of the last invoice. Raises
-    NOT_PERMITTED where so much is not the actor's to give back.
+    The refunds are still to be made at the gateway; the worker collects what is due of the last invoice.
     """
     bill = await last_bill(session, customer, row, why.now, gives_back=gives_back)
-    if gives_back:
-        await refuse_to_give_back(app, session, row, why.actor, why.now)
     refunds = [
         await reserve(
             app,
@@ -129,7 +126,8 @@ async def last_bill(
     """What an end at `now` settles; reads only, for the act and its preview."""
     if row.status not in _BILLS:
         return LastBill()
-    stopped = _stopped(row, now)
+    # A pause has stopped the clock: what was unused when it began still is.
+    stopped = row.paused_at if row.status is SubscriptionStatus.PAUSED and row.paused_at is not None else now
     unused = await unused_parts(session, row, stopped) if gives_back else ()
     lines = [_to_balance(part, row, stopped) for part in unused if not part.to_balance.is_zero]
     lines += await usage_lines(session, row, min(now, row.schedule.end or now), measured_on=())
@@ -141,20 +139,6 @@ async def last_bill(
     period = Period(row.period_start, row.period_end)
     draft = agreement.draft_lines(lines, period=period, reason=InvoiceReason.SUBSCRIPTION_CANCEL, occasion=_LAST)
     return LastBill(unused, draft)
-
-
-async def refuse_to_give_back(app: App, session: AsyncSession, row: Subscription, actor: Actor, now: datetime) -> None:
-    """Raises NOT_PERMITTED when an end at `now` would give more back to a card than the actor may."""
-    if actor.kind is not ActorKind.SUPPORT or row.status not in _BILLS:
-        return
-    for part in await unused_parts(session, row, _stopped(row, now)):
-        if part.payment is not None and not part.to_card.is_zero:
-            await refuse_beyond_cap(app, session, part.payment, part.to_card, actor, "refundUnused")
-
-
-def _stopped(row: Subscription, now: datetime) -> datetime:
-    """A pause has stopped the clock: what was unused when it began still is."""
-    return row.paused_at if row.status is SubscriptionStatus.PAUSED and row.paused_at is not None else now
 
 
 async def unused_parts(session: AsyncSession, row: Subscription, now: datetime) -> Sequence[UnusedPart]:

@@ -53,7 +53,7 @@ async def preview_update_subscription(app: App, actor: Actor, wish: UpdateWish) 
 
 async def preview_cancel(app: App, actor: Actor, wish: CancelWish) -> Quoted:
     """What `cancelSubscription` with this wish would do to money. Raises UserProblem as it would."""
-    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_cancellation, actor, wish))
+    return await _of_subscription(app, actor, wish.subscription_id, partial(quote_cancellation, wish))
 
 
 async def preview_pause(app: App, actor: Actor, wish: PauseWish) -> Quoted:

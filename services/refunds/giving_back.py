@@ -17,13 +17,13 @@ from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import RefundStatus
 from billing.money import Money
 from billing.quotes import Quote
-from billing.returning import RefundReason
+from billing.returning import RefundOrigin, RefundReason
 from gateways.port import GatewayRefused, GatewayUnavailable
 from models.base import ID_PREFIXES
 from models.customers import locked_customer
 from models.leases import LeaseLost, claim, claim_all_due
 from models.payments import Payment, payment_by_id
-from models.returns import Refund, paid_intent
+from models.returns import Refund, paid_intent, refunds_of
 from models.subscriptions import Subscription
 from services.abreast import ABREAST, abreast
 from services.app import Actor, ActorKind, App
@@ -35,15 +35,7 @@ from services.problems import gateway_unavailable, key_reused, not_found, outcom
 from services.quotes.payments import quote_refund
 from services.quotes.quoting import hold_to_quote
 from services.refunds.crediting import lines_to_refund
-from services.refunds.refunding import (
-    COUNTS,
-    carry_out,
-    not_refundable,
-    refund_as_it_is,
-    refundable_of,
-    refuse_beyond_cap,
-    reserve,
-)
+from services.refunds.refunding import COUNTS, carry_out, not_refundable, refund_as_it_is, refundable_of, reserve
 from services.refunds.returning import follow_returns
 from services.shielding import within_budget
 from services.timelines import in_time_of
@@ -145,7 +137,7 @@ async def _begin(app: App, payment: Payment, wish: RefundWish, refund_id: str, w
             fence = await claim(session, Refund, refund_id, machine_now=app.machine_now()) if waits else None
             return fence, False
         amount = await amount_to_refund(session, payment, wish)
-        await refuse_beyond_cap(app, session, payment, amount, why.actor, "amount")
+        await _refuse_beyond_cap(app, session, payment, amount, why.actor)
         await hold_to_quote(app, session, wish.quote_token, partial(quote_refunding, why.actor, wish))
         row = await reserve(
             app,
@@ -167,7 +159,7 @@ async def quote_refunding(actor: Actor, wish: RefundWish, app: App, session: Asy
     if payment is None:
         raise not_found("payment", "paymentId")
     amount = await amount_to_refund(session, payment, wish)
-    await refuse_beyond_cap(app, session, payment, amount, actor, "amount")
+    await _refuse_beyond_cap(app, session, payment, amount, actor)
     return await quote_refund(payment, amount, _digestible(wish), wish.ends_subscription, app, session)
 
 
@@ -195,6 +187,24 @@ async def amount_to_refund(session: AsyncSession, payment: Payment, wish: Refund
     if not 0 < amount.minor <= left.minor:
         raise not_refundable(left)
     return amount
+
+
+async def _refuse_beyond_cap(app: App, session: AsyncSession, payment: Payment, amount: Money, actor: Actor) -> None:
+    """SUPPORT gives back so much of a payment in all, whoever of it does and in however many parts."""
+    if actor.kind is not ActorKind.SUPPORT:
+        return
+    given = sum(
+        row.amount_minor
+        for row in await refunds_of(session, [payment.id])
+        if row.origin is RefundOrigin.API
+        and row.status in COUNTS
+        and (row.requested_by or "").startswith(f"{ActorKind.SUPPORT}:")
+    )
+    if given + amount.minor > app.support_refund_cap:
+        left = Money(max(app.support_refund_cap - given, 0), payment.currency)
+        raise UserProblem(
+            ErrorCode.NOT_PERMITTED, f"Support may give back {left} of this payment. Ask an administrator.", ["amount"]
+        )
 
 
 async def _end_with(app: App, row: Refund, why: Why) -> None:

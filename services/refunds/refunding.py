@@ -20,7 +20,7 @@ from models.leases import LEASE, check_fence, release
 from models.payments import Payment, payment_by_id
 from models.returns import Refund, paid_intent, refunds_of
 from models.subscriptions import Subscription
-from services.app import Actor, ActorKind, App
+from services.app import App
 from services.changes import Why, move_refund, remember
 from services.refunds.returning import Returns, refunds_and_disputes_of, settle_returns
 
@@ -43,29 +43,6 @@ async def refundable_of(session: AsyncSession, payment: Payment) -> Money:
         disputed=Money(payment.amount_disputed_minor, payment.currency),
         given_back=Money(given_back, payment.currency),
     )
-
-
-async def refuse_beyond_cap(
-    app: App, session: AsyncSession, payment: Payment, amount: Money, actor: Actor, field: str
-) -> None:
-    """SUPPORT gives back so much of a payment in all, whoever of it does, by whatever step and in however many parts.
-
-    Raises UserProblem NOT_PERMITTED, naming the input's field.
-    """
-    if actor.kind is not ActorKind.SUPPORT:
-        return
-    given = sum(
-        row.amount_minor
-        for row in await refunds_of(session, [payment.id])
-        if row.origin is RefundOrigin.API
-        and row.status in COUNTS
-        and (row.requested_by or "").startswith(f"{ActorKind.SUPPORT}:")
-    )
-    if given + amount.minor > app.support_refund_cap:
-        left = Money(max(app.support_refund_cap - given, 0), payment.currency)
-        raise UserProblem(
-            ErrorCode.NOT_PERMITTED, f"Support may give back {left} of this payment. Ask an administrator.", [field]
-        )
 
 
 def not_refundable(left: Money) -> UserProblem:

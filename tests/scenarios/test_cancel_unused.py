@@ -1,7 +1,6 @@
 """Ending now with what is unused given back: to the card that paid, and to the balance what the balance had paid."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,7 @@ from gateways.sandbox import Fault
 from tests.scenarios.merchant import Merchant
 from tests.scenarios.shopping import Shopper
 from tests.services.returns import balances, give_back
-from tests.support.databases import copy_of_file
-from tests.support.house import House, open_house
+from tests.support.house import House
 from tests.support.outside import dashboard, faults_always, sandbox_of
 
 CANCEL = """
@@ -66,39 +64,6 @@ async def test_three_quarters_of_a_year_go_back_to_the_cent(house: House) -> Non
     house.pass_time(timedelta(days=800))
     assert await house.due() == {}
     assert await house.audit() == []
-
-
-PREVIEW = """query ($input: CancelSubscriptionInput!) { previewCancelSubscription(input: $input) {
-  preview { refundNow { amountMinor } } userErrors { code field message } } }"""
-
-
-async def test_support_gives_back_no_more_by_an_end_than_by_refunds(stocked_file: Path, tmp_path: Path) -> None:
-    url = copy_of_file(stocked_file, tmp_path / "capped.db")
-    async with open_house(url, demo=False, support_refund_cap=750) as house:
-        shopper = await bought(house, await Merchant(house).plan("monthly", "10.00"))
-        given = {"subscriptionId": shopper.subscribed[-1], **PLAIN}
-        house.pass_time(timedelta(days=7) - timedelta(minutes=30))
-        told = (await house.ask(PREVIEW, {"input": given}, "demo-support"))["previewCancelSubscription"]
-        message = "Support may give back USD 7.50 of this payment. Ask an administrator."
-        refused = {"code": "NOT_PERMITTED", "field": ["refundUnused"]}
-        assert told == {"preview": None, "userErrors": [{**refused, "message": message}]}
-        answer = (await house.ask(CANCEL, {"input": given}, "demo-support"))["cancelSubscription"]
-        assert answer == {"subscription": None, "refund": None, "invoice": None, "userErrors": [refused]}
-        assert (await gateway_refunds(house), await house.audit()) == ([], [])
-        house.pass_time(timedelta(minutes=30))
-        told = (await house.ask(PREVIEW, {"input": given}, "demo-support"))["previewCancelSubscription"]
-        assert told == {"preview": {"refundNow": {"amountMinor": 750}}, "userErrors": []}
-        answer = (await house.ask(CANCEL, {"input": given}, "demo-support"))["cancelSubscription"]
-        assert (answer["refund"]["amount"], answer["userErrors"]) == ({"amountMinor": 750}, [])
-        assert (await gateway_refunds(house), await house.audit()) == ([750], [])
-
-
-async def test_what_support_may_not_give_back_its_owner_takes(small_house: House) -> None:
-    shopper = await bought(small_house, await Merchant(small_house).plan("monthly", "10.00"))
-    given = {"subscriptionId": shopper.subscribed[-1], **PLAIN}
-    told = (await small_house.ask(CANCEL, {"input": given}, "demo-support"))["cancelSubscription"]
-    assert told["userErrors"] == [{"code": "NOT_PERMITTED", "field": ["refundUnused"]}]
-    assert (await cancel(shopper))["refund"]["amount"] == {"amountMinor": 1000}
 
 
 async def test_a_pause_keeps_what_was_unused_when_it_began(house: House) -> None:
