@@ -79,6 +79,7 @@ class RouteRule:
     cors: Cors = Cors.NONE
     preflight_on_get: bool = False
     takes_credentials: bool = False  # ours, whose failures are counted by address
+    costs: int = 0  # of what an address may ask for, where the link alone opens the door
     hides_path: bool = False  # from the log: it holds what opens a door
     csp: str = CSP_DATA
     cache_control: str | None = "no-store"
@@ -95,11 +96,9 @@ def route_rules() -> tuple[RouteRule, ...]:
             "/graphql", both, 256 * KB, JSON_BODY, cors=Cors.LISTED, preflight_on_get=True, takes_credentials=True
         ),
         RouteRule("/webhooks/stripe", post, MB, JSON_BODY),
-        RouteRule(
-            "/checkout", both | READ, 16 * KB, FORM_BODY, seconds=30.0, cache_control="no-store", hides_path=True
-        ),
+        RouteRule("/checkout", both | READ, 16 * KB, FORM_BODY, seconds=30.0, hides_path=True, costs=100),
         RouteRule("/checkout/assets", READ, csp=CSP_PAGE, cache_control="public, max-age=600"),
-        RouteRule("/documents", READ, seconds=30.0, csp=CSP_DOCUMENT, cache_control="private, no-store"),
+        RouteRule("/documents", READ, seconds=30.0, csp=CSP_DOCUMENT, cache_control="private, no-store", costs=300),
         RouteRule("/health", READ, seconds=5.0),
         RouteRule("/metrics", READ, seconds=5.0, takes_credentials=True),
         RouteRule("/payment-methods", READ, seconds=5.0, cache_control="public, max-age=86400"),
@@ -245,18 +244,21 @@ class Guard:
             )
 
     async def _counted(self, scope: Scope, receive: Receive, exchange: Exchange, headers: Headers) -> None:
-        """Run, unless the address has sent too many credentials that did not hold."""
-        if not exchange.rule.takes_credentials or not any(headers.get(name) for name in CREDENTIALS):
+        """Run, unless the address has asked for too much or sent too many credentials that did not hold."""
+        rule = exchange.rule
+        proves = rule.takes_credentials and any(headers.get(name) for name in CREDENTIALS)
+        if not (proves or rule.costs):
             await self._run(scope, receive, exchange)
             return
         peer, _ = scope.get("client") or ("", 0)
         address = self.rates.peers.name(peer, headers.getlist("x-forwarded-for"))
-        waiting = self.rates.failures.peek(address, 1)
-        if not waiting.granted:
-            message = f"Too many credentials from this address did not hold; try again in {waiting.retry_after} s."
-            raise Refusal(429, RequestErrorCode.RATE_LIMITED, message, {"Retry-After": str(waiting.retry_after)})
+        taken = self.rates.failures.peek(address, 1) if proves else self.rates.addresses.take(address, rule.costs)
+        if not taken.granted:
+            what = "Too many credentials from this address did not hold" if proves else "Too much was asked for"
+            message = f"{what}; try again in {taken.retry_after} s."
+            raise Refusal(429, RequestErrorCode.RATE_LIMITED, message, {"Retry-After": str(taken.retry_after)})
         await self._run(scope, receive, exchange)
-        if exchange.status == 401:
+        if proves and exchange.status == 401:
             self.rates.failures.take(address, 1)
 
     async def _run(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:

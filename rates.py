@@ -5,6 +5,7 @@ looks like (guard, schema), how much an operation costs (schema).
 May import: the standard library.
 """
 
+import asyncio
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 MOST_BUCKETS = 10_000
 ENTRANCE = 1
 _MINUTE = 60.0
+_LOOK_AGAIN_SECONDS = 1.0
 _NETWORK_OF_A_HOUSE = 64  # whoever has one IPv6 address has all of its /64
 
 Address = IPv4Address | IPv6Address
@@ -107,6 +109,11 @@ class Allowance:
     def spend(self, cost: int) -> Taken:
         """Take what an operation costs; what was taken at the entrance counts."""
         return self.buckets.take(self.name, max(cost, ENTRANCE), paid=ENTRANCE)
+
+    async def draw(self, cost: int) -> None:
+        """Take what nobody stood at the entrance for: it is waited for while the bucket does not hold it."""
+        while not self.buckets.take(self.name, max(cost, ENTRANCE)).granted:  # noqa: ASYNC110 (buckets tell nobody)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 class Seats:

@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
-DEVELOPMENT_SECRET = "perennial-development-secret-not-for-production"  # noqa: S105 (refused in production)
+DEVELOPMENT_SECRET = "perennial-development-secret-not-for-production"  # noqa: S105 (refused outside development)
 SANDBOX_SECRET_KEY = "sk_test_sandbox"  # noqa: S105 (the sandbox's public constant)
 SANDBOX_PUBLISHABLE_KEY = "pk_test_sandbox"
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 (the sandbox's public constant)
@@ -310,8 +310,8 @@ def _of_the_gateway(s: Settings) -> list[tuple[bool, str]]:
 def _of_secrets(s: Settings) -> list[tuple[bool, str]]:
     return [
         (
-            s.is_production and DEVELOPMENT_SECRET in (s.secret_key.get_secret_value(), s.token_secret),
-            "PERENNIAL_SECRET_KEY: production refuses the development secret; set 32 random bytes or more",
+            not s.is_development and DEVELOPMENT_SECRET in (s.secret_key.get_secret_value(), s.token_secret),
+            "PERENNIAL_SECRET_KEY: only development takes the secret that everybody knows; set 32 random bytes or more",
         ),
         (
             len(s.secret_key.get_secret_value()) < MIN_SECRET,

@@ -22,6 +22,8 @@ def read_delivery(body: bytes, signature: str | None, *, secrets: Sequence[str],
     """Check the signature against every secret and its age by `now`. Raises WebhookRefused."""
     if not signature:
         raise WebhookRefused("no Stripe-Signature header")
+    if not signature.isascii():  # no digest is anything else, and the SDK cannot compare it
+        raise WebhookRefused("the signature is no text of digits and letters")
     _check_age(signature, now)
     if not any(_signed_with(body, signature, secret) for secret in secrets):
         raise WebhookRefused("the signature matches no configured secret")

@@ -27,7 +27,7 @@ _KINDS = {
 class RequestContext:
     """One request's surroundings. `request_id` is the one that logs and masked errors name.
 
-    `document_links` None: this server makes no documents.
+    `document_links` None: this server makes no documents. `cost` is the operation's, noted when it was found allowed.
     """
 
     app: App
@@ -38,6 +38,8 @@ class RequestContext:
     document_links: DocumentLinks | None
     request_id: str
     allowance: Allowance
+    cost: int = field(default=0, init=False)
+    _results: int = field(default=0, init=False)
     _now: datetime | None = field(default=None, init=False)
     _grace: timedelta | None = field(default=None, init=False)
 
@@ -117,6 +119,12 @@ class RequestContext:
     async def may_see(self, customer_id: str) -> bool:
         """Whether a row of that customer may be shown: to its owner and to those who read all."""
         return self.reads_all or await self.owns(customer_id)
+
+    async def pay_for_a_result(self) -> None:
+        """A live operation's first result was paid for with it. Each other one costs as much, and waits for it."""
+        self._results += 1
+        if self._results > 1:
+            await self.allowance.draw(self.cost)
 
     def forget(self) -> None:
         """Read everything anew from here on: a step has changed rows."""

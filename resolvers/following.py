@@ -4,7 +4,8 @@ Owns: when to read again.
 Does not own: what is read (the caller's own function) and what wakes (services.events.hearing).
 
 Nothing is kept for a slow reader: while one state is being told no other is read, and those between are passed over.
-Events alone are told one by one. While the database is away nothing is told, and nobody is let go.
+Events alone are told one by one. While the database is away nothing is told, and nobody is let go. What is told counts
+towards what its caller may ask for in a minute: beyond that it comes later.
 """
 
 import asyncio
@@ -52,6 +53,7 @@ async def follow(context: RequestContext, read: Callable[[], Awaitable[Present[T
             if present.value is not None and present.version != told:
                 told = present.version
                 yield present.value
+                await context.pay_for_a_result()
             await ear.wait(POLL_SECONDS if present.customer_id is None else LOOK_AGAIN_SECONDS)
 
 
@@ -68,6 +70,7 @@ async def follow_events(
                 context.forget()
                 yield row
                 after = place
+                await context.pay_for_a_result()
             if not page.has_next:
                 await ear.wait(LOOK_AGAIN_SECONDS)
 

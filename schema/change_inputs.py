@@ -27,7 +27,8 @@ class ChangePlanInput:
     )
     date: datetime | None = optional("For AT_DATE: an instant to come.")
     proration: ProrationBehavior | None = optional(
-        "What is done about money within the period; PRORATE_NOW unless given. Not for PERIOD_END."
+        "What is done about money within the period; PRORATE_NOW unless given. Not for PERIOD_END. NONE is for staff "
+        "and API keys only."
     )
     return_url: URL | None = optional("Where the bank sends the customer after a challenge.")
     expected_version: int | None = optional("Only if the subscription is still at this version.")

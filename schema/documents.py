@@ -179,7 +179,7 @@ class PreparedDocuments(SchemaExtension):
                 yield error
                 return
             prepared.prices[name] = known
-        self._requested = known.requested
+        self._requested = context.context.cost = known.requested
         refused = too_expensive(known.requested) or self._refused_for_rate(context.context.allowance, known.requested)
         if refused is not None:
             yield refused

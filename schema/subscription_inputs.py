@@ -42,7 +42,8 @@ class UpdateSubscriptionInput:
         "has already stays at the price that it has; what is not named is taken out."
     )
     proration: ProrationBehavior | None = optional(
-        "With items: what is done about money within the period; PRORATE_NOW unless given."
+        "With items: what is done about money within the period; PRORATE_NOW unless given. NONE is for staff and API "
+        "keys only."
     )
     return_url: URL | None = optional("With items: where the bank sends the customer after a challenge.")
     expected_version: int | None = optional("Only if the subscription is still at this version.")

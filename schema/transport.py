@@ -52,7 +52,7 @@ class GraphQLApp:
     """The ASGI application behind /graphql.
 
     `get_context` makes what resolvers find in `info.context`, anew for each request; the caller's allowance is to be
-    found there as `allowance`.
+    found there as `allowance`, and the operation's cost is noted there as `cost`.
     """
 
     def __init__(

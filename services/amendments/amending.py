@@ -15,7 +15,7 @@ from billing.pausing import with_its_end
 from billing.proration import ProrationBehavior
 from models.base import Notes
 from models.subscriptions import CollectionMethod, Subscription, SubscriptionOrigin
-from services.amendments.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now
+from services.amendments.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now, refuse_gift
 from services.amendments.planned import refuse_if_over
 from services.app import Actor, ActorKind, App
 from services.changes import Why, announce
@@ -133,6 +133,7 @@ def refuse_wish(wish: UpdateWish, actor: Actor) -> None:
         raise UserProblem(ErrorCode.NOT_PERMITTED, f"Customers do not choose {given}: leave it out.", [given])
     if wish.proration is not None and wish.items is None:
         raise UserProblem(ErrorCode.INVALID, "proration goes with items only.", ["proration"])
+    refuse_gift(actor, wish.proration)
 
 
 def _amend(app: App, row: Subscription, wish: UpdateWish, why: Why) -> None:

@@ -73,6 +73,13 @@ class Act:
     is_keyed: bool = False
 
 
+def refuse_gift(actor: Actor, behavior: ProrationBehavior | None) -> None:
+    """More for the rest of a period that less was paid for is the merchant's to give. Raises NOT_PERMITTED."""
+    if actor.kind is ActorKind.CUSTOMER and behavior is ProrationBehavior.NONE:
+        message = "Customers do not change without money moving: leave proration out, or change at PERIOD_END."
+        raise UserProblem(ErrorCode.NOT_PERMITTED, message, ["proration"])
+
+
 def change_id_of(actor: Actor, seen: Subscription, mutation: str, key: str | None) -> str:
     """Who repeats a request under its key means the same change."""
     if key is None:

@@ -10,7 +10,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem
 from billing.proration import ProrationBehavior
 from models.subscriptions import Subscription
-from services.amendments.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, change_id_of, change_now, refuse_status
+from services.amendments.changing import (
+    CHANGE_OUTCOMES,
+    Act,
+    ChangeOutcome,
+    change_id_of,
+    change_now,
+    refuse_gift,
+    refuse_status,
+)
 from services.amendments.planned import plan_change, refuse_if_over, take_back_planned_change
 from services.app import Actor, App
 from services.changes import Why
@@ -80,8 +88,8 @@ async def change_plan(app: App, actor: Actor, wish: ChangePlanWish) -> ChangeOut
 
 
 def change_asked(actor: Actor, wish: ChangePlanWish) -> ChangeAsked:
-    """The wish as what is quoted."""
-
+    """The wish as what is quoted. Raises NOT_PERMITTED for what is not the customer's to choose."""
+    refuse_gift(actor, wish.proration)
     return ChangeAsked(
         act=_CAUSE,
         subscription_id=wish.subscription_id,

@@ -34,6 +34,7 @@ class ToyContext:
     identity: Identity
     database: list[str]
     allowance: Allowance
+    cost: int = 0
 
 
 ToyInfo = strawberry.Info[ToyContext, None]

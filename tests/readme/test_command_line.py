@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from cli import cli
 from resolvers.entitlement_tokens import new_key
-from settings import Settings, SettingsError, load_settings
+from settings import DEVELOPMENT_SECRET, Settings, SettingsError, load_settings
 from tests.readme.snippets import ROOT
 from tests.support.databases import copy_of_file
 from tests.support.processes import free_port, running
@@ -144,6 +144,17 @@ def test_everything_that_production_lacks_is_told_a_line_each() -> None:
         "PERENNIAL_ENTITLEMENT_KEY",
         "PERENNIAL_PUBLIC_URL",
     ]
+
+
+@pytest.mark.parametrize("environment", ["preview", "staging"])
+def test_where_others_come_in_the_secret_that_everybody_knows_is_refused(environment: str) -> None:
+    """With it anybody signs tokens of administrators, and checkout links."""
+    told = "PERENNIAL_SECRET_KEY: only development takes the secret that everybody knows; set 32 random bytes or more"
+    for more in ({}, {"jwt_secret": "j" * 40}, {"secret_key": "s" * 40, "jwt_secret": DEVELOPMENT_SECRET}):
+        with pytest.raises(SettingsError) as refused:
+            load_settings(_env_file=None, environment=environment, **more)
+        assert str(refused.value) == told
+    assert load_settings(_env_file=None, environment=environment, secret_key="s" * 40).environment == environment
 
 
 def test_preparing_in_production_serves_without_demo_data(sqlite_file: Path, tmp_path: Path) -> None:

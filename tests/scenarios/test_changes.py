@@ -1,6 +1,7 @@
 """What a subscription consists of changes in mid-period: to the cent, in each way of handling money."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlmodel import select
@@ -11,6 +12,7 @@ from models.subscriptions import Subscription
 from tests.scenarios.changing import (
     CHANGE,
     END,
+    ERRORS,
     HALF,
     MIDDLE,
     PERIOD,
@@ -28,6 +30,7 @@ from tests.scenarios.metering import key_of, sell, tell
 from tests.support.house import House
 from tests.support.outside import charges_by_invoice
 
+ADMIN = "demo-admin"
 FORTH = """query ($after: String) { invoices(first: 2, after: $after) {
   nodes { number } pageInfo { endCursor } } }"""
 BACK = """query ($before: String) { invoices(last: 2, before: $before) {
@@ -131,10 +134,27 @@ async def test_what_waited_is_paid_with_a_change_at_once(changer: Changer, house
 async def test_without_money_only_the_next_period_costs_more(changer: Changer, house: House) -> None:
     await changer.begin("small")
     house.pass_time(HALF)
-    told = await changer.change("large", "NONE")
+    told = await changer.change("large", "NONE", user=ADMIN)
     assert (codes(told), told["invoice"], told["subscription"]["amount"]["amountMinor"]) == ([], None, 2000)
     assert totals(await changer.pass_by(HALF)) == [("PAID", 1000, 1000), ("PAID", 2000, 2000)]
     await clean(house)
+
+
+async def test_nobody_helps_himself_to_the_rest_of_a_period_for_nothing(changer: Changer) -> None:
+    """Up without money after each renewal, and down at each end: everything for the price of the least."""
+    before = await changer.begin("small")
+    change, more = {"planCode": "huge", "proration": "NONE"}, {"items": [{"planCode": "small", "quantity": 100}]}
+    wishes: list[tuple[str, str, str, dict[str, Any]]] = [
+        (CHANGE, "previewChangePlan", "ChangePlanInput", {**change, "effectiveAt": "NOW"}),
+        (CHANGE, "previewChangePlan", "ChangePlanInput", {**change, "effectiveAt": "AT_DATE", "date": MIDDLE}),
+        (UPDATE, "previewUpdateSubscription", "UpdateSubscriptionInput", {**more, "proration": "NONE"}),
+    ]
+    for act, field, kind, wish in wishes:
+        preview = f"query ($input: {kind}!) {{ {field}(input: $input) {{ preview {{ quoteToken }} {ERRORS} }} }}"
+        for query in (act, preview):
+            (refused,) = (await changer.ask(query, **wish))["userErrors"]
+            assert (refused["code"], refused["field"]) == ("NOT_PERMITTED", ["proration"])
+    assert await changer.mine() == before
 
 
 async def test_a_fresh_period_at_full_price_forfeits_the_rest(changer: Changer, house: House) -> None:
@@ -184,7 +204,7 @@ async def test_monthly_to_yearly_begins_a_year_now(changer: Changer, house: Hous
 @pytest.mark.parametrize("proration", ["NONE", "PRORATE_NEXT_INVOICE"])
 async def test_a_new_period_wants_its_money_now(changer: Changer, house: House, proration: str) -> None:
     before = await changer.begin("small")
-    told = await changer.change("yearly", proration)
+    told = await changer.change("yearly", proration, user=ADMIN)
     assert (codes(told), told["userErrors"][0]["field"]) == (["INVALID"], ["proration"])
     assert await changer.mine() == before
 
@@ -405,7 +425,7 @@ async def test_usage_waits_for_the_next_invoice_where_no_money_moves(changer: Ch
     await changer.ask(UPDATE, items=[{"planCode": "small"}, {"planCode": "calls-1"}])
     await tell(house, key, {"subscriptionId": row, "quantity": "200"})
     house.pass_time(HALF)
-    told = await changer.ask(UPDATE, items=[{"planCode": "small"}], proration="NONE")
+    told = await changer.ask(UPDATE, ADMIN, items=[{"planCode": "small"}], proration="NONE")
     assert (codes(told), told["invoice"]) == ([], None)
     assert totals(await changer.pass_by(HALF)) == [("PAID", 1000, 1000), ("PAID", 1200, 1200)]
     await clean(house)

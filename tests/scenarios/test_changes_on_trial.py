@@ -31,7 +31,7 @@ async def test_on_trial_a_change_moves_no_money_and_the_trial_goes_on(
 ) -> None:
     house.pass_time(timedelta(days=3))
     before = (await changer.mine())["currentPeriod"]
-    told = await changer.change("yearly", proration)
+    told = await changer.change("yearly", proration, user="demo-admin")
     shown = told["subscription"]
     assert (codes(told), told["invoice"], shown["status"], shown["currentPeriod"]) == ([], None, "TRIALING", before)
     paid = await changer.pass_by(timedelta(days=4))

@@ -177,7 +177,7 @@ async def test_what_is_not_paid_gives_nothing_back_and_is_not_charged_twice(chan
     for proration in ("PRORATE_NOW", "PRORATE_NEXT_INVOICE", "USAGE_AWARE", "FULL_PRICE_RESET"):
         wish = {"planCode": "large", "effectiveAt": "NOW", "proration": proration}
         assert await refused(changer, CHANGE, **wish) == ("INVALID_STATE", ["subscriptionId"])
-    told = await changer.change("large", "NONE")
+    told = await changer.change("large", "NONE", user="demo-admin")
     assert (codes(told), told["subscription"]["plan"]["code"], told["invoice"]) == ([], "large", None)
     assert codes(await changer.ask(CHANGE, planCode="huge")) == []
 

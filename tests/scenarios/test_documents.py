@@ -255,6 +255,23 @@ async def test_it_holds_for_fifteen_minutes_by_the_machines_clock(small_house: H
     assert (await opened(small_house, url)).status_code == 404
 
 
+async def test_whoever_holds_a_link_does_not_take_the_server_from_the_others(stocked_file: Any, tmp_path: Any) -> None:
+    """Each opening sets the document anew, which takes a processor tens of milliseconds."""
+    url = copy_of_file(stocked_file, tmp_path / "busy.db")
+    async with open_house(url, demo=False, rate_address_per_minute=1000) as house:
+        await ordered(house, USER, with_card=True, planCode="reader-pro")
+        link = (await newest(house))["pdfUrl"]
+        assert [(await opened(house, link)).status_code for _ in range(4)] == [200, 200, 200, 429]
+        refused = await opened(house, link)
+        assert refused.headers["retry-after"] == "12"
+        assert refused.json()["errors"][0]["message"] == "Too much was asked for; try again in 12 s."
+        page = f"{link.partition('/documents')[0]}/checkout/gone"
+        assert [(await opened(house, page)).status_code for _ in range(2)] == [404, 429]
+        assert (await house.ask("{ viewer { role } }", user=USER))["viewer"] == {"role": "CUSTOMER"}
+        house.machine.advance(timedelta(seconds=18))
+        assert (await opened(house, link)).status_code == 200
+
+
 async def test_what_was_altered_is_refused_like_what_never_was(small_house: House) -> None:
     await ordered(small_house, USER, by=USER, planCode="reader-pro")
     url = (await newest(small_house))["pdfUrl"]

@@ -137,7 +137,8 @@ async def test_what_has_ended_plans_nothing_and_holds_no_product(changer: Change
 
 async def test_what_ends_before_cannot_change_then(changer: Changer, house: House) -> None:
     await changer.begin("small")
-    assert codes(await changer.ask(CHANGE, planCode="large", effectiveAt="AT_DATE", date=END, proration="NONE")) == []
+    at_the_end = {"planCode": "large", "effectiveAt": "AT_DATE", "date": END, "proration": "NONE"}
+    assert codes(await changer.ask(CHANGE, "demo-admin", **at_the_end)) == []
     await changer.ask(FORGET)
     for proration in ("PRORATE_NOW", "FULL_PRICE_RESET"):
         told = await changer.ask(CHANGE, planCode="large", proration=proration)

@@ -52,7 +52,7 @@ async def test_it_tells_what_was_planned_taken_back_changed_and_taken_off(house:
     assert (await changer.ask(UNCANCEL, user=ADMIN))["userErrors"] == []
     await changer.ask(UPDATE, autoRenew=False, name="Mine", metadata={"a": 1})
     await changer.ask(UPDATE, autoRenew=True)
-    await changer.change("large", "NONE")
+    await changer.change("large", "NONE", user=ADMIN)
     await changer.pass_by(HALF)
     await changer.pass_by(timedelta(days=1))
     assert (await pause(changer, until="2026-03-10T00:00:00Z"))["userErrors"] == []
@@ -86,7 +86,7 @@ async def test_it_tells_what_was_planned_taken_back_changed_and_taken_off(house:
         ("updated", "updateSubscription", mine, {"changed": ["name", "metadata"]}),
         ("cancel_scheduled", "updateSubscription", mine, stop),
         ("cancel_unscheduled", "updateSubscription", mine, {}),
-        ("plan_changed", "changePlan", mine, changed),
+        ("plan_changed", "changePlan", "admin", changed),
         ("renewed", "renewal", "worker", {"period": 1}),
         ("coupon_used_up", "renewal", "worker", coupon),
         ("paused", "pauseSubscription", mine, {}),

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -25,6 +26,7 @@ from schema.results import Answer
 from services.events.hearing import Ear
 from tests.schema.keys import REVOKE, secret_of_key
 from tests.schema.rows import add_customer
+from tests.support.databases import copy_of_file
 from tests.support.house import House, open_house
 from tests.support.line import line_to
 from tests.support.live import connected, events_of, on_a_port, signed_in
@@ -34,6 +36,8 @@ CANCEL = """mutation($input: CancelSubscriptionInput!) {
   cancelSubscription(input: $input) { userErrors { code message } } }"""
 UPDATED = "subscription($id: ID) { subscriptionUpdated(id: $id) { id status isActive } }"
 PAID = "subscription($of: ID!) { paymentUpdated(subscriptionId: $of) { id version } }"
+RENAME = """mutation($id: ID!, $name: String!) {
+  updateSubscription(input: {subscriptionId: $id, name: $name}) { userErrors { code } } }"""
 EVENTS = "subscription($after: String) { billingEvents(after: $after) { type cursor } }"
 
 
@@ -101,6 +105,40 @@ async def test_access_that_ends_with_the_grace_is_told(small: Served, monkeypatc
         assert await client.next() == {"subscriptionUpdated": {**overdue, "isActive": True}}
         house.clock.advance(house.app.grace)
         assert await client.next() == {"subscriptionUpdated": {**overdue, "isActive": False}}
+
+
+async def test_what_is_told_counts_and_comes_later_where_no_more_may_be_asked_for(
+    stocked_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand operations of ten thousand values each were worked out anew for every cheap change."""
+    monkeypatch.setattr("rates._LOOK_AGAIN_SECONDS", 0.01)
+    url = copy_of_file(stocked_file, tmp_path / "live.db")
+    async with open_house(url, demo=False, rate_caller_per_minute=200) as house:
+        order = await stocked(house)
+        house.machine.advance(timedelta(minutes=1))
+
+        async def rename(name: str) -> None:
+            assert (await house.ask(RENAME, {"id": order, "name": name}, "demo-admin"))["updateSubscription"][
+                "userErrors"
+            ] == []
+            await house.work()
+
+        async with on_a_port(house.asgi) as address, signed_in(address, house.token("owner")) as client:
+            await client.subscribe(
+                "a", "subscription { subscriptionUpdated { name invoices(first: 25) { nodes { id number } } } }"
+            )
+            told = [(await client.next())["subscriptionUpdated"]["name"]]
+            for name in ("second", "third", "fourth"):  # 54 each: the door, the first and two more leave less than 54
+                await rename(name)
+                told.append((await client.next())["subscriptionUpdated"]["name"])
+            assert told == [None, "second", "third", "fourth"]
+            for name in ("passed over", "last"):
+                await rename(name)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await client.socket.recv()
+            house.machine.advance(timedelta(minutes=1))
+            assert (await client.next())["subscriptionUpdated"]["name"] == "last"
 
 
 async def test_entitlements_are_told_when_they_are_others(served: Served) -> None:

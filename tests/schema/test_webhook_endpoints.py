@@ -172,7 +172,7 @@ async def test_outside_development_only_public_addresses_by_https_are_taken(stoc
     names = Names(shop="93.184.216.34", inside="10.0.0.7", mixed="93.184.216.34 127.0.0.1", own="127.0.0.1")
     names.known |= {each: each for each in ("127.0.0.1", "::1", "169.254.169.254")}
     url = copy_of_file(stocked_file, tmp_path / "staging.db")
-    async with open_house(url, demo=False, environment="staging", resolve=names) as house:
+    async with open_house(url, demo=False, environment="staging", secret_key="s" * 40, resolve=names) as house:
         outcomes = {}
         for given in (
             "https://shop.example/hooks",
@@ -208,7 +208,7 @@ async def test_a_name_that_leads_inside_later_is_not_followed_there(stocked_file
     names = Names(shop="93.184.216.34")
     url = copy_of_file(stocked_file, tmp_path / "staging.db")
     async with (
-        open_house(url, demo=False, environment="staging", resolve=names) as house,
+        open_house(url, demo=False, environment="staging", secret_key="s" * 40, resolve=names) as house,
         receiver() as inside,
     ):
         port = inside.url.split(":")[2]
@@ -226,7 +226,12 @@ async def test_the_operator_allows_networks_by_a_setting(stocked_file: Path, tmp
     names = Names(inside="10.20.0.7", deeper="10.21.0.7")
     url = copy_of_file(stocked_file, tmp_path / "staging.db")
     async with open_house(
-        url, demo=False, environment="staging", resolve=names, webhook_private_targets="10.20.0.0/16, fd00::/8"
+        url,
+        demo=False,
+        environment="staging",
+        secret_key="s" * 40,
+        resolve=names,
+        webhook_private_targets="10.20.0.0/16, fd00::/8",
     ) as house:
         await create_endpoint(house, "https://inside.example/")
         refused = await house.ask(CREATE, {"input": {"url": "https://deeper.example/"}}, ADMIN)

@@ -77,6 +77,12 @@ SIGNATURES = {
     ),
     "two times": lambda house, body: f"t={int(house.machine.now().timestamp()) - 999}," + signed(house, body),
     "bytes that are no text": lambda house, body: b"t=1,v1=\xff\xfe",
+    "bytes that are no text, just now": lambda house, body: (
+        signed(house, body).partition("v1=")[0].encode() + b"v1=\xff\xfe"
+    ),
+    "a digest beside bytes that are no text": lambda house, body: (
+        signed(house, body, "whsec_no").encode() + b",v1=\xe9"
+    ),
     "301 s old": lambda house, body: signed(house, body, age=301 * SECONDS),
     "301 s in the future": lambda house, body: signed(house, body, age=-301 * SECONDS),
     "a day old": lambda house, body: signed(house, body, age=timedelta(days=1)),
