@@ -207,9 +207,13 @@ async def used_in(
 
 
 async def hold_customers(session: AsyncSession, customer_ids: Sequence[str]) -> None:
-    """Keep them from being billed until the transaction ends; others may record for them meanwhile."""
+    """Keep them from being billed until the transaction ends.
+
+    Others who record for them wait, too: locks that they shared would let them all pass by whoever wants to bill, who
+    never had a turn while usage came without a break.
+    """
     query = select(Customer.id).where(col(Customer.id).in_(customer_ids)).order_by(col(Customer.id))
-    await session.exec(query.with_for_update(read=True))
+    await session.exec(query.with_for_update(key_share=True))
 
 
 async def metered_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Collection[str]:

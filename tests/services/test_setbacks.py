@@ -21,6 +21,7 @@ from models.leases import LEASE
 from models.setbacks import Setback, repeated, setback_of
 from services.ends.giving_up import give_up_due_payments
 from tests.scenarios.by_hand import write_down
+from tests.scenarios.metering import key_of, sell, take, tell
 from tests.scenarios.shopping import SUBSCRIBE
 from tests.support.breaking import alter
 from tests.support.databases import copy_of_file, database_on, run
@@ -217,6 +218,26 @@ async def test_of_two_that_write_down_one_id_one_is_told_that_it_is_taken(postgr
         refused = [(await each)["userErrors"] for each in writing]
         assert sorted(refused, key=len) == [[], [{"code": "ALREADY_EXISTS", "field": ["externalId"]}]]
         assert await house.audit() == []
+    await other.close()
+    await watcher.close()
+
+
+async def test_whoever_records_usage_does_not_pass_by_whoever_waits_for_the_customer(postgres_url: str) -> None:
+    """Usage that comes without a break would keep its customer from being billed for ever."""
+    other, watcher = [await asyncpg.connect(postgres_url) for _ in range(2)]
+    rename = """mutation ($id: ID!) { updateSubscription(input: {subscriptionId: $id, name: "Mine"}) {
+      subscription { name } userErrors { code } } }"""
+    async with open_house(postgres_url, demo=False) as house:
+        await sell(house, "api")
+        subscription, key = await take(house, "api"), await key_of(house)
+        async with other.transaction():
+            await other.execute("SELECT * FROM customers WHERE user_id = 'demo-card' FOR SHARE")
+            asking = asyncio.create_task(house.ask(rename, {"id": subscription}, "demo-card"))
+            await until(lambda: watcher.fetchval(f"SELECT ({WAITING}) = 1"))
+            telling = asyncio.create_task(tell(house, key, {"subscriptionId": subscription}))
+            await until(lambda: watcher.fetchval(f"SELECT ({WAITING}) = 2"))
+        assert (await asking)["updateSubscription"] == {"subscription": {"name": "Mine"}, "userErrors": []}
+        assert await telling == {"accepted": 1, "duplicates": 0, "userErrors": []}
     await other.close()
     await watcher.close()
 
