@@ -26,6 +26,7 @@ from services.quotes.quoting import Hold, at_quote, hold_to_quote
 from services.subscriptions.choosing import wished_items
 from services.subscriptions.ordering import WishedItem
 from services.subscriptions.placing import PlacedItem
+from services.subscriptions.trials import refuse_tried
 from services.timelines import in_time_of
 
 _CAUSE = "updateSubscription"
@@ -104,7 +105,9 @@ def update_asked(actor: Actor, wish: UpdateWish) -> ChangeAsked:
 async def _chosen(
     actor: Actor, items: Sequence[WishedItem], session: AsyncSession, row: Subscription
 ) -> Sequence[PlacedItem]:
-    return await wished_items(session, actor, row, items)
+    chosen = await wished_items(session, actor, row, items)
+    await refuse_tried(session, actor, row, [each.plan for each in chosen], "items")
+    return chosen
 
 
 async def _with_items(

@@ -29,6 +29,7 @@ from services.quotes.quoting import Hold, at_quote, hold_to_quote
 from services.subscriptions.choosing import with_another_plan
 from services.subscriptions.ordering import WishedItem
 from services.subscriptions.placing import PlacedItem
+from services.subscriptions.trials import refuse_tried
 from services.timelines import in_time_of
 
 _CAUSE = "changePlan"
@@ -109,7 +110,10 @@ async def _chosen(actor: Actor, wish: ChangePlanWish, session: AsyncSession, row
             f"The subscription is paid in {row.currency}, for good. Cancel it and subscribe in {wish.currency}.",
             ["currencyCode"],
         )
-    return await with_another_plan(session, actor, row, WishedItem(plan_id=wish.plan_id, plan_code=wish.plan_code))
+    items = await with_another_plan(session, actor, row, WishedItem(plan_id=wish.plan_id, plan_code=wish.plan_code))
+    if wish.is_now or (wish.date is not None and wish.date < row.period_end):
+        await refuse_tried(session, actor, row, [each.plan for each in items], "planId")
+    return items
 
 
 async def _plan(

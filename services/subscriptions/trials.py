@@ -3,7 +3,7 @@
 What its end brings is a renewal, except without a card: then the organization's policy decides.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,13 +11,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.calendar import Interval, boundary
 from billing.dunning import TrialEndAction
+from billing.errors import ErrorCode, UserProblem
 from billing.events import TRIAL_STARTED, TRIAL_WILL_END
 from billing.invoicing import InvoiceDraft
 from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
+from models.catalog import Plan
 from models.customers import Customer, UsedTrial
 from models.organization import dunning_policy
-from models.subscriptions import CollectionMethod, Subscription, changes_of, live_places
-from services.app import App
+from models.subscriptions import CollectionMethod, Subscription, changes_of, items_of, live_places
+from services.app import Actor, ActorKind, App
 from services.changes import Why, announce, move_subscription
 from services.ends.closing import close
 from services.payments.arrears import effective_method
@@ -40,6 +42,19 @@ async def begin_trial(session: AsyncSession, row: Subscription, why: Why) -> Non
     for place in await live_places(session, row.id):
         if await session.get(UsedTrial, (row.customer_id, place.product_id)) is None:
             session.add(UsedTrial(customer_id=row.customer_id, product_id=place.product_id, started_at=why.now))
+
+
+async def refuse_tried(
+    session: AsyncSession, actor: Actor, row: Subscription, plans: Sequence[Plan], field: str
+) -> None:
+    """On a trial its customer adds nothing that was tried before: it would be free once more. Raises INVALID_STATE."""
+    if actor.kind is not ActorKind.CUSTOMER or row.status is not SubscriptionStatus.TRIALING:
+        return
+    present = {item.product_id for item in await items_of(session, [row.id])}
+    for plan in plans:
+        if plan.product_id not in present and await _has_used(session, row.customer_id, [plan.product_id]):
+            message = f"{plan.name} was tried before. Change when the trial ends, or subscribe to it by itself."
+            raise UserProblem(ErrorCode.INVALID_STATE, message, [field])
 
 
 async def may_begin_trial(session: AsyncSession, row: Subscription) -> bool:

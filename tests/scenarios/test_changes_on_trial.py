@@ -41,6 +41,32 @@ async def test_on_trial_a_change_moves_no_money_and_the_trial_goes_on(
     await clean(house)
 
 
+async def test_what_was_tried_before_is_not_free_again_on_anothers_trial(changer: Changer, house: House) -> None:
+    """For as long as the other's trial lasts, and so with each new product."""
+    shop = Merchant(house)
+    await shop.product("dear")
+    await shop.plan("dear", "500.00", product="dear", trialPeriodDays=7)
+    letters, card = changer.subscribed[-1], await changer.default_card()
+    tried = await subscribe(house, changer.user, planCode="dear", paymentMethodId=card)
+    changer.subscribed.append(tried["subscription"]["id"])
+    await changer.cancel(effectiveAt="NOW")
+    changer.subscribed.append(letters)
+    before = await changer.mine()
+    soon = (house.clock.now() + timedelta(days=1)).isoformat()
+    for query, wish, field in (
+        (UPDATE, {"items": [{"planCode": "tried"}, {"planCode": "dear"}]}, "items"),
+        (CHANGE, {"planCode": "dear", "effectiveAt": "NOW"}, "planId"),
+        (CHANGE, {"planCode": "dear", "effectiveAt": "AT_DATE", "date": soon}, "planId"),
+    ):
+        (refused,) = (await changer.ask(query, **wish))["userErrors"]
+        assert (refused["code"], refused["field"]) == ("INVALID_STATE", [field])
+    assert await changer.mine() == before
+    assert codes(await changer.ask(CHANGE, planCode="dear")) == []  # paid for from its first day
+    paid = await changer.pass_by(timedelta(days=7))
+    assert (paid["status"], paid["plan"]["code"], totals(paid)[-1][1]) == ("ACTIVE", "dear", 50000)
+    await clean(house)
+
+
 async def test_what_is_planned_for_the_trials_end_moves_with_it(changer: Changer, house: House) -> None:
     await changer.ask(CHANGE, planCode="large")
     later = await changer.ask(UPDATE, "demo-admin", trialEnd="2026-02-10T00:00:00Z")
