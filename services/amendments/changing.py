@@ -179,7 +179,7 @@ def refuse_status(row: Subscription) -> None:
         raise already_ended(row)
     reason = _WHY_NOT.get(row.status)
     if reason is None and row.given_up_at is not None:
-        reason = "Nothing is billed for it any more. Subscribe anew."
+        reason = "Nothing more is billed for it. Pay its open invoice first."
     if reason is None and row.origin is SubscriptionOrigin.MANUAL:
         reason = "It was agreed on by hand: what shall hold instead is for the merchant to write down."
     if reason is not None:

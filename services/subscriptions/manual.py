@@ -35,7 +35,7 @@ from services.changes import Why, remember
 from services.ends.closing import TERM_ENDED, close
 from services.idempotency import Memory, once, scope_of
 from services.invoices.issuing import issue, void_invoice
-from services.owned import already_ended, locked_subscription
+from services.owned import already_ended, locked_subscription, refuse_canceled
 from services.payments.offline import PaymentRecord, recorded_payment_id, refuse_record, write_payment
 from services.people.customers import refuse_anonymized
 from services.problems import not_found
@@ -299,9 +299,7 @@ async def _renew(
     period = Period(start, _in_calendar("periodEnd", lambda: _next_end(row, start, renewal.period_end)))
     if period.end <= period.start:
         raise UserProblem(ErrorCode.INVALID, "periodEnd lies before the end that it has already.", ["periodEnd"])
-    if row.cancel_at_period_end or (row.cancel_at is not None and row.cancel_at < period.end):
-        message = "It is canceled, and would end before what is paid now. Let it go on first: uncancelSubscription."
-        raise UserProblem(ErrorCode.INVALID_STATE, message, ["subscriptionId"])
+    refuse_canceled(row, period.end)
     record = renewal.payment
     if record is not None:
         refuse_record(record, row.currency, why.now)

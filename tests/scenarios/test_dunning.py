@@ -450,6 +450,12 @@ async def test_a_new_card_has_its_turn_though_the_old_ones_decline_is_heard_of_a
     await update_dunning_policy(house.app, PolicyChange(retry_after_days=[1], final_action=action))
     issuer.declines(VISA, GENERIC)
     await debtor.pass_to(RENEWAL + 2 * DAY)
+    # Subscribing anew would be refused: paying is the way back, and what a change is told of.
+    wish = {"subscriptionId": debtor.subscribed[-1], "planCode": "premium-yearly", "effectiveAt": "NOW"}
+    asked = PLAN_CHANGE.replace("{ code }", "{ message }")
+    (refused,) = (await house.ask(asked, {"input": wish}, debtor.user))["changePlan"]["userErrors"]
+    assert refused["message"].endswith("Pay its open invoice first.")
+    assert (await debtor.subscribe())["userErrors"][0]["code"] == "ALREADY_SUBSCRIBED"
     card = await debtor.save_card("pm_card_mastercard")
     assert (await house.ask(CHOOSE, {"id": card, "pins": True}, debtor.user))["setDefaultPaymentMethod"] == DONE
     assert (await debtor.refresh())["success"] is False

@@ -176,7 +176,7 @@ CHANGES: Mapping[str, set[str]] = {
     "updatePaymentRecord": {"payments"},
     "deletePaymentRecord": {"payments"},
     "voidInvoice": {"invoices"},
-    "deleteManualSubscription": {"subscriptions"},
+    "deleteManualSubscription": {"subscriptions", "invoices"},
     "startSubscriptionPayment": {*ORDER, "credit_entries"},
     "retryPayment": {*ORDER, "credit_entries"},
     "refreshSubscriptionPayment": {*ORDER, "credit_entries"},
