@@ -43,6 +43,7 @@ async def present_period(
         full=await _full_length(session, row),
         billed=billed,
         waiting={pending.id: pending.as_line for pending in await waiting_lines_of(session, row.id)},
+        items=frozenset(item.id for item in items),
     )
 
 
