@@ -60,7 +60,8 @@ class Billed:
 class Present:
     """The period under way: when it began and ends, how long a full one is, and what was asked for it.
 
-    `waiting` are its lines that wait for the next invoice, each under its own key.
+    `waiting` are its lines that wait for the next invoice, each under its own key; `items` are the ids of what it
+    consists of now.
     """
 
     start: datetime
@@ -68,6 +69,7 @@ class Present:
     full: timedelta
     billed: Sequence[Billed] = ()
     waiting: Mapping[str, Line] = field(default_factory=dict[str, Line])
+    items: frozenset[str] = frozenset()
 
     def rest(self, now: datetime) -> Span:
         """What of it is left, and the full period that this is a part of.
@@ -124,11 +126,10 @@ def turn_over(
     charges = recurring_lines(items, span, zone)
     if behavior not in GIVES_BACK:
         return Turn((), charges, present.waiting)
-    everything = frozenset(line.item_id for line in present.waiting.values() if line.item_id is not None)
     return Turn(
         credits=_credits(present.billed, present.end, now),
         charges=charges,
-        waiting=_cut_off(present, everything, now, zone),
+        waiting=_cut_off(present, present.items, now, zone),
     )
 
 

@@ -14,6 +14,7 @@ from billing.money import Money, exponent, round_to_step
 from billing.pricing import PriceTerms, Rated, rate
 
 _MICROSECOND = timedelta(microseconds=1)
+_BILLED, _WHOLE = "billedMicroseconds", "periodMicroseconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,19 @@ def charged_for(rated: Rated, item: RecurringItem, span: Span, zone: ZoneInfo) -
         f"round(({rated.formula}) × billedMicroseconds ÷ periodMicroseconds)",
         (
             *rated.inputs,
-            ExplanationInput("billedMicroseconds", str(part)),
-            ExplanationInput("periodMicroseconds", str(whole)),
+            ExplanationInput(_BILLED, str(part)),
+            ExplanationInput(_WHOLE, str(whole)),
             *_bounds(span.period),
         ),
     )
+
+
+def full_length(line: Line) -> timedelta | None:
+    """How long the full period is that a line of these was billed for, or for a part of; None for one cut since."""
+    inputs = {each.name: each.value for each in line.explanation.inputs}
+    if _BILLED in inputs:
+        return int(inputs[_WHOLE]) * _MICROSECOND
+    return None if line.is_proration else line.period.length
 
 
 def rounded(major: Fraction, currency: str) -> Money:

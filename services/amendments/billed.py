@@ -12,6 +12,7 @@ from billing.crediting import credit, with_taken
 from billing.lifecycle import InvoiceStatus
 from billing.money import Money
 from billing.proration import Billed, Present, price_of_used
+from billing.recurring import full_length
 from models.credits import balances_granted_by
 from models.invoices import Invoice, InvoiceLine, recurring_lines_since, waiting_lines_of
 from models.lists import by_ids
@@ -43,6 +44,7 @@ async def present_period(
         full=await _full_length(session, row),
         billed=billed,
         waiting={pending.id: pending.as_line for pending in await waiting_lines_of(session, row.id)},
+        items=frozenset(item.id for item in items),
     )
 
 
@@ -79,12 +81,11 @@ async def _used(session: AsyncSession, row: Subscription, plan_id: str | None, c
 
 
 async def _full_length(session: AsyncSession, row: Subscription) -> timedelta:
-    """Of a whole period: as the present one was billed, whatever it consisted of then; of a stub, by the grid.
+    """Of a whole period: as the present one was billed, whatever it consisted of then; by the grid where it was not.
 
     A pause and another billing day move what is to come. How long this period is was settled when it began.
     """
     items = [item.id for item, _, _ in await priced_items(session, row.id)]
     lines = await recurring_lines_since(session, items, row.period_start)
-    whole = [line.period_end - line.period_start for line in lines if not line.is_proration]
-    end = lines[0].period_end if lines else row.period_end
-    return whole[-1] if whole else row.grid.span_from(end - _INSTANT).full.length
+    told = (full_length(each.line) for each in reversed(lines))
+    return next((each for each in told if each is not None), row.grid.span_from(row.period_end - _INSTANT).full.length)

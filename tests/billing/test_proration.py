@@ -241,6 +241,21 @@ def test_what_waits_for_the_next_invoice_is_cut_where_its_item_ends() -> None:
     assert total([line.amount for line in [*at_once.waiting.values(), *at_once.lines]], "USD").is_zero
 
 
+def test_what_was_cut_is_not_cut_again_when_a_new_period_begins() -> None:
+    """Ten days of 60 a month and ten of 90: both are asked for, and of the first one's 30 days ten."""
+    was = present(in_full([item("a", "30.00")]))
+    waiting: dict[str, Line] = {}
+    for day, ended, begun in ((11, "a", item("b", "60.00")), (21, "b", item("c", "90.00"))):
+        now = datetime(2026, 4, day, tzinfo=UTC)
+        turn = change(replace(was, waiting=waiting), [ended], [begun], now, NEXT)
+        waiting = {**turn.waiting, **{f"{day}.{at}": line for at, line in enumerate(turn.lines)}}
+        was = replace(was, billed=())
+    year = Span(*[Period(APRIL.end, APRIL.end + timedelta(days=365))] * 2)
+    present_now = replace(was, waiting=waiting, items=frozenset(("c",)))
+    turn = turn_over(present_now, span=year, items=[], behavior=NOW, now=APRIL.end, zone=UTC_ZONE)
+    assert [line.amount.minor for line in turn.waiting.values()] == [-2000, 2000, 3000]
+
+
 # ── however often ──
 
 

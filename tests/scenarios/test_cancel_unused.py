@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateways.sandbox import Fault
+from tests.scenarios.changing import UPDATE, Changer
 from tests.scenarios.merchant import Merchant
 from tests.scenarios.shopping import Shopper
 from tests.services.returns import balances, give_back
@@ -276,4 +277,20 @@ async def test_what_was_never_paid_gives_nothing_back(small_house: House) -> Non
     told = await cancel(shopper)
     assert (told["subscription"]["status"], told["refund"]) == ("INCOMPLETE_EXPIRED", None)
     assert await gateway_refunds(small_house) == []
+    assert await small_house.audit() == []
+
+
+async def test_what_waited_and_had_ended_is_billed_for_the_time_that_there_was(small_house: House) -> None:
+    """A dollar a day and seat: seven days of three, seven of two and seven of one are 42.00 of the 84.00 paid."""
+    await Merchant(small_house).plan("seats", "28.00")
+    changer = Changer(small_house, "demo-card")
+    await changer.begin("seats", quantity=3)
+    for quantity in (2, 1):
+        small_house.pass_time(timedelta(days=7))
+        items = [{"planCode": "seats", "quantity": quantity}]
+        await changer.ask(UPDATE, items=items, proration="PRORATE_NEXT_INVOICE")
+    small_house.pass_time(timedelta(days=7))
+    told = await cancel(changer)
+    assert sorted(line["amount"]["amountMinor"] for line in told["invoice"]["lines"]) == [-6300, 700, 1400]
+    assert (await balances(small_house))["customer_balance"] == -4200
     assert await small_house.audit() == []

@@ -194,6 +194,18 @@ async def test_another_billing_day_makes_this_period_no_longer_and_no_shorter(ch
     await clean(house)
 
 
+async def test_another_billing_day_makes_a_stub_no_other_part_of_a_period(changer: Changer, house: House) -> None:
+    """Ten of the 31 days from 10 January at 31.00: a dollar a day, also when the day is the first one since."""
+    await Merchant(house).plan("seats", "31.00")
+    await changer.begin("seats", billingDay=10)  # from 31 January to 10 February
+    assert codes(await changer.ask(UPDATE, billingDay=1)) == []
+    house.pass_time(timedelta(days=5))
+    for quantity, expected in ((2, [-500, 1000]), (1, [-1000, 500])):
+        told = await changer.ask(UPDATE, items=[{"planCode": "seats", "quantity": quantity}])
+        assert (codes(told), amounts(told["invoice"])) == ([], expected)
+    await clean(house)
+
+
 async def test_a_change_within_a_stub_charges_its_part_of_a_full_period(changer: Changer, house: House) -> None:
     await changer.begin("small", billingDay=14)
     assert totals(await changer.mine()) == [("PAID", 452, 452)]  # 14 of 31 days
