@@ -62,6 +62,7 @@ soak: dev
 		$$run.fuzzing $$on --cases 2000; \
 		$$run.strangers $$on; \
 		$$run.sockets $$on; \
+		$$run.fair_shares $$on --rounds 1000; \
 		$$run.interleavings $$on --rounds 1000 --missed-news; \
 		$$run.interleavings $$on --rounds 10000; done
 	@$(BIN)/python -m tests.soak.crowd

@@ -29,7 +29,7 @@ START, MIDDLE, END = "2026-01-31T09:30:00Z", "2026-02-14T09:30:00Z", "2026-02-28
 
 
 class Changer(Shopper):
-    async def begin(self, plan: str, *, by: str | None = None, **more: Any) -> dict[str, Any]:
+    async def begin(self, plan: str | None, *, by: str | None = None, **more: Any) -> dict[str, Any]:
         """Subscribed and paid; `by` staff on its own terms."""
         wish = {"planCode": plan, "paymentMethodId": await self.default_card(), **more}
         if by is not None:

@@ -1,0 +1,34 @@
+"""Thousands of random subscriptions, changed and paused at random: each pays what it had, to the rounded line.
+
+Every seed is one life in a house of its own; one that is unfair is told with its story.
+
+    python -m tests.soak.fair_shares --database sqlite --rounds 1000 --seed 1
+"""
+
+import os
+import sys
+import time
+
+from tests.scenarios.fair_shares import pay_fairly
+from tests.soak.interleavings import databases, live_all
+from tests.soak.surroundings import parser
+
+
+def main() -> int:
+    given = parser("fair_shares", __doc__, rounds=1000, jobs=os.cpu_count() or 1).parse_args()
+    unfair, began = 0, time.monotonic()
+    seeds = range(given.seed, given.seed + given.rounds)
+    with databases(given.database) as fresh:
+        for told in live_all(fresh, pay_fairly, seeds, given.jobs):
+            unfair += bool(told)
+            if told:
+                print(*told, sep="\n  ", flush=True)
+    print(
+        f"{given.database}: {given.rounds} subscriptions, seeds {seeds[0]} to {seeds[-1]}: {unfair} paid more or less "
+        f"than what they had; {time.monotonic() - began:.0f} s"
+    )
+    return 1 if unfair else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
