@@ -92,10 +92,15 @@ class Coupon(Record, table=True):
             takes_off=TakesOff(self.percent_off, dict(self.amounts_off), self.duration, self.duration_in_months),
         )
 
-    @property
-    def periods(self) -> int | None:
-        """For how many periods it takes something off; None: for ever."""
-        return {CouponDuration.ONCE: 1, CouponDuration.REPEATING: self.duration_in_periods}.get(self.duration)
+    def periods(self, interval_count: int) -> int | None:
+        """For how many periods of so many intervals it takes something off; None: for ever.
+
+        What the dashboard says in months is a time: fewer periods of a quarter than of a month, a begun one whole.
+        """
+        if self.duration is not CouponDuration.REPEATING or self.duration_in_periods is None:
+            return 1 if self.duration is CouponDuration.ONCE else None
+        is_time = self.duration_in_months is not None
+        return -(-self.duration_in_periods // interval_count) if is_time else self.duration_in_periods
 
     def amount_in(self, currency: str) -> Money | None:
         """What it takes off in that currency; None for a percentage, and for a currency that it does not know."""

@@ -17,7 +17,7 @@ from services.changes import Why, announce
 def as_value(applied: Applied, row: Subscription, used: Sequence[int] = ()) -> Value:
     """`used` are the numbers of the periods of the subscription `row` that have used it."""
     discount, coupon, promotion = applied
-    periods = coupon.periods
+    periods = coupon.periods(row.interval_count)
     return Value(
         id=discount.id,
         code=promotion.code if promotion is not None else coupon.code,

@@ -17,7 +17,7 @@ from services.app import WORKER
 from services.changes import Why
 from services.invoices.redeeming import applied_to, asked_coupon, redeem
 from services.selling.dashboard_coupons import follow_coupon, follow_promotion_code
-from tests.scenarios.couponing import Story, codes, on_it, price
+from tests.scenarios.couponing import Story, codes, on_it, price, totals
 from tests.scenarios.merchant import ADMIN, Merchant
 from tests.scenarios.test_coupons_for_staff import change_code, changed, delete, refusal, shown, update
 from tests.support.deliveries import dump, event, inbox, send
@@ -183,6 +183,19 @@ async def test_months_of_the_dashboard_become_periods_of_the_coupons_interval(ho
     await house.deliver()
     assert (await shown(house, "SPRING"))["durationInPeriods"] == 2
     assert (await changed(house, "SPRING", interval="MONTH"))["durationInPeriods"] == 18
+
+
+async def test_months_of_the_dashboard_are_as_long_for_who_pays_by_the_quarter(story: Story) -> None:
+    await Merchant(story.house).plan("beans", "10.00", intervalCount=3)
+    await made(story.house, duration="repeating", duration_in_months=4)
+    await story.house.deliver()
+    await changed(story.house, "SPRING", interval="MONTH")
+    bought = await story.buy(planCode="beans", couponCode="SPRING")
+    assert on_it(bought) == [("SPRING", 1)]
+    for _ in range(2):
+        story.house.pass_time(timedelta(days=92))
+        await story.house.work()
+    assert totals(await story.mine()) == [750, 750, 1000]
 
 
 async def test_a_code_of_ours_is_kept_and_told_as_drift(story: Story) -> None:
