@@ -345,6 +345,6 @@ async def test_a_trials_end_that_a_pause_has_moved_is_told_of_again(small_house:
     await small_house.work()
     told = await events(small_house, "subscription.trial_will_end")
     assert [(each.at, each.payload["trial_end"]) for each in told] == [
-        (TRIAL_END - 3 * DAY, TRIAL_END.isoformat()),
-        (TRIAL_END + 28 * DAY, (TRIAL_END + 30 * DAY).isoformat()),
+        (TRIAL_END - 3 * DAY, told_at(TRIAL_END)),
+        (TRIAL_END + 28 * DAY, told_at(TRIAL_END + 30 * DAY)),
     ]
