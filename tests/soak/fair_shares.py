@@ -10,19 +10,14 @@ import sys
 import time
 
 from tests.scenarios.fair_shares import pay_fairly
-from tests.soak.interleavings import databases, live_all
+from tests.soak.interleavings import live_and_tell
 from tests.soak.surroundings import parser
 
 
 def main() -> int:
     given = parser("fair_shares", __doc__, rounds=1000, jobs=os.cpu_count() or 1).parse_args()
-    unfair, began = 0, time.monotonic()
-    seeds = range(given.seed, given.seed + given.rounds)
-    with databases(given.database) as fresh:
-        for told in live_all(fresh, pay_fairly, seeds, given.jobs):
-            unfair += bool(told)
-            if told:
-                print(*told, sep="\n  ", flush=True)
+    seeds, began = range(given.seed, given.seed + given.rounds), time.monotonic()
+    unfair = live_and_tell(given.database, pay_fairly, seeds, given.jobs)
     print(
         f"{given.database}: {given.rounds} subscriptions, seeds {seeds[0]} to {seeds[-1]}: {unfair} paid more or less "
         f"than what they had; {time.monotonic() - began:.0f} s"

@@ -83,6 +83,17 @@ def live_all(fresh: Fresh, live: Live, seeds: Sequence[int], jobs: int) -> Itera
         yield from pool.map(_live, seeds)
 
 
+def live_and_tell(engine: str, live: Live, seeds: Sequence[int], jobs: int) -> int:
+    """How many of the lives broke something; each of those is printed with its story."""
+    broken = 0
+    with databases(engine) as fresh:
+        for told in live_all(fresh, live, seeds, jobs):
+            broken += bool(told)
+            if told:
+                print(*told, sep="\n  ", flush=True)
+    return broken
+
+
 _given: tuple[Fresh, Live]
 
 
@@ -100,13 +111,8 @@ def main() -> int:
     asking = parser("interleavings", __doc__, rounds=10_000, jobs=os.cpu_count() or 1)
     asking.add_argument("--missed-news", action="store_true", help="no webhook ever arrives")
     given = asking.parse_args()
-    broken, began = 0, time.monotonic()
-    seeds = range(given.seed, given.seed + given.rounds)
-    with databases(given.database) as fresh:
-        for told in live_all(fresh, miss_all_news if given.missed_news else live_through, seeds, given.jobs):
-            broken += bool(told)
-            if told:
-                print(*told, sep="\n  ", flush=True)
+    seeds, began = range(given.seed, given.seed + given.rounds), time.monotonic()
+    broken = live_and_tell(given.database, miss_all_news if given.missed_news else live_through, seeds, given.jobs)
     without = " of which no news came" * given.missed_news
     print(
         f"{given.database}: {given.rounds} lives{without}, seeds {seeds[0]} to {seeds[-1]}: {broken} broken; "
