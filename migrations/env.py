@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Literal
 
 from alembic import context
@@ -89,16 +89,14 @@ async def _connect() -> None:
 
 
 async def _migrate(engine: AsyncEngine) -> None:
-    if engine.dialect.name == "postgresql":
-        async with _turn(engine), engine.connect() as connection:
+    is_sqlite = engine.dialect.name == "sqlite"
+    async with nullcontext() if is_sqlite else _turn(engine), engine.connect() as connection:
+        if is_sqlite:
+            # All of it or nothing, while nobody else writes: the driver would begin no transaction for a table.
+            await connection.execute(text("BEGIN IMMEDIATE"))
+        else:
             await connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
             await connection.commit()
-            await connection.run_sync(_run)
-            await connection.commit()
-        return
-    async with engine.connect() as connection:
-        # All of it or nothing, while nobody else writes: the driver would begin no transaction for a table.
-        await connection.execute(text("BEGIN IMMEDIATE"))
         await connection.run_sync(_run)
         await connection.commit()
 

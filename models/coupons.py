@@ -97,10 +97,10 @@ class Coupon(Record, table=True):
 
         What the dashboard says in months is a time: fewer periods of a quarter than of a month, a begun one whole.
         """
-        if self.duration is not CouponDuration.REPEATING or self.duration_in_periods is None:
-            return 1 if self.duration is CouponDuration.ONCE else None
-        is_time = self.duration_in_months is not None
-        return -(-self.duration_in_periods // interval_count) if is_time else self.duration_in_periods
+        periods = {CouponDuration.ONCE: 1, CouponDuration.REPEATING: self.duration_in_periods}.get(self.duration)
+        if periods is None or self.duration_in_months is None:
+            return periods
+        return -(-periods // interval_count)
 
     def amount_in(self, currency: str) -> Money | None:
         """What it takes off in that currency; None for a percentage, and for a currency that it does not know."""

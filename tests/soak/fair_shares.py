@@ -7,7 +7,6 @@ Every seed is one life in a house of its own; one that is unfair is told with it
 
 import os
 import sys
-import time
 
 from tests.scenarios.fair_shares import pay_fairly
 from tests.soak.interleavings import live_and_tell
@@ -16,13 +15,7 @@ from tests.soak.surroundings import parser
 
 def main() -> int:
     given = parser("fair_shares", __doc__, rounds=1000, jobs=os.cpu_count() or 1).parse_args()
-    seeds, began = range(given.seed, given.seed + given.rounds), time.monotonic()
-    unfair = live_and_tell(given.database, pay_fairly, seeds, given.jobs)
-    print(
-        f"{given.database}: {given.rounds} subscriptions, seeds {seeds[0]} to {seeds[-1]}: {unfair} paid more or less "
-        f"than what they had; {time.monotonic() - began:.0f} s"
-    )
-    return 1 if unfair else 0
+    return live_and_tell(given, pay_fairly, "subscriptions", "paid more or less than what they had")
 
 
 if __name__ == "__main__":

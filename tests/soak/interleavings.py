@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
+from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -83,15 +84,20 @@ def live_all(fresh: Fresh, live: Live, seeds: Sequence[int], jobs: int) -> Itera
         yield from pool.map(_live, seeds)
 
 
-def live_and_tell(engine: str, live: Live, seeds: Sequence[int], jobs: int) -> int:
-    """How many of the lives broke something; each of those is printed with its story."""
-    broken = 0
-    with databases(engine) as fresh:
-        for told in live_all(fresh, live, seeds, jobs):
+def live_and_tell(given: Namespace, live: Live, what: str, how: str) -> int:
+    """The run's exit code. Each life that broke something is printed with its story, in the end how many did.
+
+    `what` was lived, and `how` it is called when it goes wrong.
+    """
+    seeds, broken, began = range(given.seed, given.seed + given.rounds), 0, time.monotonic()
+    with databases(given.database) as fresh:
+        for told in live_all(fresh, live, seeds, given.jobs):
             broken += bool(told)
             if told:
                 print(*told, sep="\n  ", flush=True)
-    return broken
+    taken = f"{time.monotonic() - began:.0f} s"
+    print(f"{given.database}: {given.rounds} {what}, seeds {seeds[0]} to {seeds[-1]}: {broken} {how}; {taken}")
+    return 1 if broken else 0
 
 
 _given: tuple[Fresh, Live]
@@ -111,14 +117,9 @@ def main() -> int:
     asking = parser("interleavings", __doc__, rounds=10_000, jobs=os.cpu_count() or 1)
     asking.add_argument("--missed-news", action="store_true", help="no webhook ever arrives")
     given = asking.parse_args()
-    seeds, began = range(given.seed, given.seed + given.rounds), time.monotonic()
-    broken = live_and_tell(given.database, miss_all_news if given.missed_news else live_through, seeds, given.jobs)
-    without = " of which no news came" * given.missed_news
-    print(
-        f"{given.database}: {given.rounds} lives{without}, seeds {seeds[0]} to {seeds[-1]}: {broken} broken; "
-        f"{time.monotonic() - began:.0f} s"
-    )
-    return 1 if broken else 0
+    if given.missed_news:
+        return live_and_tell(given, miss_all_news, "lives of which no news came", "broken")
+    return live_and_tell(given, live_through, "lives", "broken")
 
 
 if __name__ == "__main__":
