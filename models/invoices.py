@@ -243,6 +243,16 @@ async def waiting_lines_of(
     return grouped(subscription_ids, (await session.exec(query)).all(), lambda row: row.subscription_id)
 
 
+async def keep_waiting(session: AsyncSession, subscription_id: str, kept: Mapping[str, Line]) -> None:
+    """Of what waits for the subscription's next invoice only that goes on waiting, by its id, as it stands there."""
+    for pending in await waiting_lines_of(session, subscription_id):
+        left = kept.get(pending.id)
+        if left is None:
+            await session.delete(pending)
+        elif left != pending.as_line:
+            pending.rewrite(left)
+
+
 async def pending_lines_on(session: AsyncSession, invoice_id: str) -> Sequence[PendingLine]:
     """What had waited and is on that invoice."""
     return (await session.exec(select(PendingLine).where(PendingLine.invoice_id == invoice_id))).all()

@@ -22,7 +22,7 @@ from billing.proration import INVOICED_NOW, Present, ProrationBehavior, Turn, tu
 from billing.recurring import recurring_lines
 from models.catalog import Plan
 from models.customers import Customer
-from models.invoices import Invoice, PendingLine, open_invoices_of, waiting_lines_of
+from models.invoices import Invoice, PendingLine, keep_waiting, open_invoices_of
 from models.payments import Payment
 from models.subscriptions import Change, Subscription, SubscriptionItem
 from services.amendments.billed import present_period
@@ -324,10 +324,5 @@ def _move_period(row: Subscription, proposal: ChangeProposal) -> None:
 async def _write_waiting(session: AsyncSession, row: Subscription, proposal: ChangeProposal, why: Why) -> None:
     """What waited is cut to the time in which there was something to charge for; what is new waits behind it."""
     if proposal.waiting is not None:
-        for pending in await waiting_lines_of(session, row.id):
-            left = proposal.waiting.get(pending.id)
-            if left is None:
-                await session.delete(pending)
-            elif left != pending.as_line:
-                pending.rewrite(left)
+        await keep_waiting(session, row.id, proposal.waiting)
     session.add_all(PendingLine.of(row.id, line, why.now) for line in proposal.later)

@@ -4,7 +4,7 @@ What is unused of the period that was paid for goes back to the card that paid, 
 customer's balance or the credit of a change had paid goes to the balance, on the last invoice with all that waited.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -22,7 +22,7 @@ from billing.proration import ProrationBehavior, turn_over, unused_credit
 from billing.returning import RefundReason
 from models.base import ID_PREFIXES, new_id
 from models.customers import Customer
-from models.invoices import Invoice, InvoiceLine, lines_of, recurring_lines_since
+from models.invoices import Invoice, InvoiceLine, keep_waiting, lines_of, recurring_lines_since
 from models.leases import release
 from models.payments import Payment, payment_of_invoice, payments_of_invoices
 from models.returns import Refund, disputes_of, paid_intent, refunds_of
@@ -61,10 +61,14 @@ class UnusedPart:
 
 @dataclass(frozen=True, slots=True)
 class LastBill:
-    """All that an end would settle: nothing of it is written. `draft` is None when nothing was left to bill."""
+    """All that an end would settle: nothing of it is written. `draft` is None when nothing was left to bill.
+
+    `waiting` is what it bills of the lines that waited, by id, cut to the time that there was; None: all, as it is.
+    """
 
     unused: Sequence[UnusedPart] = ()
     draft: InvoiceDraft | None = None
+    waiting: Mapping[str, Line] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ async def settle_up(
         for part in bill.unused
         if part.payment is not None and not part.to_card.is_zero
     ]
+    if bill.waiting is not None:
+        await keep_waiting(session, row.id, bill.waiting)
     if bill.draft is None:
         return Settlement(refunds)
     invoice, payment = await issue(app, session, customer, row, bill.draft, why)
@@ -134,13 +140,14 @@ async def last_bill(
     if not await is_paused_trial(session, row):  # Time stands still in it: all that was used was for nothing.
         lines += await usage_lines(session, row, min(now, row.schedule.end or now), measured_on=())
     agreement = await agreement_of(session, customer, row)
-    if gives_back:
-        agreement = replace(agreement, waiting=await _waiting_until(session, row, stopped))
+    waiting = await _waiting_until(session, row, stopped) if gives_back else None
+    if waiting is not None:
+        agreement = replace(agreement, waiting=tuple(waiting.values()))
     if not lines and not agreement.waiting:
-        return LastBill(unused)
+        return LastBill(unused, waiting=waiting)
     period = Period(row.period_start, row.period_end)
     draft = agreement.draft_lines(lines, period=period, reason=InvoiceReason.SUBSCRIPTION_CANCEL, occasion=_LAST)
-    return LastBill(unused, draft)
+    return LastBill(unused, draft, waiting)
 
 
 async def unused_parts(session: AsyncSession, row: Subscription, now: datetime) -> Sequence[UnusedPart]:
@@ -248,8 +255,8 @@ def _to_balance(part: UnusedPart, row: Subscription, now: datetime) -> Line:
     )
 
 
-async def _waiting_until(session: AsyncSession, row: Subscription, now: datetime) -> Sequence[Line]:
-    """What waits for the next invoice, each charge cut to the time in which there was what it is for."""
+async def _waiting_until(session: AsyncSession, row: Subscription, now: datetime) -> Mapping[str, Line]:
+    """What waits for the next invoice, by its id, each charge cut to the time in which there was what it is for."""
     present = await present_period(session, row, await items_of(session, [row.id]), counts_use=False)
     rest = Period(now, max(now, row.period_end))
     turn = turn_over(
@@ -260,4 +267,4 @@ async def _waiting_until(session: AsyncSession, row: Subscription, now: datetime
         now=now,
         zone=row.grid.zone,
     )
-    return list(turn.waiting.values())
+    return turn.waiting

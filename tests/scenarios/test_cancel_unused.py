@@ -8,7 +8,7 @@ import pytest
 
 from gateways.sandbox import Fault
 from tests.scenarios.changing import UPDATE, Changer
-from tests.scenarios.merchant import Merchant
+from tests.scenarios.merchant import Merchant, nothing_left_to_bill
 from tests.scenarios.shopping import Shopper
 from tests.services.returns import balances, give_back
 from tests.support.databases import copy_of_file
@@ -294,3 +294,20 @@ async def test_what_waited_and_had_ended_is_billed_for_the_time_that_there_was(s
     assert sorted(line["amount"]["amountMinor"] for line in told["invoice"]["lines"]) == [-6300, 700, 1400]
     assert (await balances(small_house))["customer_balance"] == -4200
     assert await small_house.audit() == []
+
+
+@pytest.mark.parametrize("passed", [timedelta(), timedelta(hours=-1)], ids=["at once", "the clock set back"])
+async def test_what_waited_for_no_time_at_all_waits_no_more(small_house: House, passed: timedelta) -> None:
+    """Something more on the next invoice, and the end before there was any time of it: nothing to bill of that."""
+    merchant = Merchant(small_house)
+    for product in ("desk", "chair"):
+        await merchant.product(product)
+        await merchant.plan(product, "28.00", product=product)
+    changer = Changer(small_house, "demo-card")
+    await changer.begin("desk")
+    items = [{"planCode": "desk"}, {"planCode": "chair"}]
+    assert (await changer.ask(UPDATE, items=items, proration="PRORATE_NEXT_INVOICE"))["userErrors"] == []
+    small_house.pass_time(passed)
+    told = await cancel(changer)
+    assert (told["refund"]["amount"], told["invoice"]) == ({"amountMinor": 2800}, None)
+    await nothing_left_to_bill(small_house)
