@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Field, SQLModel
+from sqlalchemy import delete
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from models.base import DOCUMENT, UTCDateTime
@@ -24,3 +25,16 @@ class IdempotencyRecord(SQLModel, table=True):
 
 async def idempotency_record(session: AsyncSession, scope: str) -> IdempotencyRecord | None:
     return await session.get(IdempotencyRecord, scope, with_for_update=True)
+
+
+async def delete_expired(session: AsyncSession, now: datetime, limit: int) -> int:
+    """Delete at most so many of those whose time is over, the longest ago first: how many. What others hold stays."""
+    expired = (
+        select(IdempotencyRecord.scope)
+        .where(IdempotencyRecord.expires_at <= now)
+        .order_by(col(IdempotencyRecord.expires_at))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    deleted = await session.exec(delete(IdempotencyRecord).where(col(IdempotencyRecord.scope).in_(expired)))
+    return deleted.rowcount

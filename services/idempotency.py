@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import PAYMENT
 from models.database import is_unique_violation
-from models.idempotency import IdempotencyRecord, idempotency_record
+from models.idempotency import IdempotencyRecord, delete_expired, idempotency_record
 from models.leases import LEASE
 from models.payments import payment_by_id
 from models.setbacks import repeated
@@ -26,6 +26,7 @@ from services.problems import key_reused
 
 _KEPT = timedelta(days=30)
 _MAX_KEY = 255
+_FORGOTTEN_AT_ONCE = 1_000
 _NOT_INPUT = ("idempotency_key",)
 
 
@@ -83,6 +84,11 @@ async def once(
         raise
     await _finish(app, scope, memory.keep(outcome))
     return outcome
+
+
+async def forget_expired_keys(app: App) -> int:
+    """One pass: what was kept for 30 days is deleted, a batch at a time; how many records."""
+    return await app.database.transact(delete_expired, app.machine_now(), _FORGOTTEN_AT_ONCE)
 
 
 async def answer_of(app: App, actor: Actor, customer_id: str, mutation: str, key: str, memory: Memory[T]) -> T | None:

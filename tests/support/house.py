@@ -92,8 +92,9 @@ class House:
         return await Worker(self.app).once()
 
     async def due(self) -> Mapping[str, int]:
-        """What there was to do and has been done now, the telling of what happened aside."""
-        return {step: count for step, count in (await self.work()).items() if count and step != "published"}
+        """What there was to do and has been done now, but for telling what happened and forgetting old keys."""
+        aside = ("published", "forgotten")
+        return {step: count for step, count in (await self.work()).items() if count and step not in aside}
 
     def pass_time(self, by: timedelta) -> None:
         """Both clocks move together, as they do in life."""
