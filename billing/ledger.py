@@ -30,6 +30,7 @@ class PostingKind(StrEnum):
     CREDIT_ISSUED = "credit_issued"
     INVOICE_VOIDED = "invoice_voided"
     INVOICE_WRITTEN_OFF = "invoice_written_off"
+    WRITE_OFF_RECOVERED = "write_off_recovered"
     BALANCE_APPLIED = "balance_applied"
     BALANCE_GRANTED = "balance_granted"
     BALANCE_RETURNED = "balance_returned"
@@ -49,6 +50,8 @@ _SIDES: dict[PostingKind, tuple[Account, Account]] = {
     # An invoice below zero: what unused time gives back is more than what is asked for.
     PostingKind.CREDIT_ISSUED: (Account.REVENUE, Account.RECEIVABLE),
     PostingKind.INVOICE_WRITTEN_OFF: (Account.WRITTEN_OFF, Account.RECEIVABLE),
+    # What was given up comes after all: it is asked for again, and paid.
+    PostingKind.WRITE_OFF_RECOVERED: (Account.RECEIVABLE, Account.WRITTEN_OFF),
     # The customer's balance takes over what is due, or is given what an invoice below zero owes.
     PostingKind.BALANCE_APPLIED: (Account.CUSTOMER_BALANCE, Account.RECEIVABLE),
     PostingKind.BALANCE_GRANTED: (Account.RECEIVABLE, Account.CUSTOMER_BALANCE),

@@ -40,7 +40,8 @@ same intent is confirmed in the browser."""
 
 END = """When the last day has not helped, or nothing can be tried on it, the final action is carried out. An
 open intent is canceled at the gateway first; if it turns out to be paid, that wins. A cancellation asks for what was
-used, or waited for the next invoice, by one last invoice, which is tried on the same days."""
+used, or waited for the next invoice, by one last invoice, which is tried on the same days. What is written off
+and comes after all is recorded with `recordManualPayment`."""
 
 BACK = """What is UNPAID or left PAST_DUE comes back when its open invoice is paid, by the customer, with a
 new card or by a late answer of the gateway. If its period is over by then a new one begins at that instant

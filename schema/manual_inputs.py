@@ -145,9 +145,9 @@ class RenewManualSubscriptionInput:
         )
 
 
-@strawberry.input(description="A payment for an open invoice.")
+@strawberry.input(description="A payment for an invoice.")
 class RecordManualPaymentInput:
-    invoice_id: strawberry.ID = described("The open invoice.")
+    invoice_id: strawberry.ID = described("The invoice, open or written off.")
     payment: ManualPaymentInput = described("What has come.")
     idempotency_key: str = described(KEY)
 

@@ -74,8 +74,8 @@ class ManualMutations:
 
     @strawberry.mutation(
         description="Record what came for an open invoice by other ways than the gateway's: a part, all, or more, "
-        "which goes to the customer's balance. An invoice that a card could still pay is recorded in one piece; if the "
-        "card turns out to have paid it, that wins."
+        "which goes to the customer's balance. One that was written off may be paid so, too. An invoice that a card "
+        "could still pay is recorded in one piece; if the card turns out to have paid it, that wins."
     )
     async def record_manual_payment(
         self, info: Info, input: Annotated[RecordManualPaymentInput, INPUT]

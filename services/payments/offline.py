@@ -14,7 +14,15 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
 from billing.ledger import PostingKind
-from billing.lifecycle import PAYMENT, InvoiceEvent, InvoiceStatus, PaymentEvent, PaymentStatus, SubscriptionStatus
+from billing.lifecycle import (
+    INVOICE,
+    PAYMENT,
+    InvoiceEvent,
+    InvoiceStatus,
+    PaymentEvent,
+    PaymentStatus,
+    SubscriptionStatus,
+)
 from billing.money import Money
 from billing.offline import allot
 from models.base import ID_PREFIXES, Notes
@@ -59,7 +67,7 @@ class PaymentRecord:
 async def record_manual_payment(
     app: App, actor: Actor, *, invoice_id: str, record: PaymentRecord, idempotency_key: str
 ) -> Payment:
-    """Book a payment to an open invoice: partly, in full, or in full and the rest to the customer's balance.
+    """Book a payment to an invoice that is open or was written off: partly, in full, or the rest to the balance.
 
     Raises UserProblem NOT_FOUND, INVALID, CURRENCY_MISMATCH, ALREADY_PAID, INVALID_STATE, GATEWAY_UNAVAILABLE,
     PAYMENT_IN_PROGRESS, IDEMPOTENCY_CONFLICT.
@@ -140,7 +148,7 @@ def refuse_for(invoice: Invoice, record: PaymentRecord, now: datetime) -> None:
     """Raises for an invoice that asks for nothing, and for a record that cannot be of it."""
     if invoice.status is InvoiceStatus.PAID:
         raise UserProblem(ErrorCode.ALREADY_PAID, "Nothing is left to pay of this invoice.", ["invoiceId"])
-    if invoice.status is not InvoiceStatus.OPEN:
+    if not INVOICE.allows(invoice.status, InvoiceEvent.PAY):
         raise UserProblem(ErrorCode.INVALID_STATE, f"The invoice is {invoice.status}.", ["invoiceId"])
     refuse_record(record, invoice.currency, now)
     if record.paid.is_zero:
@@ -199,7 +207,7 @@ async def announce_payment(
 async def book_payment(
     session: AsyncSession, payment: Payment, invoice: Invoice, record: PaymentRecord, why: Why
 ) -> None:
-    """What came, booked to the open invoice, which it may pay; what is too much is the customer's balance."""
+    """What came, booked to the invoice, which it may pay; what is too much is the customer's balance."""
     write_texts(payment, record)
     payment.amount_paid_minor = record.paid.minor
     payment.paid_at = record.paid_at or why.now
@@ -207,11 +215,13 @@ async def book_payment(
     books = partial(book, session, subject_id=payment.id, customer_id=payment.customer_id, at=why.now)
     books(PostingKind.PAYMENT_RECORDED, record.paid)
     to_invoice, rest = allot(record.paid, invoice.amount_due)
+    if invoice.status is InvoiceStatus.UNCOLLECTIBLE:
+        books(PostingKind.WRITE_OFF_RECOVERED, to_invoice)
     invoice.amount_paid_minor += to_invoice.minor
     if not rest.is_zero:
         await change_balance(session, payment.customer_id, rest)
         books(PostingKind.BALANCE_GRANTED, rest)
-    if invoice.amount_due.is_zero and invoice.status is InvoiceStatus.OPEN:
+    if invoice.amount_due.is_zero and INVOICE.allows(invoice.status, InvoiceEvent.PAY):
         invoice.paid_at = payment.paid_at
         move_invoice(session, invoice, InvoiceEvent.PAY, why)
         subscription = await session.get_one(Subscription, invoice.subscription_id)

@@ -12,6 +12,7 @@ SIDES = {
     PostingKind.INVOICE_VOIDED: (Account.REVENUE, Account.RECEIVABLE),
     PostingKind.CREDIT_ISSUED: (Account.REVENUE, Account.RECEIVABLE),
     PostingKind.INVOICE_WRITTEN_OFF: (Account.WRITTEN_OFF, Account.RECEIVABLE),
+    PostingKind.WRITE_OFF_RECOVERED: (Account.RECEIVABLE, Account.WRITTEN_OFF),
     PostingKind.BALANCE_APPLIED: (Account.CUSTOMER_BALANCE, Account.RECEIVABLE),
     PostingKind.BALANCE_GRANTED: (Account.RECEIVABLE, Account.CUSTOMER_BALANCE),
     PostingKind.BALANCE_RETURNED: (Account.RECEIVABLE, Account.CUSTOMER_BALANCE),

@@ -11,9 +11,11 @@ from billing.ledger import Account, PostingKind
 from gateways.sandbox.cards import BLOCKED, GENERIC
 from gateways.sandbox.currencies import LEAST_AMOUNT
 from models.ledger import LedgerEntry
+from tests.scenarios.by_hand import record
 from tests.scenarios.metering import key_of, pass_to, sell, take, tell
 from tests.scenarios.shopping import Shopper
 from tests.scenarios.test_pauses import pause
+from tests.services.returns import balances
 from tests.support.bank import Bank, bank
 from tests.support.house import House
 from tests.support.outside import VISA, charges_by_invoice
@@ -160,6 +162,28 @@ async def test_without_a_card_it_waits_for_one_as_long_as_dunning_lasts(house: H
     assert (await _last(house))["status"] == "OPEN"
     await _day_by_day(house, 1)
     assert (await _last(house))["status"] == "UNCOLLECTIBLE"
+    assert await house.audit() == []
+
+
+async def test_what_was_written_off_and_comes_after_all_is_taken(house: House, issuer: Bank) -> None:
+    """In parts, and too much in the end: what was lost is lost no more, the rest is the customer's."""
+    await _used_and_ended(house)
+    issuer.declines(VISA, BLOCKED)
+    await _day_by_day(house, 22)
+    last = await _last(house)
+    assert (last["status"], (await balances(house))["written_off"]) == ("UNCOLLECTIBLE", 333)
+    part = await record(house, last["id"], "wire-1", "1.00", "USD")
+    assert (part["invoice"]["status"], part["invoice"]["amountDue"]["formatted"]) == ("UNCOLLECTIBLE", "$2.33")
+    assert await balances(house) == {"offline": 100, "revenue": -333, "written_off": 233}
+    assert await house.audit() == []
+    rest = await record(house, last["id"], "wire-2", "3.00", "USD")
+    assert (rest["userErrors"], rest["invoice"]["status"]) == ([], "PAID")
+    assert await record(house, last["id"], "wire-2", "3.00", "USD") == rest
+    assert await balances(house) == {"offline": 400, "revenue": -333, "customer_balance": -67}
+    more = await record(house, last["id"], "wire-3", "1.00", "USD")
+    assert more["userErrors"] == [{"code": "ALREADY_PAID", "field": ["invoiceId"]}]
+    assert (await _last(house))["status"] == "PAID"  # and the subscription is CANCELED as before
+    await _day_by_day(house, 2)
     assert await house.audit() == []
 
 
