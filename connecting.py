@@ -1,12 +1,14 @@
 """Connections whose clients do not come to the point.
 
-Owns: how large a request may grow, how long its head may take, how many frames a WebSocket may bring, and how long
-what a client is told may wait to be taken; the web server minds none of them. Does not own: the sizes of bodies and
+Owns: how large a request may grow, how long its head may take, how many frames a WebSocket may bring, how long what a
+client is told may wait to be taken, and how long a client that was refused is heard out; the web server minds none of
+them. Does not own: the sizes of bodies and
 how long answers take (guard), the messages of live updates (schema), the end of the server (draining).
 May import: the web server and its WebSockets alone.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,7 +20,7 @@ from websockets.protocol import OPEN
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
-HEAD_SECONDS, TAKE_SECONDS = 10.0, 60.0
+HEAD_SECONDS, TAKE_SECONDS, HEAR_OUT_SECONDS = 10.0, 60.0, 5.0
 MOST_HEAD = 64 * 1024
 # Bodies hold a megabyte at most; in the smallest of chunks, six times as many bytes carry one.
 MOST_REQUEST = 8 * 1024 * 1024
@@ -58,16 +60,45 @@ class TakenInTime(asyncio.Protocol):
             self._untaken.cancel()
 
 
+class HeardOut:
+    """The transport of a client that may still be sending when the connection ends.
+
+    Closed at once it would be reset by what comes after, and the answer be lost that tells why. So it is told that
+    nothing more comes, and what it still sends is dropped for a moment, until it closes.
+    """
+
+    def __init__(self, transport: Any, is_sending: Callable[[], bool], loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._is_sending, self._loop = transport, is_sending, loop
+        self.is_ending = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self.is_ending or self._transport.is_closing()
+
+    def close(self) -> None:
+        if self.is_closing() or not self._is_sending():
+            self._transport.close()
+            return
+        self.is_ending = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._loop.call_later(HEAR_OUT_SECONDS, self._transport.close)
+
+
 class BoundedRequests(TakenInTime, HttpToolsProtocol):
     """Closes a connection whose request has no end, and one whose request does not come."""
 
+    transport: Any
     _bytes = 0
     _bytes_of_head = 0
     _in_head = True
+    _in_request = False
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(HeardOut(transport, lambda: self._in_request, self.loop))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -75,6 +106,8 @@ class BoundedRequests(TakenInTime, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_ending:
+            return
         self._bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing() or self.transport.get_protocol() is not self:  # it became a WebSocket
@@ -84,10 +117,17 @@ class BoundedRequests(TakenInTime, HttpToolsProtocol):
         elif self._is_idle() and self._patience is None:
             self._await_head()
 
+    def send_400_response(self, msg: str) -> None:
+        """Whoever works on the request has nobody to answer any more."""
+        super().send_400_response(msg)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
     def on_message_begin(self) -> None:
         """What came along with its first byte is not counted: a part of it may be of the request before."""
         self._bytes = self._bytes_of_head = 0
-        self._in_head = True
+        self._in_head = self._in_request = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -101,6 +141,10 @@ class BoundedRequests(TakenInTime, HttpToolsProtocol):
         self._in_head = False
         self._wait_no_more()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_request = False
+        super().on_message_complete()
 
     def _is_idle(self) -> bool:
         """Whether no request is being answered."""

@@ -6,11 +6,13 @@ May import: the web server and how it takes connections (connecting).
 """
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -137,6 +139,19 @@ def told_at_the_signal(tell: Callable[[], None]) -> Iterator[None]:
 def ends_well() -> None:
     """To be ended by SIGTERM is no failure: the web server raises the signal again when it is done."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+
+
+def ends_with_its_parent() -> None:
+    """A parent that is killed tells nobody, and what it leaves would hold the port: nobody could start another."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def end_after_it() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_after_it, daemon=True).start()
 
 
 def _waiting(listening: int) -> int:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
 
 MOST_BUCKETS = 10_000
 ENTRANCE = 1
@@ -33,6 +34,14 @@ class Taken:
     retry_after: int = 0
 
 
+class _Level(NamedTuple):
+    """What was in a bucket at that instant, and what was wished for last by somebody who had paid at the entrance."""
+
+    left: float
+    at: datetime
+    wished: int = 0
+
+
 class Buckets:
     """A bucket for each name, full at first and refilled evenly within a minute.
 
@@ -44,7 +53,7 @@ class Buckets:
         self.per_minute = per_minute
         self._now = now
         self._most = most
-        self._levels: OrderedDict[str, tuple[float, datetime]] = OrderedDict()
+        self._levels: OrderedDict[str, _Level] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._levels)
@@ -56,6 +65,15 @@ class Buckets:
         level, _ = self._level(name)
         return self._judged(level, wish, 0)
 
+    def enter(self, name: str, fee: int) -> Taken:
+        """Take what is paid before the wish is known. Who is refused is told when the last wish would be granted:
+        after the fee alone has come together the same request would only be refused again, for all that it asks for."""
+        taken = self.take(name, fee)
+        if taken.granted:
+            return taken
+        left, _, wished = self._levels[name]
+        return self._judged(left, max(wished, fee), 0)
+
     def take(self, name: str, wish: int, *, paid: int = 0) -> Taken:
         """Take `wish` out of the bucket, or nothing. A wish beyond its size needs, and takes, all of it.
 
@@ -65,7 +83,8 @@ class Buckets:
             return Taken(True, 0, 0)
         level, now = self._level(name)
         taken = self._judged(level, wish, paid)
-        self._levels[name] = (level - self._missing(wish, paid) if taken.granted else level, now)
+        left = level - self._missing(wish, paid) if taken.granted else level
+        self._levels[name] = _Level(left, now, wish if paid else self._levels.get(name, _Level(left, now)).wished)
         self._levels.move_to_end(name)
         if len(self._levels) > self._most:
             self._levels.popitem(last=False)
@@ -86,7 +105,7 @@ class Buckets:
         now = self._now()
         if name not in self._levels:
             return float(self.per_minute), now
-        level, at = self._levels[name]
+        level, at, _ = self._levels[name]
         elapsed = max((now - at).total_seconds(), 0.0)
         return min(level + elapsed * self.per_minute / _MINUTE, float(self.per_minute)), now
 
@@ -104,7 +123,7 @@ class Allowance:
 
     def enter(self) -> Taken:
         """Take what every request costs, whatever it asks for."""
-        return self.buckets.take(self.name, ENTRANCE)
+        return self.buckets.enter(self.name, ENTRANCE)
 
     def spend(self, cost: int) -> Taken:
         """Take what an operation costs; what was taken at the entrance counts."""

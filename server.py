@@ -85,7 +85,7 @@ def create_app(installation: Installation) -> Guard:
         routes += [
             Route("/", front.explorer),
             Route("/explorer/config.json", front.explorer_config),
-            Mount("/explorer", StaticFiles(directory=EXPLORER, check_dir=False)),
+            Mount("/explorer", _ExplorerFiles(directory=EXPLORER, check_dir=False)),
         ]
     inner = Starlette(routes=routes, lifespan=front.lifespan)
     return Guard(inner, settings=installation.settings, rates=rates, clock=installation.app.security_clock)
@@ -125,6 +125,13 @@ def rates_of(installation: Installation) -> Rates:
         failures=Buckets(settings.rate_failures_per_minute, now),
         peers=Peers(settings.trusted_proxies),
     )
+
+
+class _ExplorerFiles(StaticFiles):
+    """Without Node there are none, and to have been built is no condition for serving the rest."""
+
+    async def check_config(self) -> None:
+        """What is not there is not found."""
 
 
 class _Front:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from bootstrap import build
 from connecting import BoundedSockets
-from draining import LastRequests, Processes, Server, ends_well
+from draining import LastRequests, Processes, Server, ends_well, ends_with_its_parent
 from gauges import SHARED_FOLDER, forget_process
 from logs import configure_logging
 from schema.sockets import MAX_FRAME
@@ -45,6 +45,7 @@ def serve_from_processes(settings: Settings, processes: int) -> None:
 
 def app_of_this_process() -> ASGIApp:
     """Each process builds its own from the environment; the command has checked that it can."""
+    ends_with_its_parent()
     log_as_server()
     app = create_app(build(load_settings()))
     _settle_in()

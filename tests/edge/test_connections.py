@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -76,6 +77,41 @@ async def test_a_head_without_end_is_closed(address: str, parts: list[bytes]) ->
 )
 async def test_a_request_that_goes_on_after_its_end_is_closed(address: str, parts: list[bytes]) -> None:
     assert (await talk(address, *parts, pause=0.002)).count(b"HTTP/1.1 200") <= 1
+
+
+MUCH = b"a" * 4 * 1024 * 1024
+PLAIN = HEAD.replace(b"application/json", b"text/plain") + b"Connection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (HEAD + b"Content-Length: %d\r\n\r\n" % len(MUCH) + MUCH, 413),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(MUCH) + MUCH + b"\r\n0\r\n\r\n", 413),
+        (PLAIN + b"Content-Length: %d\r\n\r\n" % len(MUCH) + MUCH, 413),
+        (PLAIN + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(MUCH) + MUCH + b"\r\n0\r\n\r\n", 415),
+        (HEAD + b"X: " + MUCH + b"\r\n\r\n", 400),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nno size\r\n" + MUCH, 400),
+    ],
+    ids=["a length", "chunks", "a length, the last request", "chunks of another type", "a header", "broken chunks"],
+)
+async def test_whoever_sends_on_is_heard_out_and_hears_why(
+    address: str, request_: bytes, status: int, written: io.StringIO
+) -> None:
+    """Closed while more comes, the connection would be reset, and the answer with it."""
+    assert await asyncio.to_thread(sent_whole, address, request_) == b"HTTP/1.1 %d" % status
+    assert '"level":"error"' not in written.getvalue()
+
+
+def sent_whole(address: str, request_: bytes) -> bytes:
+    """The beginning of what a client hears who listens only after it has said everything."""
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as client:
+        client.sendall(request_)
+        heard = client.recv(12)
+        while client.recv(64 * 1024):
+            pass
+    return heard
 
 
 @pytest.mark.usefixtures("hasty")

@@ -82,6 +82,19 @@ def test_a_clock_that_is_set_back_gives_nothing_and_starves_nobody(clock: Manual
     assert buckets.take("a", 1) == Taken(True, limit=60, remaining=0)
 
 
+def test_at_the_entrance_the_wait_is_for_the_last_wish(clock: ManualClock) -> None:
+    buckets = Buckets(60, clock.now)
+    assert buckets.enter("a", 1) == Taken(True, limit=60, remaining=59)
+    assert buckets.take("a", 60, paid=1) == Taken(True, limit=60, remaining=0)
+    assert buckets.enter("a", 1) == Taken(False, limit=60, remaining=0, retry_after=60)
+    clock.advance(timedelta(seconds=1))
+    assert buckets.enter("a", 1) == Taken(True, limit=60, remaining=0)
+    assert buckets.take("a", 5, paid=1) == Taken(False, limit=60, remaining=0, retry_after=5)
+    assert buckets.enter("a", 1) == Taken(False, limit=60, remaining=0, retry_after=5)
+    buckets.take("b", 60)
+    assert buckets.enter("b", 1) == Taken(False, limit=60, remaining=0, retry_after=1)
+
+
 def test_a_peek_takes_nothing(clock: ManualClock) -> None:
     buckets = Buckets(2, clock.now)
     assert [buckets.peek("a", 2).granted for _ in range(3)] == [True] * 3
@@ -188,14 +201,24 @@ async def test_an_empty_bucket_is_refused_before_the_document_is_read() -> None:
         mine = bearer(toy, "u")
         assert (await toy.ask(TEN, headers=mine)).status_code == 200
         refused = await toy.ask("{", headers=mine)
-        assert told(refused) == (429, "RATE_LIMITED", "6")
+        assert told(refused) == (429, "RATE_LIMITED", "60")
         assert refused.json()["errors"] == [
             {
-                "message": "Too much was asked for in the last minute; try again in 6 s.",
-                "extensions": {"code": "RATE_LIMITED", "retryAfter": 6, **looked_for(refused)},
+                "message": "Too much was asked for in the last minute; try again in 60 s.",
+                "extensions": {"code": "RATE_LIMITED", "retryAfter": 60, **looked_for(refused)},
             }
         ]
         assert told_beside(refused) == {}
+
+
+async def test_whoever_finds_the_bucket_empty_is_told_when_the_same_request_is_granted() -> None:
+    async with toy_with(rate_caller_per_minute=30) as toy:
+        mine = bearer(toy, "u")
+        for _ in range(3):
+            assert (await toy.ask(TEN, headers=mine)).status_code == 200
+        assert told(await toy.ask(TEN, headers=mine)) == (429, "RATE_LIMITED", "20")
+        toy.clock.advance(timedelta(seconds=20))
+        assert told(await toy.ask(TEN, headers=mine)) == (200, {"limit": 30, "remaining": 0}, None)
 
 
 async def test_whoever_takes_nothing_but_events_is_refused_by_the_status_too() -> None:
@@ -215,7 +238,7 @@ async def test_a_mutation_beyond_the_bucket_is_not_carried_out() -> None:
         mine = bearer(toy, "u")
         text = 'mutation { addNote(text: "x") { note userErrors { code message } } }'
         assert told(await toy.ask(text, headers=mine))[0] == 200  # 1 + 1 + 1 + 5 * 2, and takes all there is
-        assert told(await toy.ask(text, headers=mine)) == (429, "RATE_LIMITED", "7")
+        assert told(await toy.ask(text, headers=mine)) == (429, "RATE_LIMITED", "60")
         assert toy.database == ["x"]
 
 
@@ -225,7 +248,7 @@ async def test_each_caller_has_a_bucket_of_its_own_whatever_the_address() -> Non
         for headers in callers:
             assert told(await toy.ask(TEN, headers=headers)) == (200, {"limit": 10, "remaining": 0}, None)
         for headers in callers:
-            assert told(await toy.ask(HELLO, headers=headers)) == (429, "RATE_LIMITED", "6")
+            assert told(await toy.ask(TEN, headers=headers)) == (429, "RATE_LIMITED", "60")
 
 
 async def test_a_user_and_a_key_of_the_same_name_are_not_the_same_caller() -> None:
@@ -239,13 +262,13 @@ async def test_nobody_is_counted_by_address_as_the_trusted_proxy_tells_it() -> N
         for address in ("198.51.100.1", "198.51.100.2"):
             headers = {"x-forwarded-for": address}
             assert told(await toy.ask(TEN, headers=headers)) == (200, {"limit": 10, "remaining": 0}, None)
-            assert told(await toy.ask(TEN, headers=headers)) == (429, "RATE_LIMITED", "6")
+            assert told(await toy.ask(TEN, headers=headers)) == (429, "RATE_LIMITED", "60")
 
 
 async def test_nobody_cannot_choose_an_address() -> None:
     async with toy_with(rate_address_per_minute=10) as toy:
         assert told(await toy.ask(TEN, headers={"x-forwarded-for": "198.51.100.1"}))[0] == 200
-        assert told(await toy.ask(TEN, headers={"x-forwarded-for": "198.51.100.2"})) == (429, "RATE_LIMITED", "6")
+        assert told(await toy.ask(TEN, headers={"x-forwarded-for": "198.51.100.2"})) == (429, "RATE_LIMITED", "60")
 
 
 async def test_what_cannot_be_executed_costs_one_value() -> None:

@@ -1,6 +1,8 @@
 """A short seed of the stops that `make soak` does many times."""
 
 import os
+import signal
+import socket
 import time
 from pathlib import Path
 
@@ -54,3 +56,36 @@ def test_processes_that_cannot_start_end_with_a_failure_that_a_supervisor_sees(t
     settings = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     with started([str(tmp_path / "cannot_start.py"), str(free_port())], "", tmp_path, settings) as it:
         assert it.process.wait(timeout=60) == STARTUP_FAILURE
+
+
+SHARED_BY_ONE = """
+from serving import serve_from_processes
+from settings import load_settings
+
+if __name__ == "__main__":
+    serve_from_processes(load_settings(), 1)
+"""
+
+
+def test_processes_whose_parent_was_killed_leave_the_port_to_the_next_one(sqlite_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared_by_one.py").write_text(SHARED_BY_ONE)
+    port = free_port()
+    settings = {
+        "PERENNIAL_DATABASE_URL": copy_of_file(sqlite_file, tmp_path / "perennial.db"),
+        "PERENNIAL_PORT": str(port),
+        "PERENNIAL_WORKER": "off",
+    }
+    address = f"http://127.0.0.1:{port}/health/live"
+    with started([str(tmp_path / "shared_by_one.py")], address, tmp_path, settings) as it:
+        it.wait()
+        it.process.send_signal(signal.SIGKILL)
+        it.process.wait()
+        deadline = time.monotonic() + 30
+        while not _is_free(port) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert _is_free(port)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as another:
+        return another.connect_ex(("127.0.0.1", port)) != 0
