@@ -3,6 +3,7 @@
 Owns: the shapes of batches, each in a short read session of its own. Does not own: which edges there are.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,10 +15,22 @@ from models.batches import Listing, Page, Span, Where, counts_of, pages_of
 from models.database import Database
 from models.lists import by_ids
 
+K = TypeVar("K")
 R = TypeVar("R", bound=SQLModel)
 V = TypeVar("V")
 
 Rows = Callable[[AsyncSession, Sequence[str]], Awaitable[Sequence[R]]]
+
+
+class Loader(DataLoader[K, V]):
+    """Fields that ask for the same share one answer, and one of them that is given up does not take it from the rest.
+
+    An error in a field that cannot be null ends the fields beside it; without the shield it would end whoever else in
+    the document waits for what they have asked for, and the request would go without an answer.
+    """
+
+    def load(self, key: K) -> "asyncio.Future[V]":
+        return asyncio.shield(super().load(key))
 
 
 class Batching:
@@ -59,7 +72,7 @@ class Batching:
             found = {getattr(each, key): each for each in rows}
             return [found.get(each) for each in wanted]
 
-        return DataLoader(batch)
+        return Loader(batch)
 
     def _many(self, rows: Rows[R], parent: str) -> DataLoader[str, Sequence[R]]:
         """All rows of the parent asked for, in the order of the query."""
@@ -71,7 +84,7 @@ class Batching:
                     found[getattr(row, parent)].append(row)
             return [found[each] for each in wanted]
 
-        return DataLoader(batch)
+        return Loader(batch)
 
     def _each(
         self, read: Callable[[AsyncSession, Sequence[str]], Awaitable[Mapping[str, V]]], *, missing: V
@@ -83,7 +96,7 @@ class Batching:
                 found = await read(session, wanted)
             return [found.get(each, missing) for each in wanted]
 
-        return DataLoader(batch)
+        return Loader(batch)
 
     def _by(self, key: str, row: type[R]) -> Rows[R]:
         async def rows(session: AsyncSession, ids: Sequence[str]) -> Sequence[R]:
@@ -104,4 +117,4 @@ class Batching:
                 found = {wish: await read(session, ids, wish) for wish, ids in parents.items()}
             return [found[wish][parent] for parent, wish in wanted]
 
-        return DataLoader(batch)
+        return Loader(batch)

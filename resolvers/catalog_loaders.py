@@ -19,7 +19,7 @@ from models.catalog import (
 )
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
 from models.subscriptions import subscribers_of_prices
-from resolvers.batching import Batching
+from resolvers.batching import Batching, Loader
 
 
 class CatalogLoaders(Batching):
@@ -74,7 +74,7 @@ class CatalogLoaders(Batching):
                 found = await discounts_of(session, wanted)
             return [[each for each in found if each.discount.subscription_id == id] for id in wanted]
 
-        return DataLoader(batch)
+        return Loader(batch)
 
     @cached_property
     def uses_of_discount(self) -> DataLoader[str, Sequence[int]]:

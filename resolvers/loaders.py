@@ -26,6 +26,7 @@ from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
 from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem, changes_of, items_of
 from models.usage import metered_of, used_in
+from resolvers.batching import Loader
 from resolvers.catalog_loaders import CatalogLoaders
 
 K = TypeVar("K", bound=Hashable)
@@ -188,7 +189,7 @@ class Loaders(CatalogLoaders):
                 used = await used_in(session, wanted)
             return [used[subscription_id] for subscription_id, _, _ in wanted]
 
-        return DataLoader(batch)
+        return Loader(batch)
 
     @cached_property
     def is_metered(self) -> DataLoader[str, bool]:
@@ -199,7 +200,7 @@ class Loaders(CatalogLoaders):
                 found = await metered_of(session, wanted)
             return [each in found for each in wanted]
 
-        return DataLoader(batch)
+        return Loader(batch)
 
     async def newest_intent(self, payment_id: str) -> CollectionIntent | None:
         """The payment's intent with the highest number."""
