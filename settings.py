@@ -283,6 +283,7 @@ def _contradictions(s: Settings) -> list[tuple[bool, str]]:
 
 def _of_the_gateway(s: Settings) -> list[tuple[bool, str]]:
     key = s.stripe_secret_key.get_secret_value() if s.stripe_secret_key else None
+    mode = "live" if s.livemode else "test"
     return [
         (
             key is not None and not key.startswith(("sk_test_", "rk_test_", "sk_live_", "rk_live_")),
@@ -295,6 +296,10 @@ def _of_the_gateway(s: Settings) -> list[tuple[bool, str]]:
         (
             (key is not None or s.is_production) and not s.stripe_publishable_key and s.stripe_api_base is None,
             "PERENNIAL_STRIPE_PUBLISHABLE_KEY: set it beside the secret key, browsers confirm cards with it",
+        ),
+        (
+            bool(s.stripe_publishable_key) and not s.gateway_publishable_key.startswith(f"pk_{mode}_"),
+            f"PERENNIAL_STRIPE_PUBLISHABLE_KEY: everybody is told it; expected the key that starts with pk_{mode}_",
         ),
         (
             s.is_production and s.stripe_secret_key is None,

@@ -133,6 +133,32 @@ def test_an_address_of_no_database_is_told(name: str, address: str) -> None:
     assert str(refused.value) == f"PERENNIAL_{name.upper()}: write sqlite:///path or postgresql://user@host/name"
 
 
+@pytest.mark.parametrize(
+    ("mode", "publishable"),
+    [("test", "sk_test_x"), ("test", "pk_live_x"), ("live", "rk_live_x"), ("live", "pk_test_x")],
+)
+def test_browsers_are_told_no_secret_key_and_none_of_another_mode(mode: str, publishable: str) -> None:
+    """`gatewayConfig` tells the publishable key to everybody."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings(_env_file=None, **of_an_account(mode), stripe_publishable_key=publishable)
+    assert str(refused.value) == (
+        f"PERENNIAL_STRIPE_PUBLISHABLE_KEY: everybody is told it; expected the key that starts with pk_{mode}_"
+    )
+    allowed = load_settings(_env_file=None, **of_an_account(mode), stripe_publishable_key=f"pk_{mode}_x")
+    assert allowed.gateway_publishable_key == f"pk_{mode}_x"
+
+
+def of_an_account(mode: str) -> dict[str, str]:
+    return {
+        "stripe_secret_key": f"sk_{mode}_x",
+        "stripe_webhook_secret": "whsec_x",
+        "environment": "production",
+        "secret_key": "p" * 40,
+        "entitlement_key": new_key(),
+        "public_url": "https://billing.example",
+    }
+
+
 def test_everything_that_production_lacks_is_told_a_line_each() -> None:
     code, lines = told(["serve"], environment="production")
     assert code == 1
