@@ -5,7 +5,7 @@ May import: nothing of ours.
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache, cached_property
 from ipaddress import ip_network
@@ -27,6 +27,9 @@ JWT_ALGORITHMS = (
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
 """`none` is no algorithm."""
+_DATABASES = {"sqlite": "sqlite:///path", "postgresql": "postgresql://user@host/name"}
+_LISTENING = {"postgresql": "postgresql://user@host/name, PostgreSQL itself and no proxy"}
+_POSTGRESQL_OPTIONS = {"host", "port", "ssl", "sslmode", "passfile", "target_session_attrs"}
 
 
 class Environment(StrEnum):
@@ -265,15 +268,20 @@ def _is_live(key: str) -> bool:
     return key.startswith(("sk_live_", "rk_live_"))
 
 
-def _is_database(url: str, kinds: Sequence[str] = ("sqlite", "postgresql")) -> bool:
+def _database(name: str, url: str | None, kinds: Mapping[str, str] = _DATABASES) -> tuple[bool, str]:
+    """The row of one address. A database in memory would be another one for each connection."""
     from sqlalchemy.engine import make_url  # heavy: whoever mistypes a command is told at once
     from sqlalchemy.exc import ArgumentError
 
+    wanted = f"{name}: write {' or '.join(kinds.values())}"
     try:
-        parsed = make_url(url)
+        parsed = make_url(url or "postgresql://unset")
     except (ArgumentError, ValueError):  # what is no address at all, or whose port is no number
-        return False
-    return parsed.drivername in kinds and bool(parsed.database or parsed.drivername != "sqlite")
+        return True, wanted
+    if parsed.drivername == "postgresql" and (unknown := set(parsed.query) - _POSTGRESQL_OPTIONS):
+        return True, f"{name}: {min(unknown)!r} is no option here; {', '.join(sorted(_POSTGRESQL_OPTIONS))} are"
+    in_no_file = parsed.drivername == "sqlite" and parsed.database in (None, "", ":memory:")
+    return parsed.drivername not in kinds or in_no_file, wanted
 
 
 def _contradictions(s: Settings) -> list[tuple[bool, str]]:
@@ -361,16 +369,7 @@ def _of_addresses(s: Settings) -> list[tuple[bool, str]]:
             s.is_production and s.public_url is None,
             "PERENNIAL_PUBLIC_URL: production needs the address at which others reach it; links begin with it",
         ),
-        (
-            not _is_database(s.database_url),
-            "PERENNIAL_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
-        ),
-        (
-            s.sandbox_database_url is not None and not _is_database(s.sandbox_database_url),
-            "PERENNIAL_SANDBOX_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
-        ),
-        (
-            s.database_listen_url is not None and not _is_database(s.database_listen_url, ("postgresql",)),
-            "PERENNIAL_DATABASE_LISTEN_URL: write postgresql://user@host/name, PostgreSQL itself and no proxy",
-        ),
+        _database("PERENNIAL_DATABASE_URL", s.database_url),
+        _database("PERENNIAL_SANDBOX_DATABASE_URL", s.sandbox_database_url),
+        _database("PERENNIAL_DATABASE_LISTEN_URL", s.database_listen_url, _LISTENING),
     ]

@@ -33,9 +33,9 @@ import models.runs
 import models.subscriptions
 import models.timers
 import models.usage  # noqa: F401 (importing them fills the metadata)
+from database_urls import with_driver
 from migrations.beside import LOCK_SECONDS, TRIES
 from models.base import DecimalText, EnumText, UTCDateTime, metadata
-from models.database import with_driver
 from models.setbacks import Setback, setback_of
 from settings import load_settings
 

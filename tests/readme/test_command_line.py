@@ -58,6 +58,23 @@ def test_a_database_that_is_away_ends_what_cannot_wait_for_it(command: list[str]
     assert "Connect call failed" in line
 
 
+@pytest.mark.parametrize("command", [["check"], ["migrate"]], ids=" ".join)
+def test_what_renters_of_postgresql_write_of_tls_is_taken(command: list[str]) -> None:
+    code, (line,) = told(command, database_url=f"{NO_DATABASE}?sslmode=require")
+    assert code == 1
+    assert "Connect call failed" in line
+
+
+@pytest.mark.parametrize("name", ["database_url", "sandbox_database_url", "database_listen_url"])
+def test_an_option_that_no_driver_knows_is_told(name: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(_env_file=None, **{name: f"{NO_DATABASE}?sslmode=require&channel_binding=require"})
+    assert str(refused.value) == (
+        f"PERENNIAL_{name.upper()}: 'channel_binding' is no option here; "
+        "host, passfile, port, ssl, sslmode, target_session_attrs are"
+    )
+
+
 def test_with_a_real_gateway_what_goes_on_waits_for_the_database(tmp_path: Path) -> None:
     port = str(free_port())
     settings = {
@@ -124,7 +141,15 @@ def test_a_port_that_is_taken_is_told_with_its_setting(command: list[str], setti
 
 @pytest.mark.parametrize(
     "address",
-    ["mysql://x/y", "nonsense", "sqlite:///", "sqlite://", "postgresql://h:port/x", "postgresql+asyncpg://h/x"],
+    [
+        "mysql://x/y",
+        "nonsense",
+        "sqlite:///",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql://h:port/x",
+        "postgresql+asyncpg://h/x",
+    ],
 )
 @pytest.mark.parametrize("name", ["database_url", "sandbox_database_url"])
 def test_an_address_of_no_database_is_told(name: str, address: str) -> None:
