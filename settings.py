@@ -279,7 +279,6 @@ def _zones() -> set[str]:
 
 
 def _is_web_address(text: str, is_a_base: bool) -> bool:
-    """Whether others begin with it, or it is one."""
     try:
         parts = urlsplit(text)
     except ValueError:  # brackets around what is no address
@@ -338,8 +337,9 @@ def _of_the_gateway(s: Settings) -> list[tuple[bool, str]]:
             "PERENNIAL_STRIPE_SECRET_KEY: production refuses the sandbox; set a key",
         ),
         (
-            s.is_production and (s.stripe_webhook_secret is None or not s.webhook_secrets),
-            "PERENNIAL_STRIPE_WEBHOOK_SECRET: production needs the endpoint's signing secret",
+            (s.is_production and (s.stripe_webhook_secret is None or not s.webhook_secrets))
+            or not all(each.startswith("whsec_") for each in s.webhook_secrets),
+            "PERENNIAL_STRIPE_WEBHOOK_SECRET: the endpoint's signing secret is wanted, which starts with whsec_",
         ),
     ]
 

@@ -269,6 +269,11 @@ def test_no_key_and_no_place_for_one_is_told(tmp_path: Path, monkeypatch: pytest
         ("cors_origins", "*", "'*' is no exact origin, such as https://app.example"),
         ("stripe_api_base", "127.0.0.1:12111", "write https://host, with the path under which it is served"),
         ("jwt_jwks_url", "issuer.example/keys", "write https://host, with the path under which it is served"),
+        (
+            "stripe_webhook_secret",
+            "whsec_x, we_1NAbc",
+            "the endpoint's signing secret is wanted, which starts with whsec_",
+        ),
         ("public_url", "http://[x", "write https://host, with the path under which it is served"),
         ("grace_period_days", "99999999999", "Input should be less than or equal to 3660"),
         ("reconcile_minutes", "99999999999999", "Input should be less than or equal to 527040"),
