@@ -103,9 +103,10 @@ $(VENV)/.dev: requirements-dev.txt | $(VENV)/.runtime
 .PHONY: explorer-if-possible
 explorer-if-possible:
 	@if node -e 'const [a,b]=process.versions.node.split("."); process.exit(a>20||(a==20&&b>=19)?0:1)' 2>/dev/null; \
-	then $(MAKE) --no-print-directory explorer; \
+	then $(MAKE) --no-print-directory explorer \
+		|| echo "The explorer could not be built, see above: the API starts without it (later: 'make explorer')."; \
 	else echo "No Node 20.19 or newer here: the API starts without its explorer (install Node, then 'make explorer')."; fi
 
 $(EXPLORER): $(EXPLORER_SOURCES)
-	@cd explorer && npm ci --silent --prefer-offline --no-audit --no-fund && npm run --silent build -- --logLevel warn
+	@cd explorer && npm ci --loglevel error --prefer-offline --no-audit --no-fund > /dev/null && npm run --silent build -- --logLevel warn
 	@touch $@

@@ -5,6 +5,7 @@ May import: everything; heavy parts only inside the command that needs them, so 
 """
 
 import asyncio
+import errno
 import socket
 import sys
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
-from settings import ROOT, Settings, SettingsError, WorkerMode, load_settings
+from settings import ROOT, Settings, SettingsError, WorkerMode, load_settings, unknown_settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -153,7 +154,7 @@ def token(
             settings, user_id=user or _TOKEN_USERS[role], role=Role(role.value), now=SystemClock().now()
         )
     except ValueError as problem:
-        _fail(str(problem))
+        _fail(f"PERENNIAL_JWT_ALGORITHM: {problem}.")
     sys.stdout.write(f"{issued}\n")
 
 
@@ -214,9 +215,14 @@ async def _work_once(app: "App") -> None:
 
 def _settings() -> Settings:
     try:
-        return load_settings()
+        settings = load_settings()
     except SettingsError as problem:
         _fail(str(problem))
+    for name in unknown_settings():
+        err.print(
+            f"{name}: there is no such setting; .env.example lists them.", style="yellow", markup=False, soft_wrap=True
+        )
+    return settings
 
 
 def _fail(message: str) -> NoReturn:
@@ -231,7 +237,9 @@ def _refuse_taken_port(host: str, port: int, setting: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as problem:
-            _fail(f"Port {port} on {host} cannot be used ({problem.strerror}): stop what runs there, or set {setting}.")
+            is_host = isinstance(problem, socket.gaierror) or problem.errno == errno.EADDRNOTAVAIL
+            advice = "set PERENNIAL_HOST" if is_host else f"stop what runs there, or set {setting}"
+            _fail(f"Port {port} on {host} cannot be used ({problem.strerror}): {advice}.")
 
 
 def _built(settings: Settings) -> "Installation":
@@ -253,8 +261,11 @@ async def _begin(installation: "Installation", *, waits: bool = False) -> None:
 
     from migrations.standing import is_behind
 
+    setting = "PERENNIAL_DATABASE_URL"
     try:
         if not await is_behind(installation.app.database):
+            if installation.settings.sandbox_database_url:
+                setting = "PERENNIAL_SANDBOX_DATABASE_URL"
             await installation.start()
             return
         problem = "its schema is not this version's: run `python cli.py migrate` first"
@@ -263,7 +274,7 @@ async def _begin(installation: "Installation", *, waits: bool = False) -> None:
             return
         problem = _first_line(fault)
     await installation.close()
-    _fail(f"PERENNIAL_DATABASE_URL: the database cannot be used ({problem}).")
+    _fail(f"{setting}: the database cannot be used ({problem}).")
 
 
 def _carry_out(installation: "Installation", work: "Callable[[], Coroutine[None, None, T]]") -> T:

@@ -5,7 +5,9 @@ May import: nothing of ours.
 """
 
 import hmac
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache, cached_property
 from ipaddress import ip_network
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
 DEVELOPMENT_SECRET = "perennial-development-secret-not-for-production"  # noqa: S105 (refused outside development)
@@ -27,6 +29,9 @@ JWT_ALGORITHMS = (
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
 """`none` is no algorithm."""
+_DATABASES = {"sqlite": "sqlite:///path", "postgresql": "postgresql://user@host/name"}
+_LISTENING = {"postgresql": "postgresql://user@host/name, PostgreSQL itself and no proxy"}
+_POSTGRESQL_OPTIONS = {"host", "port", "ssl", "sslmode", "passfile", "target_session_attrs"}
 
 
 class Environment(StrEnum):
@@ -66,9 +71,9 @@ class Settings(BaseSettings):
     database_url: str = f"sqlite:///{ROOT / 'var' / 'perennial.db'}"
     database_listen_url: str | None = None
     database_pooler: Pooler = Pooler.NONE
-    database_pool_size: int = Field(default=10, ge=1)
-    database_pool_overflow: int = Field(default=10, ge=0)
-    database_statement_seconds: int = Field(default=10, ge=0)
+    database_pool_size: int = Field(default=10, ge=1, le=10_000)
+    database_pool_overflow: int = Field(default=10, ge=0, le=10_000)
+    database_statement_seconds: int = Field(default=10, ge=0, le=86_400)
     sandbox_database_url: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
@@ -94,12 +99,12 @@ class Settings(BaseSettings):
     timezone: str = "UTC"
     account_country: str = Field(default="US", pattern=r"^[A-Z]{2}$")
     support_refund_cap: int = Field(default=0, ge=0)
-    grace_period_days: int = Field(default=7, ge=0)
-    reconcile_minutes: int = Field(default=15, ge=0)
+    grace_period_days: int = Field(default=7, ge=0, le=3660)
+    reconcile_minutes: int = Field(default=15, ge=0, le=527_040)
 
-    rate_caller_per_minute: int = Field(default=1_000_000, ge=0)
-    rate_address_per_minute: int = Field(default=1_000_000, ge=0)
-    rate_failures_per_minute: int = Field(default=600, ge=0)
+    rate_caller_per_minute: int = Field(default=1_000_000, ge=0, le=10**12)
+    rate_address_per_minute: int = Field(default=1_000_000, ge=0, le=10**12)
+    rate_failures_per_minute: int = Field(default=600, ge=0, le=10**12)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_private_targets: Annotated[tuple[str, ...], NoDecode] = ()
     metrics_token: SecretStr | None = None
@@ -113,7 +118,7 @@ class Settings(BaseSettings):
     @classmethod
     def _split_origins(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+            return tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
         return value
 
     @field_validator("trusted_proxies", "webhook_private_targets", mode="before")
@@ -135,13 +140,14 @@ class Settings(BaseSettings):
                 raise ValueError(message) from None
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "stripe_api_base", "jwt_jwks_url")
     @classmethod
-    def _an_address(cls, value: str | None) -> str | None:
-        parts = urlsplit(value or "http://unset")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("PERENNIAL_PUBLIC_URL: write https://host, with the path under which it is served, if any")
-        return value.rstrip("/") if value else None
+    def _an_address(cls, value: str | None, field: ValidationInfo) -> str | None:
+        is_a_base = field.field_name != "jwt_jwks_url"
+        if value and not _is_web_address(value, is_a_base):
+            name = f"PERENNIAL_{str(field.field_name).upper()}"
+            raise ValueError(f"{name}: write https://host, with the path under which it is served, if any")
+        return value.rstrip("/") if value and is_a_base else value
 
     @field_validator("timezone")
     @classmethod
@@ -153,8 +159,10 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if "*" in value:
-            raise ValueError("PERENNIAL_CORS_ORIGINS: list exact origins; '*' is refused")
+        for each in value:
+            if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", each):
+                message = f"PERENNIAL_CORS_ORIGINS: {each!r} is no exact origin, such as https://app.example"
+                raise ValueError(message)
         return value
 
     @model_validator(mode="after")
@@ -253,6 +261,15 @@ def load_settings(**overrides: object) -> Settings:
             for problem in error.errors()
         ]
         raise SettingsError("\n".join(lines)) from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise SettingsError(f".env: a text in UTF-8 is expected, which can be read ({problem})") from None
+
+
+def unknown_settings() -> list[str]:
+    """Names, in the environment or .env, that look like settings and are none: misspelt ones, for instance."""
+    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
+    known = {f"PERENNIAL_{name.upper()}" for name in Settings.model_fields}
+    return sorted(name for name in given - known if name.startswith("PERENNIAL_"))
 
 
 @cache
@@ -261,19 +278,33 @@ def _zones() -> set[str]:
     return available_timezones()
 
 
+def _is_web_address(text: str, is_a_base: bool) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # brackets around what is no address
+        return False
+    ends_there = not (parts.query or parts.fragment)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and (ends_there or not is_a_base)
+
+
 def _is_live(key: str) -> bool:
     return key.startswith(("sk_live_", "rk_live_"))
 
 
-def _is_database(url: str, kinds: Sequence[str] = ("sqlite", "postgresql")) -> bool:
+def _database(name: str, url: str | None, kinds: Mapping[str, str] = _DATABASES) -> tuple[bool, str]:
+    """The row of one address. A database in memory would be another one for each connection."""
     from sqlalchemy.engine import make_url  # heavy: whoever mistypes a command is told at once
     from sqlalchemy.exc import ArgumentError
 
+    wanted = f"{name}: write {' or '.join(kinds.values())}"
     try:
-        parsed = make_url(url)
+        parsed = make_url(url or "postgresql://unset")
     except (ArgumentError, ValueError):  # what is no address at all, or whose port is no number
-        return False
-    return parsed.drivername in kinds and bool(parsed.database or parsed.drivername != "sqlite")
+        return True, wanted
+    if parsed.drivername == "postgresql" and (unknown := set(parsed.query) - _POSTGRESQL_OPTIONS):
+        return True, f"{name}: {min(unknown)!r} is no option here; {', '.join(sorted(_POSTGRESQL_OPTIONS))} are"
+    in_no_file = parsed.drivername == "sqlite" and parsed.database in (None, "", ":memory:")
+    return parsed.drivername not in kinds or in_no_file, wanted
 
 
 def _contradictions(s: Settings) -> list[tuple[bool, str]]:
@@ -283,6 +314,7 @@ def _contradictions(s: Settings) -> list[tuple[bool, str]]:
 
 def _of_the_gateway(s: Settings) -> list[tuple[bool, str]]:
     key = s.stripe_secret_key.get_secret_value() if s.stripe_secret_key else None
+    mode = "live" if s.livemode else "test"
     return [
         (
             key is not None and not key.startswith(("sk_test_", "rk_test_", "sk_live_", "rk_live_")),
@@ -297,12 +329,17 @@ def _of_the_gateway(s: Settings) -> list[tuple[bool, str]]:
             "PERENNIAL_STRIPE_PUBLISHABLE_KEY: set it beside the secret key, browsers confirm cards with it",
         ),
         (
+            bool(s.stripe_publishable_key) and not s.gateway_publishable_key.startswith(f"pk_{mode}_"),
+            f"PERENNIAL_STRIPE_PUBLISHABLE_KEY: everybody is told it; expected the key that starts with pk_{mode}_",
+        ),
+        (
             s.is_production and s.stripe_secret_key is None,
             "PERENNIAL_STRIPE_SECRET_KEY: production refuses the sandbox; set a key",
         ),
         (
-            s.is_production and (s.stripe_webhook_secret is None or not s.webhook_secrets),
-            "PERENNIAL_STRIPE_WEBHOOK_SECRET: production needs the endpoint's signing secret",
+            (s.is_production and (s.stripe_webhook_secret is None or not s.webhook_secrets))
+            or not all(each.startswith("whsec_") for each in s.webhook_secrets),
+            "PERENNIAL_STRIPE_WEBHOOK_SECRET: the endpoint's signing secret is wanted, which starts with whsec_",
         ),
     ]
 
@@ -356,16 +393,7 @@ def _of_addresses(s: Settings) -> list[tuple[bool, str]]:
             s.is_production and s.public_url is None,
             "PERENNIAL_PUBLIC_URL: production needs the address at which others reach it; links begin with it",
         ),
-        (
-            not _is_database(s.database_url),
-            "PERENNIAL_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
-        ),
-        (
-            s.sandbox_database_url is not None and not _is_database(s.sandbox_database_url),
-            "PERENNIAL_SANDBOX_DATABASE_URL: write sqlite:///path or postgresql://user@host/name",
-        ),
-        (
-            s.database_listen_url is not None and not _is_database(s.database_listen_url, ("postgresql",)),
-            "PERENNIAL_DATABASE_LISTEN_URL: write postgresql://user@host/name, PostgreSQL itself and no proxy",
-        ),
+        _database("PERENNIAL_DATABASE_URL", s.database_url),
+        _database("PERENNIAL_SANDBOX_DATABASE_URL", s.sandbox_database_url),
+        _database("PERENNIAL_DATABASE_LISTEN_URL", s.database_listen_url, _LISTENING),
     ]

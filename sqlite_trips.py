@@ -4,6 +4,7 @@ Each connection lives in a thread of its own. Making a cursor, executing, fetchi
 trips cost more than the statement. A cursor here makes one when it executes, and is closed when that returns.
 """
 
+import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
@@ -58,7 +59,19 @@ class OneTripDriver(AsyncAdapt_aiosqlite_dbapi):
         super().__init__(aiosqlite, sqlite3)
 
     def connect(self, *arg: Any, **kw: Any) -> _Connection:
-        return _Connection(self, super().connect(*arg, **kw)._connection)
+        return _Connection(self, super().connect(*arg, async_creator_fn=_opened, **kw)._connection)
+
+
+async def _opened(*arg: Any, **kw: Any) -> aiosqlite.Connection:
+    """What cannot be opened is told once its thread has ended: the loop may be closed right then, and what the thread
+    still had to say to it became a traceback."""
+    connection = aiosqlite.connect(*arg, **kw)
+    connection._thread.daemon = True
+    try:
+        return await connection
+    except sqlite3.Error:
+        await asyncio.to_thread(connection._thread.join)
+        raise
 
 
 async def _on_thread(connection: Any, work: Any, operation: str, parameters: Any) -> Any:

@@ -50,7 +50,10 @@ ERROR_MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.NOT_FOUND: "No such object, or not yours. Check the id in the named field.",
     ErrorCode.NOT_PERMITTED: "Your role may not give this value. Leave the named field out.",
     ErrorCode.ALREADY_EXISTS: "Another object has this code or key. Choose another one, or use that object.",
-    ErrorCode.ALREADY_SUBSCRIBED: "A subscription to this product exists and is returned. Change or cancel that one.",
+    ErrorCode.ALREADY_SUBSCRIBED: (
+        "A subscription to this product exists and is returned. Change or cancel that one; one that is about to end "
+        "goes on by `uncancelSubscription`."
+    ),
     ErrorCode.VERSION_CONFLICT: "Somebody changed the object meanwhile. Read it again and repeat with its version.",
     ErrorCode.IDEMPOTENCY_CONFLICT: "This idempotency key was used with other input. Use a new key for a new request.",
     ErrorCode.INVALID_STATE: "The object's present state does not allow this. The message names the state.",

@@ -33,11 +33,12 @@ import models.runs
 import models.subscriptions
 import models.timers
 import models.usage  # noqa: F401 (importing them fills the metadata)
+from database_urls import with_driver
 from migrations.beside import LOCK_SECONDS, TRIES
 from models.base import DecimalText, EnumText, UTCDateTime, metadata
-from models.database import with_driver
 from models.setbacks import Setback, setback_of
 from settings import load_settings
+from sqlite_trips import OneTripDriver
 
 _PAUSE_SECONDS = 1.0
 _TURNS = 3600
@@ -76,7 +77,9 @@ def _run(connection: Connection) -> None:
 
 async def _connect() -> None:
     url = context.config.get_main_option("sqlalchemy.url") or load_settings().direct_database_url
-    engine = create_async_engine(with_driver(url), poolclass=NullPool)  # nothing stays open, whatever ends it
+    address = with_driver(url)
+    driver = OneTripDriver() if address.get_backend_name() == "sqlite" else None
+    engine = create_async_engine(address, module=driver, poolclass=NullPool)  # nothing stays open, whatever ends it
     for number in range(1, TRIES + 1):
         try:
             await _migrate(engine)

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import event, make_url
+from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from database_urls import with_driver
 from gauges import count_statement
 from models.audit_log import WatchedSession
 from models.setbacks import note_commit
 from sqlite_trips import OneTripDriver
 from tracing import begin_statement, end_statement, is_tracing
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _SQLITE_BUSY_SECONDS = 15
 
 # All of them end before the 10 s that a request has: its client is told why, and not only that it took too long.
@@ -127,12 +127,6 @@ class Database:
 
     def _turn(self) -> AbstractAsyncContextManager[Any]:
         return self._writers if self.is_sqlite else nullcontext()
-
-
-def with_driver(url: str) -> URL:
-    """The same address with the driver that this application uses."""
-    parsed = make_url(url)
-    return parsed.set(drivername=_DRIVERS[parsed.get_backend_name()])
 
 
 def is_unique_violation(error: IntegrityError) -> bool:

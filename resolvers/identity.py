@@ -202,7 +202,7 @@ def issue_development_token(
 ) -> str:
     """A token for the demo's people, signed with the shared secret; ValueError where tokens are the issuer's."""
     if settings.is_production or not settings.jwt_algorithm.startswith("HS"):
-        raise ValueError("tokens are issued here in development only; ask your identity provider for one")
+        raise ValueError("tokens are issued here in development only, with a shared secret; ask your identity provider")
     if role.value not in TOKEN_ROLES:
         raise ValueError(f"no token gives the role {role.value}")
     claims: dict[str, Any] = {

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -32,8 +33,9 @@ def main() -> None:
             public_url=asked.public_url or f"http://{asked.host}:{asked.port}",
             id_seed=asked.seed,
         )
-    except ValueError as problem:
-        parser.error(f"--database: {problem}")
+        asyncio.run(_prepared(sandbox))
+    except (ValueError, OSError, SQLAlchemyError) as problem:
+        parser.error(f"--database: {str(problem).splitlines()[0]}")
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -49,6 +51,14 @@ def main() -> None:
 
     app = Starlette(routes=[Mount("/", app=sandbox.app)], lifespan=lifespan)
     uvicorn.run(app, host=asked.host, port=asked.port, log_level="warning")
+
+
+async def _prepared(sandbox: Sandbox) -> None:
+    """What the database does not let us do is told before anything listens."""
+    try:
+        await sandbox.start()
+    finally:
+        await sandbox.close()
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ import orjson
 from sqlalchemy import bindparam, delete, event, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from database_urls import with_driver
 from gateways.sandbox.tables import (
     LOOKED_UP_BY,
     WHATEVER_THE_CASE,
@@ -31,7 +33,6 @@ from sqlite_trips import OneTripDriver
 
 DELETED = ".deleted"
 CHUNK = 200  # how many bodies are judged at a time
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _WRITERS_LOCK = text("SELECT pg_advisory_xact_lock(1515040965)")  # a number of our own
 
 T = TypeVar("T")
@@ -304,16 +305,15 @@ class Store:
     """The database of one sandbox. `url` is written without a driver."""
 
     def __init__(self, url: str) -> None:
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme.partition("+")[0] not in _DRIVERS:
-            raise ValueError("a sandbox database is sqlite:///path or postgresql://user@host/name")
-        driver = _DRIVERS[scheme.partition("+")[0]]
-        self._engine = create_async_engine(
-            f"{driver}://{rest}", module=OneTripDriver() if driver.startswith("sqlite") else None
-        )
+        try:
+            address = with_driver(url)
+        except (ArgumentError, KeyError):
+            raise ValueError("a sandbox database is sqlite:///path or postgresql://user@host/name") from None
+        is_sqlite = address.get_backend_name() == "sqlite"
+        self._engine = create_async_engine(address, module=OneTripDriver() if is_sqlite else None)
         self._writing = self._engine.execution_options(sandbox_writes=True)
         self._writer = asyncio.Lock()
-        if self._engine.dialect.name == "sqlite":
+        if is_sqlite:
             _prepare_sqlite(self._engine)
 
     async def start(self) -> None:

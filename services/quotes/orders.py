@@ -107,5 +107,5 @@ def _with_balance(proposal: Proposal, balance: Money) -> Proposal:
 def already_subscribed() -> UserProblem:
     return UserProblem(
         ErrorCode.ALREADY_SUBSCRIBED,
-        "There is a subscription to this product already. Change or cancel that one.",
+        "There is a subscription to this product already. Change or cancel that one, or let it go on.",
     )

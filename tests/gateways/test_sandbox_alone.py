@@ -6,6 +6,7 @@ import httpx
 import pytest
 import stripe
 
+from gateways.sandbox.__main__ import main
 from tests.gateways.sandbox_alone import PATIENCE
 
 # The SDK hands httpx its form in a way httpx has deprecated.
@@ -47,3 +48,12 @@ async def test_a_lost_answer_is_a_connection_closed_without_one(alone, kind, cha
     intent = await alone.client.v1.payment_intents.create_async(ASKED, {"idempotency_key": "k"})
     assert intent.status == "succeeded"
     assert len((await alone.client.v1.charges.list_async()).data) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite:////dev/no/such/folder/s.db", "postgresql://nobody@127.0.0.1:1/x"])
+def test_a_database_that_cannot_be_used_is_told_in_a_line(database, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("sys.argv", ["sandbox", "--database", database])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "error: --database: " in capsys.readouterr().err.splitlines()[-1]

@@ -137,3 +137,21 @@ async def test_faults_are_armed_over_the_wire(quick) -> None:
         assert (await wire.get("/v1/customers")).status_code == 200
         unknown = await wire.post("/sandbox/faults", json={"kind": "earthquake"})
         assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "kind")
+        assert unknown.json()["error"]["message"].startswith("There is no such fault: name one of timeout_before, ")
+
+
+@pytest.mark.parametrize(
+    ("lever", "told", "param", "bounds"),
+    [
+        ("faults", {"kind": "slow", "count": "x"}, "count", "from 1 to 1000000000"),
+        ("faults", {"kind": "slow", "rate": "2"}, "rate", "from 0 to 1"),
+        ("faults", {"kind": "slow", "rate": "nan"}, "rate", "from 0 to 1"),
+        ("limits", {"account": "-1"}, "account", "from 1 to 1000000000"),
+    ],
+)
+async def test_a_number_that_a_lever_does_not_take_is_told(quick, lever, told, param, bounds) -> None:
+    async with quick.raw() as wire:
+        refused = await wire.post(f"/sandbox/{lever}", data=told)
+        error = {"message": f"Expected a number {bounds}.", "param": param, "type": "invalid_request_error"}
+        assert (refused.status_code, refused.json()) == (400, {"error": error})
+        assert (await wire.get("/v1/customers")).status_code == 200

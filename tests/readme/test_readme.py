@@ -110,6 +110,27 @@ def test_make_run_starts_what_these_tests_start() -> None:
     assert ".venv/bin/python cli.py serve --prepare" in dry.stdout
 
 
+def test_an_explorer_that_cannot_be_built_keeps_nothing_from_starting(tmp_path: Path) -> None:
+    """Node is there, and what it would install is not."""
+    for name, does in (("node", "exit 0"), ("npm", "echo 'npm error code ECONNREFUSED' >&2; exit 1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    made = subprocess.run(
+        ["make", "explorer-if-possible", f"EXPLORER={tmp_path / 'index.html'}"],
+        cwd=ROOT,
+        env=environment(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}"),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    assert made.stderr.startswith("npm error code ECONNREFUSED\n")
+    assert (
+        made.stdout
+        == "The explorer could not be built, see above: the API starts without it (later: 'make explorer').\n"
+    )
+
+
 def test_make_test_runs_these_tests() -> None:
     assert "make test" in (each.text.strip() for each in README)
     dry = subprocess.run(["make", "-n", "test"], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
