@@ -16,6 +16,7 @@ from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
 from schema import cards, coupons, credits, entitlements, invoices, payments, runs, subscriptions
+from schema.arguments import product_id_of
 from schema.billing_filters import InvoiceFilter
 from schema.catalog import AppRole
 from schema.connections import After, Connection, First, below
@@ -165,9 +166,11 @@ class Customer(Node, Record):
     async def subscription(
         self,
         info: Info,
-        product_code: Annotated[str | None, argument("To this product; to any unless given.")] = None,
+        product_code: Annotated[
+            str | None, argument("With anything of this product, by its code or an alias; to any unless given.")
+        ] = None,
     ) -> PlanSubscriptionRef | None:
-        row = await owned.live_subscription(info.context, self.id, product_code)
+        row = await owned.live_subscription(info.context, self.id, await product_id_of(info, product_code))
         return subscriptions.PlanSubscription.of(row) if row is not None else None
 
     @strawberry.field(
@@ -180,7 +183,7 @@ class Customer(Node, Record):
         first: First = None,
         after: After = None,
     ) -> Connection[PlanSubscriptionRef]:
-        where = filter.where(info) if filter is not None else SubscriptionsWhere()
+        where = await filter.where(info) if filter is not None else SubscriptionsWhere()
         owned.refuse_foreign_archive(info.context, where)
         of = subscriptions.PlanSubscription.of
         return await below(info, SUBSCRIPTIONS, "customer_id", self.id, of, where=where, first=first, after=after)
