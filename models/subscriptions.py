@@ -136,6 +136,12 @@ class Subscription(Record, Leased, table=True):
         """Where its periods begin and end."""
         return Grid(self.anchor, self.interval, self.interval_count, ZoneInfo(self.timezone), self.billing_day)
 
+    def paying_card(self, default: str | None) -> str | None:
+        """The card that its invoices are charged to: its own, else the customer's default one; None where they are
+        sent."""
+        is_charged = self.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY
+        return self.payment_method_id or default if is_charged else None
+
     def move_end(self, end: datetime) -> None:
         """The present period ends then, and what is planned for its end moves along."""
         if self.change_at == self.period_end:
