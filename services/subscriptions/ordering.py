@@ -289,7 +289,7 @@ async def _method(session: AsyncSession, customer: Customer, reference: str | No
 
 
 async def _terms(session: AsyncSession, existing: Subscription) -> Terms:
-    """What was agreed. One that began when it was written was given no start."""
+    """What was agreed. One that began when it was written was given no start; what waits for money has no trial."""
     items = await items_of(session, [existing.id])
     return Terms(
         items=tuple((item.plan_id, item.quantity, item.unit_amount_minor) for item in items),
@@ -317,4 +317,5 @@ def _wished_terms(order: Order, wish: SubscribeWish, existing: Subscription) -> 
         collection_method=order.collection_method,
         days_until_due=order.days_until_due,
         tax_percent=order.tax_percent,
+        trial=order.trial,
     )

@@ -195,6 +195,52 @@ async def pin(shopper: Shopper, card: str) -> None:
     assert told["updateSubscriptionPaymentMethod"] == {"invoice": {"status": "OPEN"}, "userErrors": []}
 
 
+SAID = """query { mySubscription { id name metadata cancelAtPeriodEnd version
+  latestPayment { redirectUrl intent { nextAction { type returnUrl errorUrl } } } } }"""
+
+
+async def test_continuing_may_say_anew_what_money_does_not_depend_on(small_house: House) -> None:
+    shopper = Shopper(small_house, "demo-new")
+    await shopper.subscribe(name="First", returnUrl="https://shop.example/a")
+    said = {
+        "name": "Second",
+        "metadata": {"cart": 2},
+        "autoRenew": False,
+        "returnUrl": "https://shop.example/b",
+        "errorUrl": "https://shop.example/c",
+    }
+    await shopper.subscribe(**said)
+    told = (await small_house.ask(SAID, user="demo-new"))["mySubscription"]
+    version = told.pop("version")
+    waits = {"type": "CONFIRM_WITH_SDK", "returnUrl": said["returnUrl"], "errorUrl": said["errorUrl"]}
+    assert told == {
+        "id": shopper.subscribed[0],
+        "name": "Second",
+        "metadata": {"cart": 2},
+        "cancelAtPeriodEnd": True,
+        "latestPayment": {"redirectUrl": said["returnUrl"], "intent": {"nextAction": waits}},
+    }
+    assert len(shopper.subscribed) == 1
+    # What is not said again stays, and nothing is written.
+    await shopper.subscribe()
+    assert (await small_house.ask(SAID, user="demo-new"))["mySubscription"] == {**told, "version": version}
+
+
+async def test_a_trial_given_by_staff_takes_the_place_of_what_waits_for_money(small_house: House) -> None:
+    shopper = Shopper(small_house, "demo-new")
+    await shopper.subscribe("premium-monthly")
+    me = (await small_house.ask("{ me { id } }", user="demo-new"))["me"]["id"]
+    staff = Shopper(small_house, "demo-admin")
+    told = await staff.subscribe("premium-monthly", customerId=me, trialPeriodDays=5)
+    assert (told["userErrors"], told["subscription"]["status"], told["payment"]) == ([], "TRIALING", None)
+    assert [each["status"] for each in await subscriptions(small_house, "demo-new")] == [
+        "TRIALING",
+        "INCOMPLETE_EXPIRED",
+    ]
+    again = await staff.subscribe("premium-monthly", customerId=me, trialPeriodDays=9)
+    assert again["userErrors"] == [{"code": "ALREADY_SUBSCRIBED", "field": None}]
+
+
 async def test_a_card_chosen_meanwhile_pays_off_session_what_was_to_keep_the_browsers_card(house: House) -> None:
     """Stripe refuses to charge off session what is to keep the card: nobody is there who could allow it."""
     shopper = Shopper(house, "demo-new")
