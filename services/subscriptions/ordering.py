@@ -241,10 +241,21 @@ async def _plan(session: AsyncSession, wish: SubscribeWish, sought: WishedItem, 
             ["planCode" if wish.items is None else "items"],
         )
     where = [given] if wish.items is None else ["items"]
+    refuse_named_twice(sought, where)
     if plan is None:
         raise UserProblem(ErrorCode.NOT_FOUND, "There is no such plan.", where)
+    if wish.interval not in (None, plan.interval):
+        message = f"{plan.name} is billed by the {plan.interval}. Leave interval out, or name another plan."
+        raise UserProblem(ErrorCode.INVALID, message, ["interval"])
     await refuse_unsold(session, actor, plan, where)
     return plan
+
+
+def refuse_named_twice(sought: WishedItem, field: Sequence[str]) -> None:
+    """Of two names for a plan one would be passed over, and another plan sold than was meant. Raises INVALID."""
+    names = (sought.plan_id, sought.plan_code, sought.product_code)
+    if sum(name is not None for name in names) > 1:
+        raise UserProblem(ErrorCode.INVALID, "Name a plan once: by planId, planCode or productCode.", field)
 
 
 async def refuse_unsold(session: AsyncSession, actor: Actor, plan: Plan, field: Sequence[str]) -> None:

@@ -127,6 +127,41 @@ async def test_what_is_not_sold_is_refused_and_leaves_nothing(
     assert await gateway_books(small_house) == {"intents": [], "charges": []}
 
 
+MONTHLY, YEARLY = {"planCode": "classic-coffee-monthly"}, {"planCode": "classic-coffee-yearly"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({**MONTHLY, "planId": "another"}, "planId"),
+        ({**MONTHLY, "productCode": "specialty_coffee"}, "planCode"),
+        ({**MONTHLY, "interval": "YEAR"}, "interval"),
+        ({"items": [{**MONTHLY, "productCode": "specialty_coffee"}]}, "items"),
+        ({"items": [YEARLY], "interval": "MONTH"}, "interval"),
+    ],
+    ids=["two plans", "a plan and a product", "a plan and an interval", "an item twice", "an item and an interval"],
+)
+async def test_a_plan_is_named_once_and_nothing_else_is_sold_than_was_meant(
+    small_house: House, wish: dict[str, Any], field: str
+) -> None:
+    plan = (await small_house.ask('{ plan(code: "reader-pro") { id } }'))["plan"]["id"]
+    wish = {name: plan if value == "another" else value for name, value in wish.items()}
+    shopper = Shopper(small_house, "demo-new")
+    told = await shopper.subscribe(None, **wish)
+    assert (told["subscription"], told["userErrors"]) == (None, [{"code": "INVALID", "field": [field]}])
+    assert await subscriptions(small_house, "demo-new") == []
+
+
+async def test_an_item_is_named_once_in_a_change_too(small_house: House) -> None:
+    shopper = Shopper(small_house, "demo-card")
+    order = (await shopper.subscribe(paymentMethodId=await shopper.default_card()))["subscription"]["id"]
+    change = """mutation ($input: UpdateSubscriptionInput!) {
+      updateSubscription(input: $input) { userErrors { code field } } }"""
+    twice = {"subscriptionId": order, "items": [{"planCode": "reader-pro", "productCode": "premium"}]}
+    told = (await small_house.ask(change, {"input": twice}, "demo-card"))["updateSubscription"]
+    assert told["userErrors"] == [{"code": "INVALID", "field": ["items", "0"]}]
+
+
 async def test_anothers_card_looks_like_a_missing_one(small_house: House) -> None:
     foreign = await Shopper(small_house, "demo-card").default_card()
     shopper = Shopper(small_house, "demo-new")
