@@ -34,11 +34,11 @@ def statuses(confirmations: Iterable[PaymentConfirmation]) -> frozenset[PaymentS
 def confirmation(
     status: SubscriptionStatus, latest: PaymentStatus | None, *, awaits_invoice: bool, was_activated: bool
 ) -> PaymentConfirmation:
-    """Of a subscription: by an invoice that was sent and is waited for, else by the latest payment.
+    """Of a subscription: by an open invoice that no card pays, unless money is on its way, else by the latest payment.
 
     Without one there was nothing to pay, so it counts as paid once it gave access.
     """
-    if awaits_invoice:
+    if awaits_invoice and latest is not PaymentStatus.PROCESSING:
         return PaymentConfirmation.PENDING
     if latest is not None:
         return CONFIRMATIONS[latest]

@@ -14,7 +14,7 @@ INCOMPLETE_LIFETIME = timedelta(hours=23)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What must be equal for a second wish to continue the first; the card and whether it is kept may change.
+    """What must be equal for a second wish to continue the first; all else of the second one takes its place.
 
     `items` are plan, quantity and a price in minor units that was given instead of the plan's. `start` is None where
     none was asked for.
@@ -29,6 +29,7 @@ class Terms:
     collection_method: str | None = None
     days_until_due: int | None = None
     tax_percent: Decimal | None = None
+    trial: timedelta = timedelta(0)
 
 
 class Course(StrEnum):

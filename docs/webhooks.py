@@ -103,7 +103,7 @@ WORDS = (
     ("`subscription_id`", "your own id of the subscription (`externalId`); without one, ours"),
     ("`perennial_subscription_id`, `customer_id`, `user_id`", "ours, ours, and the token's `sub`"),
     ("`interval`, `interval_count`", "`day`, `week`, `month` or `year`, and how many of them make a period"),
-    ("`payment_method_id`", "the card that pays, its own or the customer's default one; our id"),
+    ("`payment_method_id`", "the card that pays, its own or the default one; our id, null where invoices are sent"),
     ("`total_paid`, `amount`, …", "minor units of `currency`: 4900 is 49.00"),
     ("`coupon_id`, `coupon_ids`", "the code of the first coupon on it, and of all"),
     ("`daily_…_count`, `total_…_count`", "by unit of credits: how many a day (0: no limit of its own) and in all"),

@@ -2,21 +2,22 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, Select, exists, or_
 from sqlmodel import col, select
 
 from billing.confirming import PaymentConfirmation
 from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus, SubscriptionStatus
 from billing.returning import PaymentStanding
 from models.batches import ANYTIME, Between, Key, Listing
-from models.catalog import Product
+from models.catalog import Plan, Price
 from models.credits import CreditEntry
 from models.customers import Customer
 from models.invoices import Invoice
 from models.payments import Payment, known_as, of_order
 from models.standing import CONFIRMATION, GATEWAY_STATUS, NEXT_BILLING_AT, PAYMENT_STANDING
-from models.subscriptions import Subscription, SubscriptionOrigin
+from models.subscriptions import Subscription, SubscriptionItem, SubscriptionOrigin
 
 SUBSCRIPTIONS = Listing("subscription", Subscription, (Key("id", str),), descending=True)
 # An invoice's id does not sort by time: it is derived. A late worker bills several periods at one instant, and several
@@ -33,7 +34,8 @@ CREDIT_ENTRIES = Listing("creditEntry", CreditEntry, (Key("id", str),), descendi
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionsWhere:
-    """`live` leaves out the ended ones. `id_or_external_id` is ours or the merchant's.
+    """`live` leaves out the ended ones. `id_or_external_id` is ours or the merchant's. A plan or a product is that of
+    anything that is subscribed to.
 
     `search` is looked for in the names and in the merchant's ids of the subscription and of its customer, whatever its
     case. Deleted ones are left out unless asked for.
@@ -42,7 +44,7 @@ class SubscriptionsWhere:
     customer_id: str | None = None
     user_id: str | None = None
     live: bool = False
-    product_code: str | None = None
+    product_id: str | None = None
     plan_id: str | None = None
     status: frozenset[SubscriptionStatus] | None = None
     confirmation: frozenset[PaymentConfirmation] | None = None
@@ -63,7 +65,6 @@ class SubscriptionsWhere:
             found.append(col(Subscription.archived_at).is_(None))
         for column, wanted in (
             (Subscription.customer_id, self.customer_id),
-            (Subscription.plan_id, self.plan_id),
             (Subscription.external_id, self.external_id),
         ):
             if wanted is not None:
@@ -81,9 +82,11 @@ class SubscriptionsWhere:
             found.append(col(Subscription.origin).in_(self.origin))
         if self.confirmation is not None:
             found.append(CONFIRMATION.in_([str(word) for word in self.confirmation]))
-        if self.product_code is not None:
-            wanted = select(Product.id).where(Product.code == self.product_code)
-            found.append(col(Subscription.product_id).in_(wanted))
+        if self.plan_id is not None:
+            found.append(_contains(select(Price.id).where(Price.plan_id == self.plan_id)))
+        if self.product_id is not None:
+            plans = select(Plan.id).where(Plan.product_id == self.product_id)
+            found.append(_contains(select(Price.id).where(col(Price.plan_id).in_(plans))))
         if self.search is not None:
             found.append(_speaks_of(self.search))
         return found
@@ -149,6 +152,16 @@ class PaymentsWhere:
         if self.redirect_url is not None:
             found.append(col(Payment.return_url) == self.redirect_url)
         return found
+
+
+def _contains(prices: Select[Any]) -> ColumnElement[bool]:
+    """Whether something at one of these prices, by which items are found, is subscribed to."""
+    items = exists().where(
+        col(SubscriptionItem.subscription_id) == Subscription.id,
+        col(SubscriptionItem.price_id).in_(prices),
+        col(SubscriptionItem.ended_at).is_(None),
+    )
+    return items.correlate(Subscription)
 
 
 def _of_user(customer_id: str, user_id: str) -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """What is for sale: products, plans, prices, and the app roles that paying grants."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -216,12 +216,21 @@ async def product_by(session: AsyncSession, *, id: str | None = None, code: str 
     """The product of that id, or of that code or alias; None when there is none."""
     if id is not None:
         return await session.get(Product, id)
-    exact = (await session.exec(select(Product).where(Product.code == code))).first()
-    if exact is not None:
-        return exact
-    # Aliases are few and rarely asked for: read rather than indexed.
-    everything = (await session.exec(select(Product).order_by(Product.code))).all()
-    return next((product for product in everything if code in product.aliases), None)
+    return (await products_of_codes(session, [code])).get(code) if code is not None else None
+
+
+async def products_of_codes(session: AsyncSession, codes: Sequence[str]) -> Mapping[str, Product]:
+    """The products that are known by those codes, by their own or by another name of theirs; unknown ones left out."""
+    found = {
+        each.code: each for each in (await session.exec(select(Product).where(col(Product.code).in_(codes)))).all()
+    }
+    unknown = set(codes) - found.keys()
+    if unknown:
+        # Aliases are few and rarely asked for: read rather than indexed.
+        for product in (await session.exec(select(Product).order_by(Product.code))).all():
+            for alias in unknown.intersection(product.aliases):
+                found.setdefault(alias, product)
+    return found
 
 
 async def is_product_code_taken(session: AsyncSession, code: str) -> bool:

@@ -68,7 +68,7 @@ class PlansWhere:
     is_active: bool | None = None
     currency: str | None = None
     interval: Interval | None = None
-    product_code: str | None = None
+    product_id: str | None = None
     type: PricingType | None = None
     search: str | None = None
     include_archived: bool = False
@@ -81,6 +81,7 @@ class PlansWhere:
             (Plan.is_online_sale, self.is_online_sale),
             (Plan.is_active, self.is_active),
             (Plan.interval, self.interval),
+            (Plan.product_id, self.product_id),
             (Plan.type, self.type),
         ):
             if wanted is not None:
@@ -88,8 +89,6 @@ class PlansWhere:
         if self.currency is not None:
             priced = select(Price.plan_id).where(Price.currency == self.currency, Price.is_active)
             found.append(col(Plan.id).in_(priced))
-        if self.product_code is not None:
-            found.append(col(Plan.product_id).in_(select(Product.id).where(Product.code == self.product_code)))
         if self.search is not None:
             found.append(_holds(self.search, Plan.code, Plan.name, Plan.description))
         return found

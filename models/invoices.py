@@ -269,6 +269,14 @@ async def open_invoices_of(session: AsyncSession, subscription_ids: Sequence[str
     return grouped(subscription_ids, (await session.exec(query)).all(), lambda row: row.subscription_id)
 
 
+async def has_open_invoice(session: AsyncSession, subscription_ids: Sequence[str]) -> Mapping[str, bool]:
+    """Those of the subscriptions that have an open invoice; the others are left out."""
+    query = select(Invoice.subscription_id).where(
+        col(Invoice.subscription_id).in_(subscription_ids), Invoice.status == InvoiceStatus.OPEN
+    )
+    return dict.fromkeys((await session.exec(query)).all(), True)
+
+
 async def invoice_of(
     session: AsyncSession, subscription_id: str, reason: InvoiceReason, occasion: str
 ) -> Invoice | None:

@@ -7,17 +7,18 @@ over all states.
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, case, func, literal, null, or_, type_coerce
+from sqlalchemy import ColumnElement, String, and_, case, exists, func, literal, null, or_, type_coerce
 from sqlmodel import col, select
 
 from billing.confirming import CONFIRMATIONS, PaymentConfirmation
-from billing.lifecycle import SUBSCRIPTION, PaymentStatus, SubscriptionStatus
+from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, PaymentStatus, SubscriptionStatus
 from billing.returning import PaymentStanding
 from billing.schedule import RUNNING
 from models.base import UTCDateTime
 from models.batches import Key, ranked
+from models.invoices import Invoice
 from models.payments import CollectionIntent, Payment
-from models.subscriptions import Subscription
+from models.subscriptions import CollectionMethod, Subscription
 
 _refunded, _paid = col(Payment.amount_refunded_minor), col(Payment.amount_paid_minor)
 
@@ -51,8 +52,16 @@ _latest = (
 )
 _activated = or_(col(Subscription.activated_at).is_not(None), col(Subscription.status) == SubscriptionStatus.TRIALING)
 
+_awaits_invoice = and_(
+    col(Subscription.collection_method) == CollectionMethod.SEND_INVOICE,
+    exists()
+    .where(col(Invoice.subscription_id) == Subscription.id, col(Invoice.status) == InvoiceStatus.OPEN)
+    .correlate(Subscription),
+)
+
 CONFIRMATION = case(
-    (col(Subscription.invoice_due_at).is_not(None), str(PaymentConfirmation.PENDING)),
+    (_latest == str(PaymentStatus.PROCESSING), str(PaymentConfirmation.PROCESSING)),
+    (_awaits_invoice, str(PaymentConfirmation.PENDING)),
     (_latest.is_not(None), case({str(status): str(word) for status, word in CONFIRMATIONS.items()}, value=_latest)),
     (_activated, str(PaymentConfirmation.PAID)),
     (col(Subscription.status).in_(SUBSCRIPTION.final), str(PaymentConfirmation.CANCELED)),

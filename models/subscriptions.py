@@ -17,7 +17,7 @@ from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from billing.schedule import Schedule, next_happening
 from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime, index_where_set
-from models.catalog import Plan, Price, Product
+from models.catalog import Plan, Price
 from models.invoices import Invoice
 from models.lockstep import for_each, grouped
 
@@ -136,6 +136,12 @@ class Subscription(Record, Leased, table=True):
         """Where its periods begin and end."""
         return Grid(self.anchor, self.interval, self.interval_count, ZoneInfo(self.timezone), self.billing_day)
 
+    def paying_card(self, default: str | None) -> str | None:
+        """The card that its invoices are charged to: its own, else the customer's default one; None where they are
+        sent."""
+        is_charged = self.collection_method is CollectionMethod.CHARGE_AUTOMATICALLY
+        return self.payment_method_id or default if is_charged else None
+
     def move_end(self, end: datetime) -> None:
         """The present period ends then, and what is planned for its end moves along."""
         if self.change_at == self.period_end:
@@ -244,17 +250,10 @@ async def subscription_of_external_id(session: AsyncSession, external_id: str) -
     return (await session.exec(select(Subscription).where(Subscription.external_id == external_id))).first()
 
 
-async def newest_live_subscription(
-    session: AsyncSession, customer_id: str, product_code: str | None = None
-) -> Subscription | None:
+async def newest_live_subscription(session: AsyncSession, customer_id: str) -> Subscription | None:
     """The customer's non-ended subscription, the newest if there are several products."""
-    conditions: list[ColumnElement[bool]] = [
-        col(Subscription.customer_id) == customer_id,
-        col(Subscription.status).not_in(SUBSCRIPTION.final),
-    ]
+    conditions = (Subscription.customer_id == customer_id, col(Subscription.status).not_in(SUBSCRIPTION.final))
     query = select(Subscription).where(*conditions).order_by(col(Subscription.id).desc()).limit(1)
-    if product_code is not None:
-        query = query.join(Product, col(Product.id) == Subscription.product_id).where(Product.code == product_code)
     return (await session.exec(query)).first()
 
 
@@ -270,15 +269,26 @@ async def items_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Se
 
 async def subscribers_of_prices(session: AsyncSession, price_ids: Sequence[str]) -> dict[str, int]:
     """How many subscriptions that have not ended contain something at those prices; none: left out."""
+    return await _subscribers_by(session, Price.id, price_ids)
+
+
+async def subscribers_of_plans(session: AsyncSession, plan_ids: Sequence[str]) -> dict[str, int]:
+    """How many subscriptions that have not ended contain something of those plans; none: left out."""
+    return await _subscribers_by(session, Price.plan_id, plan_ids)
+
+
+async def _subscribers_by(session: AsyncSession, kind: Any, wanted: Sequence[str]) -> dict[str, int]:
+    """By what the prices of items are alike in."""
     query = (
-        select(SubscriptionItem.price_id, func.count(func.distinct(SubscriptionItem.subscription_id)))
+        select(kind, func.count(func.distinct(SubscriptionItem.subscription_id)))
+        .join(SubscriptionItem, col(SubscriptionItem.price_id) == Price.id)
         .join(Subscription, col(Subscription.id) == SubscriptionItem.subscription_id)
         .where(
-            col(SubscriptionItem.price_id).in_(price_ids),
+            col(kind).in_(wanted),
             col(SubscriptionItem.ended_at).is_(None),
             col(Subscription.status).not_in(SUBSCRIPTION.final),
         )
-        .group_by(col(SubscriptionItem.price_id))
+        .group_by(col(kind))
     )
     return dict((await session.exec(query)).all())
 

@@ -16,10 +16,13 @@ from models.catalog import (
     credits_of_plans,
     entitlements_of,
     prices_of,
+    products_of_codes,
 )
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
 from models.subscriptions import subscribers_of_prices
 from resolvers.batching import Batching, Loader
+from models.subscriptions import subscribers_of_plans, subscribers_of_prices
+from resolvers.batching import Batching
 
 
 class CatalogLoaders(Batching):
@@ -28,6 +31,11 @@ class CatalogLoaders(Batching):
     @cached_property
     def product(self) -> DataLoader[str, Product | None]:
         return self._one(Product)
+
+    @cached_property
+    def product_of_code(self) -> DataLoader[str, Product | None]:
+        """By its code or another name of it."""
+        return self._each(products_of_codes, missing=None)
 
     @cached_property
     def plan(self) -> DataLoader[str, Plan | None]:
@@ -85,6 +93,11 @@ class CatalogLoaders(Batching):
     def subscribers_of_price(self) -> DataLoader[str, int]:
         """How many subscriptions that have not ended are at a price."""
         return self._each(subscribers_of_prices, missing=0)
+
+    @cached_property
+    def subscribers_of_plan(self) -> DataLoader[str, int]:
+        """How many subscriptions that have not ended contain it."""
+        return self._each(subscribers_of_plans, missing=0)
 
     @cached_property
     def prices_of_plan(self) -> DataLoader[str, Sequence[Price]]:

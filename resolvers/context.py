@@ -92,6 +92,11 @@ class RequestContext:
     def is_staff(self) -> bool:
         return is_staff(self.identity)
 
+    def told_actor(self, full_actor: str) -> str:
+        """An actor's role; which user or key it was only staff learns, and whoever it was."""
+        kind, _, user_id = full_actor.partition(":")
+        return full_actor if self.is_staff or user_id == self.identity.user_id else kind
+
     @property
     def reads_all(self) -> bool:
         """Whether every customer's rows may be shown, and lists of them all."""

@@ -20,11 +20,27 @@ from models.clocks import TestClock
 from models.credits import CreditBalance, CreditEntry, credit_balances_of
 from models.customers import Customer, CustomerBalance, GatewayAccount, PaymentMethod, UsedTrial, trials_of
 from models.events import BillingEvent
-from models.invoices import CreditNote, Invoice, InvoiceLine, credit_notes_of, lines_of, overdue_since
+from models.invoices import (
+    CreditNote,
+    Invoice,
+    InvoiceLine,
+    credit_notes_of,
+    has_open_invoice,
+    lines_of,
+    overdue_since,
+)
 from models.payments import ChargeAttempt, CollectionIntent, Payment, attempts_of, paid_for, payments_of_invoices
 from models.returns import Dispute, Refund, disputes_of, refunds_of
 from models.runs import totals_of_runs
-from models.subscriptions import Change, ScheduledChange, Subscription, SubscriptionItem, changes_of, items_of
+from models.subscriptions import (
+    Change,
+    CollectionMethod,
+    ScheduledChange,
+    Subscription,
+    SubscriptionItem,
+    changes_of,
+    items_of,
+)
 from models.usage import metered_of, used_in
 from resolvers.batching import Loader
 from resolvers.catalog_loaders import CatalogLoaders
@@ -113,6 +129,15 @@ class Loaders(CatalogLoaders):
     def overdue_since(self) -> DataLoader[str, datetime | None]:
         """By customer: when the first of its open invoices was refused or must be paid."""
         return self._each(overdue_since, missing=None)
+
+    @cached_property
+    def has_open_invoice(self) -> DataLoader[str, bool]:
+        return self._each(has_open_invoice, missing=False)
+
+    async def awaits_invoice(self, row: Subscription) -> bool:
+        """Whether an invoice of it is open that no card pays."""
+        is_sent = row.collection_method is CollectionMethod.SEND_INVOICE
+        return is_sent and await self.has_open_invoice.load(row.id)
 
     @cached_property
     def items_of_subscription(self) -> DataLoader[str, Sequence[SubscriptionItem]]:

@@ -244,14 +244,14 @@ async def audit_entry(context: RequestContext, entry_id: str) -> AuditEntry | No
         return await session.get(AuditEntry, entry_id)
 
 
-async def my_subscription(context: RequestContext, product_code: str | None) -> Subscription | None:
+async def my_subscription(context: RequestContext, product_id: str | None) -> Subscription | None:
     """The caller's subscription that has not ended, the newest if there are several products."""
     own = await context.own_customer()
-    return None if own is None else await live_subscription(context, own.id, product_code)
+    return None if own is None else await live_subscription(context, own.id, product_id)
 
 
-async def live_subscription(context: RequestContext, customer_id: str, product_code: str | None) -> Subscription | None:
-    where = SubscriptionsWhere(live=True, product_code=product_code)
+async def live_subscription(context: RequestContext, customer_id: str, product_id: str | None) -> Subscription | None:
+    where = SubscriptionsWhere(live=True, product_id=product_id)
     page = await context.loaders.listed(SUBSCRIPTIONS, "customer_id", customer_id, where, Span(limit=1))
     return page.rows[0] if page.rows else None
 

@@ -39,11 +39,12 @@ _FOR_THE_BROWSER = frozenset(
 _NEEDS_A_CARD = frozenset((PaymentStatus.REQUIRES_PAYMENT_METHOD, PaymentStatus.FAILED))
 
 
-def confirmation(subscription: Subscription, latest: Payment | None) -> PaymentConfirmation:
+def confirmation(subscription: Subscription, latest: Payment | None, *, awaits_invoice: bool) -> PaymentConfirmation:
+    """`awaits_invoice`: whether one is open that no card pays."""
     return confirming.confirmation(
         subscription.status,
         latest.status if latest is not None else None,
-        awaits_invoice=subscription.invoice_due_at is not None,
+        awaits_invoice=awaits_invoice,
         was_activated=subscription.activated_at is not None,
     )
 
@@ -101,9 +102,15 @@ def action_of_invoice(status: InvoiceStatus, collected: Payment | None, intent: 
 
 
 def action_of_subscription(
-    subscription: Subscription, latest: Payment | None, intent: CollectionIntent | None, *, has_card: bool
+    subscription: Subscription,
+    latest: Payment | None,
+    intent: CollectionIntent | None,
+    *,
+    awaits_invoice: bool,
+    has_card: bool,
 ) -> NextAction:
-    """First the payment that is under way, then a card for the next one."""
+    """First the payment that is under way, then a card for the next one. `awaits_invoice`: one is open that no card
+    pays."""
     if subscription.status in SUBSCRIPTION.final:
         return NOTHING_TO_DO
     if latest is not None:
@@ -111,8 +118,9 @@ def action_of_subscription(
         if action.type is not NextActionType.NONE:
             return action
     if subscription.collection_method is CollectionMethod.SEND_INVOICE:
-        awaits = subscription.invoice_due_at is not None
-        return NextAction(NextActionType.PAY_OFFLINE) if awaits else NOTHING_TO_DO
+        is_on_its_way = latest is not None and latest.status is PaymentStatus.PROCESSING
+        waits = awaits_invoice and not is_on_its_way
+        return NextAction(NextActionType.PAY_OFFLINE) if waits else NOTHING_TO_DO
     costs = subscription.original_amount_minor > subscription.discount_amount_minor
     if costs and _goes_on(subscription) and not has_card:
         return NextAction(NextActionType.ADD_PAYMENT_METHOD)

@@ -33,6 +33,17 @@ def searched(info: Any, text: str | None) -> str | None:
     return text or None
 
 
+async def product_id_of(info: Any, code: str | None) -> str | None:
+    """The product that goes by the code, its own or another name of it; None where none is named.
+
+    An unknown one is "", to which nothing belongs.
+    """
+    if code is None:
+        return None
+    found = await info.context.loaders.product_of_code.load(code)
+    return found.id if found is not None else ""
+
+
 def one_of(info: Any, **given: str | None) -> None:
     """Refuse the field unless exactly one of these arguments was given."""
     if sum(value is not None for value in given.values()) != 1:

@@ -13,7 +13,7 @@ from models.billing_lists import (
     SubscriptionsWhere,
 )
 from resolvers import owned
-from schema.arguments import OwnerId, one_of
+from schema.arguments import OwnerId, one_of, product_id_of
 from schema.billing_filters import InvoiceFilter, PaymentFilter, PaymentLookup
 from schema.connections import After, Before, Connection, First, Last, PageNumber, PageSize, span, whole
 from schema.fields import Info, argument
@@ -32,9 +32,11 @@ class BillingQueries:
     async def my_subscription(
         self,
         info: Info,
-        product_code: Annotated[str | None, argument("To this product; to any unless given.")] = None,
+        product_code: Annotated[
+            str | None, argument("With anything of this product, by its code or an alias; to any unless given.")
+        ] = None,
     ) -> PlanSubscription | None:
-        row = await owned.my_subscription(info.context, product_code)
+        row = await owned.my_subscription(info.context, await product_id_of(info, product_code))
         return PlanSubscription.of(row) if row is not None else None
 
     @strawberry.field(
@@ -70,7 +72,7 @@ class BillingQueries:
     ) -> Connection[PlanSubscription]:
         order = sort.listing() if sort is not None else SUBSCRIPTIONS
         part = span(info, order, first=first, after=after, last=last, before=before, page=page, page_size=page_size)
-        where = filter.where(info) if filter is not None else SubscriptionsWhere()
+        where = await filter.where(info) if filter is not None else SubscriptionsWhere()
         return await whole(await owned.subscriptions(info.context, order, where), part, PlanSubscription.of)
 
     @strawberry.field(description="Invoices, newest first: the caller's own, or for staff any customer's or all.")

@@ -4,6 +4,7 @@ from datetime import date
 
 import strawberry
 
+from billing.errors import ErrorCode, UserProblem
 from gateways.port import Address
 from models.customer_lists import LivePaymentMethods
 from schema.enums import GatewayPlatform
@@ -76,6 +77,9 @@ class UpdatePaymentMethodInput:
         at_most(250, card_holder_name=self.card_holder_name, card_holder_zip=self.card_holder_zip)
         at_most(250, "address", line1=place.line1, line2=place.line2, city=place.city, state=place.state)
         at_most(250, "address", postal_code=place.postal_code)
+        if None not in (self.card_holder_zip, place.postal_code) and self.card_holder_zip != place.postal_code:
+            message = "cardHolderZip and address.postalCode are one: give one."
+            raise UserProblem(ErrorCode.INVALID, message, ["cardHolderZip"])
         return CardDetails(
             name=self.card_holder_name,
             address=Address(

@@ -215,7 +215,7 @@ class PaymentMethod(Node, Record):
         default = owner.default_payment_method_id if owner is not None else None
         part = Span(limit=MAX_PAGE)
         live = await loaders.listed(SUBSCRIPTIONS, "customer_id", self.customer_id, _LIVE, part)
-        users = [row for row in live.rows if (row.payment_method_id or default) == self.id]
+        users = [row for row in live.rows if row.paying_card(default) == self.id]
         return [subscriptions.PlanSubscription.of(row) for row in users]
 
     @strawberry.field(description="Whose it is.")

@@ -10,7 +10,6 @@ from strawberry.scalars import JSON
 from billing.calendar import Interval
 from billing.metering import Aggregation, UsageType
 from billing.pricing import BillingScheme, TiersMode
-from models.billing_lists import SUBSCRIPTIONS, SubscriptionsWhere
 from models.catalog import AppRole as AppRoleRow
 from models.catalog import Plan as PlanRow
 from models.catalog import Price as PriceRow
@@ -186,7 +185,7 @@ class Plan(Node, Record):
 
     @strawberry.field(description="How many subscriptions to it have not ended. For staff.")
     async def subscriptions_count(self, info: Info) -> int | None:
-        return await info.context.loaders.count(SUBSCRIPTIONS, "plan_id", self.id, SubscriptionsWhere(live=True))
+        return await info.context.loaders.subscribers_of_plan.load(self.id)
 
 
 @strawberry.type(description="How large and how heavy a parcel is, in the merchant's own units.")

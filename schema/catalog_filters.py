@@ -18,7 +18,7 @@ from models.catalog_lists import (
     ProductsWhere,
 )
 from resolvers.access import require_curator
-from schema.arguments import searched
+from schema.arguments import product_id_of, searched
 from schema.enums import publish
 from schema.fields import Info, described, optional
 from schema.scalars import CurrencyCode
@@ -53,12 +53,12 @@ class PlanFilter:
     is_active: bool | None = optional("Whether they exist for new subscriptions at all.")
     currency_code: CurrencyCode | None = optional("Only those with a price in this currency.")
     interval: Interval | None = optional("Only those whose period is counted in this unit.")
-    product_code: str | None = optional("Only those of this product.")
+    product_code: str | None = optional("Only those of this product, by its code or an alias.")
     type: PricingType | None = optional("Only those that play this role in the shop.")
     search: str | None = optional(_SEARCH)
     include_archived: bool | None = optional(_ARCHIVED)
 
-    def where(self, info: Info) -> PlansWhere:
+    async def where(self, info: Info) -> PlansWhere:
         """Raises AccessDenied for archived ones that the caller may not see."""
         if self.include_archived:
             require_curator(info.context.identity, "includeArchived")
@@ -67,7 +67,7 @@ class PlanFilter:
             is_active=self.is_active,
             currency=self.currency_code,
             interval=self.interval,
-            product_code=self.product_code,
+            product_id=await product_id_of(info, self.product_code),
             type=self.type,
             search=searched(info, self.search),
             include_archived=self.include_archived or False,

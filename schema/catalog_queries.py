@@ -32,7 +32,7 @@ class CatalogQueries:
     ) -> Connection[Plan]:
         listing = sort.listing() if sort is not None else PLANS
         part = span(info, listing, first=first, after=after, last=last, before=before, page=page, page_size=page_size)
-        where = filter.where(info) if filter is not None else PlansWhere()
+        where = await filter.where(info) if filter is not None else PlansWhere()
         return await whole(owned.public(info.context, listing, where), part, Plan.of)
 
     @strawberry.field(description="One plan, by id or by code; null if there is none. Open to everybody.")

@@ -24,7 +24,7 @@ DEEPEST_ROW = 100_000
 First = Annotated[int | None, argument("The first so many after `after`: 1 to 100, 25 unless said.")]
 After = Annotated[str | None, argument("Only what follows this cursor.")]
 Last = Annotated[int | None, argument("The last so many before `before`: 1 to 100. Not together with `first`.")]
-Before = Annotated[str | None, argument("Only what precedes this cursor.")]
+Before = Annotated[str | None, argument("Only what precedes this cursor, up to it: by itself, the last 25 before it.")]
 PageNumber = Annotated[
     int | None, argument("The page with this number instead, from 1 on; not together with cursors, `first` or `last`.")
 ]
@@ -88,11 +88,13 @@ def span(
             raise refuse_arguments(info, f"{name}: expected 1 to {MAX_PAGE}.", name)
     if page is not None or page_size is not None:
         return _numbered(info, page, page_size, mixed=any(each is not None for each in (first, after, last, before)))
+    # Whoever names nothing but where the page shall end wants the page before, not the first one.
+    backwards = last is not None or (before is not None and after is None and first is None)
     return Span(
         limit=first or last or DEFAULT_PAGE,
         after=_place(info, listing, "after", after),
         before=_place(info, listing, "before", before),
-        backwards=last is not None,
+        backwards=backwards,
     )
 
 

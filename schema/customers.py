@@ -16,6 +16,7 @@ from models.customers import Customer as CustomerRow
 from models.customers import GatewayAccount as GatewayAccountRow
 from resolvers import owned
 from schema import cards, coupons, credits, entitlements, invoices, payments, runs, subscriptions
+from schema.arguments import product_id_of
 from schema.billing_filters import InvoiceFilter
 from schema.catalog import AppRole
 from schema.connections import After, Connection, First, below
@@ -104,13 +105,10 @@ class Customer(Node, Record):
         "The currency that the customer prefers to be shown; null: not told."
     )
     is_valued_customer_coupon_sent: bool = described("Whether the coupon for valued customers was sent.")
-    created_by: strawberry.ID | None = described(
-        "Who made it, such as `admin:` and a user id or `service:` and a key's id; null: the application's back end "
-        "while doing something else, or nobody knows."
-    )
     locale: str = described("The language of messages, by BCP 47.")
     timezone: str = described("The IANA zone by which new subscriptions count their days.")
     metadata: JSON = described("The merchant's own notes.")
+    maker: strawberry.Private[str | None]
     default_payment_method_id: strawberry.Private[str | None]
     test_clock_id: strawberry.Private[str | None]
 
@@ -137,13 +135,20 @@ class Customer(Node, Record):
             invoice_prefix=row.invoice_prefix,
             currency_code=CurrencyCode(row.currency) if row.currency is not None else None,
             is_valued_customer_coupon_sent=row.is_valued_coupon_sent,
-            created_by=strawberry.ID(row.created_by) if row.created_by is not None else None,
+            maker=row.created_by,
             locale=row.locale,
             timezone=row.timezone,
             metadata=JSON(row.meta),
             default_payment_method_id=row.default_payment_method_id,
             test_clock_id=row.test_clock_id,
         )
+
+    @strawberry.field(
+        description="Who made it: admin, service or customer; for staff with the user's or the key's id, as in "
+        "`admin:` and a user id. Null: the application's back end while doing something else, or nobody knows."
+    )
+    def created_by(self, info: Info) -> strawberry.ID | None:
+        return strawberry.ID(info.context.told_actor(self.maker)) if self.maker is not None else None
 
     @strawberry.field(description="Sandbox only: the test clock by which the customer lives; null for the real time.")
     async def test_clock(self, info: Info) -> TestClockRef | None:
@@ -165,9 +170,11 @@ class Customer(Node, Record):
     async def subscription(
         self,
         info: Info,
-        product_code: Annotated[str | None, argument("To this product; to any unless given.")] = None,
+        product_code: Annotated[
+            str | None, argument("With anything of this product, by its code or an alias; to any unless given.")
+        ] = None,
     ) -> PlanSubscriptionRef | None:
-        row = await owned.live_subscription(info.context, self.id, product_code)
+        row = await owned.live_subscription(info.context, self.id, await product_id_of(info, product_code))
         return subscriptions.PlanSubscription.of(row) if row is not None else None
 
     @strawberry.field(
@@ -180,7 +187,7 @@ class Customer(Node, Record):
         first: First = None,
         after: After = None,
     ) -> Connection[PlanSubscriptionRef]:
-        where = filter.where(info) if filter is not None else SubscriptionsWhere()
+        where = await filter.where(info) if filter is not None else SubscriptionsWhere()
         owned.refuse_foreign_archive(info.context, where)
         of = subscriptions.PlanSubscription.of
         return await below(info, SUBSCRIPTIONS, "customer_id", self.id, of, where=where, first=first, after=after)

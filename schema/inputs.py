@@ -33,7 +33,7 @@ class SubscribeInput:
     plan_id: strawberry.ID | None = optional("The plan, by id.")
     plan_code: str | None = optional("The plan, by code: `reader-pro`.")
     product_code: str | None = optional("The product; its plan is found by `interval` and `currencyCode`.")
-    interval: Interval | None = optional("The period's unit, together with `productCode`.")
+    interval: Interval | None = optional("The period's unit, together with `productCode`; any other plan must have it.")
     currency_code: CurrencyCode | None = optional("In which of the plan's currencies to pay; its default one else.")
     payment_method_id: strawberry.ID | None = optional("A saved card, by our id or the gateway's; charged at once.")
     setup_future_usage: SetupFutureUsage | None = optional(

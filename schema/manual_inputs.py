@@ -36,6 +36,9 @@ class ManualPaymentInput:
     def record(self, reference: str | None = None) -> PaymentRecord:
         """`reference` holds where the payment has none of its own."""
         at_most(255, "payment", reference=self.reference)
+        if self.reference and reference and self.reference != reference:
+            message = "paymentReference and payment.reference are one: give one."
+            raise UserProblem(ErrorCode.INVALID, message, ["paymentReference"])
         return PaymentRecord(
             paid=self.amount_paid.value("payment"),
             due=None if self.amount_due is None else self.amount_due.value("payment"),

@@ -215,6 +215,10 @@ async def _next_action(info: Info, outcome: PaymentOutcome, *, started: bool) ->
             return NextAction.of(action)
     if subscription is None:
         return NextAction.of(NOTHING_TO_DO)
-    customer = await info.context.loaders.customer.load(subscription.customer_id)
-    has_card = subscription.payment_method_id or (customer is not None and customer.default_payment_method_id)
-    return NextAction.of(action_of_subscription(subscription, None, None, has_card=bool(has_card)))
+    loaders = info.context.loaders
+    customer = await loaders.customer.load(subscription.customer_id)
+    card = subscription.paying_card(customer.default_payment_method_id if customer is not None else None)
+    awaits_invoice, has_card = await loaders.awaits_invoice(subscription), card is not None
+    return NextAction.of(
+        action_of_subscription(subscription, None, None, awaits_invoice=awaits_invoice, has_card=has_card)
+    )

@@ -11,7 +11,7 @@ from models.batches import Key, Listing, rank_key
 from models.billing_lists import SUBSCRIPTIONS, SubscriptionsWhere
 from models.standing import BY_CONFIRMATION, by_next_billing
 from models.subscriptions import Subscription, SubscriptionOrigin
-from schema.arguments import searched
+from schema.arguments import product_id_of, searched
 from schema.enums import publish
 from schema.fields import Info, described, optional
 from schema.periods import DateTimeRange, between
@@ -27,8 +27,8 @@ class SubscriptionFilter:
     external_id: str | None = optional("With this id of the merchant's own.")
     subscription_id: strawberry.ID | None = optional("With this id, ours or the merchant's own.")
     origin: list[SubscriptionOrigin] | None = optional("That came to be in any of these ways.")
-    plan_id: strawberry.ID | None = optional("To this plan.")
-    product_code: str | None = optional("To this product.")
+    plan_id: strawberry.ID | None = optional("With anything of this plan.")
+    product_code: str | None = optional("With anything of this product, by its code or an alias.")
     next_billing_at: DateTimeRange | None = optional("That renew then.")
     created_at: DateTimeRange | None = optional("That came into being then.")
     search: str | None = optional(
@@ -39,11 +39,11 @@ class SubscriptionFilter:
         description="Those that `deleteManualSubscription` took back too. For staff and API keys.", default=False
     )
 
-    def where(self, info: Info) -> SubscriptionsWhere:
+    async def where(self, info: Info) -> SubscriptionsWhere:
         return SubscriptionsWhere(
             customer_id=self.customer_id,
             user_id=self.user_id,
-            product_code=self.product_code,
+            product_id=await product_id_of(info, self.product_code),
             plan_id=self.plan_id,
             status=None if self.status is None else frozenset(self.status),
             confirmation=None if self.payment_confirmation is None else frozenset(self.payment_confirmation),

@@ -249,20 +249,28 @@ class PlanSubscription(Node, Record):
     async def payment_method(self, info: Info) -> PaymentMethodRef | None:
         return await cards.payment_method_of(info, self.row.payment_method_id)
 
-    @strawberry.field(description="The card that the next renewal is paid with: its own, else the default one.")
+    @strawberry.field(
+        description="The card that the next renewal is paid with: its own, else the default one; null where invoices "
+        "are sent."
+    )
     async def effective_payment_method(self, info: Info) -> PaymentMethodRef | None:
         return await cards.payment_method_of(info, await self._card_id(info))
 
-    @strawberry.field(description="Whether the latest payment has come.")
+    @strawberry.field(
+        description="Whether the latest payment has come; of what no card pays, whether nothing is left to pay."
+    )
     async def payment_confirmation(self, info: Info) -> PaymentConfirmation:
-        return confirmation(self.row, await self._latest(info))
+        awaits_invoice = await info.context.loaders.awaits_invoice(self.row)
+        return confirmation(self.row, await self._latest(info), awaits_invoice=awaits_invoice)
 
     @strawberry.field(description="What the customer must do next; its `type` is NONE when nothing.")
     async def next_action(self, info: Info) -> NextAction:
-        latest = await self._latest(info)
-        intent = await info.context.loaders.newest_intent(latest.id) if latest is not None else None
-        has_card = await self._card_id(info) is not None
-        return NextAction.of(action_of_subscription(self.row, latest, intent, has_card=has_card))
+        loaders, latest = info.context.loaders, await self._latest(info)
+        intent = await loaders.newest_intent(latest.id) if latest is not None else None
+        awaits_invoice, has_card = await loaders.awaits_invoice(self.row), await self._card_id(info) is not None
+        return NextAction.of(
+            action_of_subscription(self.row, latest, intent, awaits_invoice=awaits_invoice, has_card=has_card)
+        )
 
     @strawberry.field(description="What was paid last, whatever went back since; null if nothing ever was.")
     async def price_paid(self, info: Info) -> Money | None:
@@ -325,9 +333,9 @@ class PlanSubscription(Node, Record):
 
     async def _card_id(self, info: Info) -> str | None:
         if self.row.payment_method_id is not None:
-            return self.row.payment_method_id
+            return self.row.paying_card(None)
         customer = await info.context.loaders.customer.load(self.row.customer_id)
-        return customer.default_payment_method_id if customer is not None else None
+        return self.row.paying_card(customer.default_payment_method_id if customer is not None else None)
 
 
 async def subscription_of(info: Info, subscription_id: str) -> PlanSubscription | None:

@@ -40,7 +40,7 @@ class StatusChange:
 
     @strawberry.field(description=ACTOR)
     def actor(self, info: Info) -> str:
-        return _told_actor(info, self.full_actor)
+        return info.context.told_actor(self.full_actor)
 
 
 @strawberry.type(description="One thing that happened to a subscription.")
@@ -78,17 +78,11 @@ class TimelineEntry:
 
     @strawberry.field(description=ACTOR)
     def actor(self, info: Info) -> str:
-        return _told_actor(info, self.full_actor)
+        return info.context.told_actor(self.full_actor)
 
 
 def _is_transition(type: str, payload: Mapping[str, Any]) -> bool:
     return "to" in payload and type == event_of_change(SUBSCRIPTION.name, payload["from"], payload["to"])
-
-
-def _told_actor(info: Info, full_actor: str) -> str:
-    """A role; which user or key it was only staff learns, and whoever it was."""
-    kind, _, user_id = full_actor.partition(":")
-    return full_actor if info.context.is_staff or user_id == info.context.identity.user_id else kind
 
 
 async def timeline_of(

@@ -137,14 +137,19 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
         row, _ = await locked_subscription(session, seen, wish.expected_version)
         if row.status in SUBSCRIPTION.final:
             raise already_ended(row)
-        if (row.cancel_at_period_end, row.cancel_at) != (wish.at is None, wish.at):
+        ending, is_news = (
+            _ending(app, wish, why),
+            (row.cancel_at_period_end, row.cancel_at) != (wish.at is None, wish.at),
+        )
+        if is_news:
             await _holding(app, wish, why)(session)
             row.cancel_at_period_end, row.cancel_at = wish.at is None, wish.at
             row.due_at = row.next_due()
-            _ending(app, wish, why).note(row, why)
-            row.touch(why.now)
             payload = {"at": wish.at or row.period_end}
             announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
+        if is_news or ending.says_more(row):  # Customers are often asked why when the end is settled already.
+            ending.note(row, why)
+            row.touch(why.now)
         outcome = CancelOutcome(row)
         await answer_with(session, why.actor, row.customer_id, _MUTATION, wish.idempotency_key, _kept(outcome))
         return outcome

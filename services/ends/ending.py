@@ -53,6 +53,11 @@ class Ending:
     hold: Hold | None = None
     keep: Callable[[AsyncSession, Ended], Awaitable[None]] | None = None
 
+    def says_more(self, row: Subscription) -> bool:
+        """Whether it has a reason or words that are not noted yet."""
+        noted = row.cancellation_reason, row.cancellation_comment
+        return (self.reason or noted[0], self.comment or noted[1]) != noted
+
     def note(self, row: Subscription, why: Why) -> None:
         row.cancellation_reason = self.reason or row.cancellation_reason
         row.cancellation_comment = self.comment or row.cancellation_comment

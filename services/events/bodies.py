@@ -135,7 +135,7 @@ def _of_subscription(row: Subscription, rows: _Rows) -> dict[str, Any]:
         "kid": customer.external_id,
         "subscription_id": row.external_id or row.id,
         "interval": row.interval,
-        "payment_method_id": row.payment_method_id or customer.default_payment_method_id,
+        "payment_method_id": row.paying_card(customer.default_payment_method_id),
         "total_paid": sum(rows.paid.get(row.id, ())),
         "name": row.name,
         "coupon_id": coupons[0] if coupons else None,

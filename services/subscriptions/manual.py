@@ -141,8 +141,8 @@ async def _create(
 
 async def _agreed(session: AsyncSession, order: ManualOrder, now: datetime) -> tuple[Plan, Price, Money]:
     """The plan, its price in the currency that was paid in, and what is due."""
-    if order.plan_id is None and order.plan_code is None:
-        raise UserProblem(ErrorCode.REQUIRED, "Name the plan: planId or planCode.", ["planId"])
+    if (order.plan_id is None) is (order.plan_code is None):
+        raise UserProblem(ErrorCode.REQUIRED, "Name the plan: give either planId or planCode.", ["planId"])
     given = "planId" if order.plan_id is not None else "planCode"
     plan = await plan_by(session, id=order.plan_id, code=order.plan_code)
     if plan is None:

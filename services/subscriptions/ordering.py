@@ -241,10 +241,21 @@ async def _plan(session: AsyncSession, wish: SubscribeWish, sought: WishedItem, 
             ["planCode" if wish.items is None else "items"],
         )
     where = [given] if wish.items is None else ["items"]
+    refuse_named_twice(sought, where)
     if plan is None:
         raise UserProblem(ErrorCode.NOT_FOUND, "There is no such plan.", where)
+    if wish.interval not in (None, plan.interval):
+        message = f"{plan.name} is billed by the {plan.interval}. Leave interval out, or name another plan."
+        raise UserProblem(ErrorCode.INVALID, message, ["interval"])
     await refuse_unsold(session, actor, plan, where)
     return plan
+
+
+def refuse_named_twice(sought: WishedItem, field: Sequence[str]) -> None:
+    """Of two names for a plan one would be passed over, and another plan sold than was meant. Raises INVALID."""
+    names = (sought.plan_id, sought.plan_code, sought.product_code)
+    if sum(name is not None for name in names) > 1:
+        raise UserProblem(ErrorCode.INVALID, "Name a plan once: by planId, planCode or productCode.", field)
 
 
 async def refuse_unsold(session: AsyncSession, actor: Actor, plan: Plan, field: Sequence[str]) -> None:
@@ -289,7 +300,7 @@ async def _method(session: AsyncSession, customer: Customer, reference: str | No
 
 
 async def _terms(session: AsyncSession, existing: Subscription) -> Terms:
-    """What was agreed. One that began when it was written was given no start."""
+    """What was agreed. One that began when it was written was given no start; what waits for money has no trial."""
     items = await items_of(session, [existing.id])
     return Terms(
         items=tuple((item.plan_id, item.quantity, item.unit_amount_minor) for item in items),
@@ -317,4 +328,5 @@ def _wished_terms(order: Order, wish: SubscribeWish, existing: Subscription) -> 
         collection_method=order.collection_method,
         days_until_due=order.days_until_due,
         tax_percent=order.tax_percent,
+        trial=order.trial,
     )

@@ -1,5 +1,6 @@
 """Subscribing: from a wish to a standing order, its first invoice and its first payment."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -10,7 +11,7 @@ from billing.errors import ErrorCode, UserProblem
 from billing.lifecycle import SubscriptionStatus
 from billing.subscribing import Course
 from models.customers import Customer, PaymentMethod, locked_customer
-from models.payments import latest_payment_of
+from models.payments import Payment, latest_payment_of
 from models.subscriptions import CollectionMethod, Subscription
 from services.app import Actor, App
 from services.changes import Why
@@ -158,14 +159,21 @@ def _is_done_already(wanted: Ordered, why: Why) -> bool:
 
 
 async def _continue(session: AsyncSession, existing: Subscription, wish: SubscribeWish, why: Why) -> str:
-    """The same wish again: the open payment goes on, the card and whether it is kept may change."""
+    """The same wish again: the open payment goes on. What the wish says beside its terms is what holds now."""
     payment = await latest_payment_of(session, existing.id)
     if payment is None:
         raise LookupError(f"subscription {existing.id} is incomplete without a payment")
-    if wish.setup_future_usage is not None and payment.setup_future_usage != wish.setup_future_usage:
-        payment.setup_future_usage = wish.setup_future_usage
-        payment.touch(why.now)
-    if wish.auto_renew is not None and wish.auto_renew is existing.cancel_at_period_end:
-        existing.cancel_at_period_end = not wish.auto_renew
-        existing.touch(why.now)
+    leaves = None if wish.auto_renew is None else not wish.auto_renew
+    usage, back = wish.setup_future_usage, {"return_url": wish.return_url, "error_url": wish.error_url}
+    _say_anew(payment, {"setup_future_usage": usage, **back}, why)
+    _say_anew(existing, {"name": wish.name, "meta": wish.metadata or None, "cancel_at_period_end": leaves}, why)
     return payment.id
+
+
+def _say_anew(row: Subscription | Payment, said: Mapping[str, object], why: Why) -> None:
+    """Columns by their names; None: nothing was said, and what was stays."""
+    changed = {name: value for name, value in said.items() if value is not None and value != getattr(row, name)}
+    for name, value in changed.items():
+        setattr(row, name, value)
+    if changed:
+        row.touch(why.now)

@@ -322,6 +322,8 @@ async def test_refusals(house: House) -> None:
     past = await holder.change(card, expMonth=1, expYear=2025)
     assert [(e["code"], e["field"]) for e in past["userErrors"]] == [("INVALID", ["expYear"])]
     assert _codes(await holder.change(card, cardHolderName="x" * 251)) == ["INVALID"]
+    twice = await holder.change(card, cardHolderZip="10115", address={"postalCode": "10117"})
+    assert [(e["code"], e["field"]) for e in twice["userErrors"]] == [("INVALID", ["cardHolderZip"])]
     assert (await holder.change(card))["paymentMethod"] == shown
     assert await holder.cards() == [shown]
 

@@ -162,6 +162,23 @@ async def test_a_stale_version_changes_nothing(house: House) -> None:
     assert told["userErrors"] == []
 
 
+async def test_why_it_ends_may_be_told_when_the_end_is_settled(small_house: House) -> None:
+    shopper = await active(small_house)
+    await shopper.cancel(effectiveAt="PERIOD_END")
+    settled = await history(small_house)
+    told = await shopper.cancel(effectiveAt="PERIOD_END", reason="UNUSED", comment="No time to read")
+    said = {"reason": "UNUSED", "comment": "No time to read", "requestedBy": "CUSTOMER"}
+    assert told["subscription"]["cancellation"] == said
+    again = await shopper.cancel(effectiveAt="PERIOD_END", reason="LOW_QUALITY")
+    assert again["subscription"]["cancellation"] == {**said, "reason": "LOW_QUALITY"}
+    for repeated in ({}, {"reason": "LOW_QUALITY"}, {"comment": ""}):
+        assert await shopper.cancel(effectiveAt="PERIOD_END", **repeated) == again
+    assert await history(small_house) == {**settled, "version": settled["version"] + 2}
+    await small_house.work()
+    events = '{ billingEvents(types: ["subscription.cancel_scheduled"]) { nodes { type } } }'
+    assert len((await small_house.ask(events, user="demo-admin"))["billingEvents"]["nodes"]) == 1
+
+
 async def test_a_foreign_and_a_missing_subscription_look_the_same(small_house: House) -> None:
     owner = await active(small_house)
     before = await history(small_house)

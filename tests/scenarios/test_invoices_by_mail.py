@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.scenarios.by_hand import record
+from tests.scenarios.by_hand import aed, record, renew, write_down
 from tests.scenarios.orders import (
     ADMIN,
     ATTACH,
@@ -193,3 +193,34 @@ async def test_what_the_card_has_paid_meanwhile_wins(house: House) -> None:
     assert (await life(house, order))["totalPaid"]["formatted"] == "$7.00"
     await house.deliver()
     assert await house.audit() == []
+
+
+CARDS = """query ($id: ID!) { subscription(id: $id) {
+  effectivePaymentMethod { id } customer { defaultPaymentMethod { usedBy { id } } } } }"""
+UNPAID = "{ subscriptions(filter: {paymentConfirmation: [PENDING]}) { nodes { id } } }"
+
+
+async def test_what_was_agreed_on_by_hand_waits_for_what_is_unpaid_and_no_card_pays_it(small_house: House) -> None:
+    house = small_house
+    days = {"periodStart": "2026-01-01", "periodEnd": "2027-01-01"}
+    payment = {"amountDue": aed("100.00"), "amountPaid": aed("30.00")}
+    told = await write_down(house, customer={"userId": "demo-card"}, payment=payment, **days)
+    order, invoice = told["subscription"]["id"], told["invoice"]["id"]
+    assert await _waits(house, order) == ("PENDING", "PAY_OFFLINE")
+    assert (await house.ask(UNPAID, user=ADMIN))["subscriptions"]["nodes"] == [{"id": order}]
+    nobody = {"effectivePaymentMethod": None, "customer": {"defaultPaymentMethod": {"usedBy": []}}}
+    assert (await house.ask(CARDS, {"id": order}, ADMIN))["subscription"] == nobody
+    await house.work()
+    events = '{ billingEvents(types: ["subscription.created"]) { nodes { payload } } }'
+    (event,) = (await house.ask(events, user=ADMIN))["billingEvents"]["nodes"]
+    assert (event["payload"]["subscription_id"], event["payload"]["payment_method_id"]) == (
+        "subscription_givin_id",
+        None,
+    )
+    assert (await record(house, invoice, "rest", "70.00", "AED"))["invoice"]["status"] == "PAID"
+    assert await _waits(house, order) == ("PAID", "NONE")
+    assert (await renew(house, order, "again"))["invoice"]["status"] == "OPEN"
+    assert await _waits(house, order) == ("PENDING", "PAY_OFFLINE")
+    wish = {"planCode": "reader-pro", "collectionMethod": "SEND_INVOICE"}
+    sent = await ordered(house, USER, with_card=False, **wish)
+    assert (await house.ask(CARDS, {"id": sent}, ADMIN))["subscription"] == nobody

@@ -328,6 +328,7 @@ async def test_instalments_are_recorded_one_by_one_and_too_much_is_the_customers
 REFUSED: dict[str, tuple[dict[str, Any], str, list[str] | None]] = {
     "no such plan": ({"planCode": "tea"}, "NOT_FOUND", ["planCode"]),
     "no plan": ({"planCode": None}, "REQUIRED", ["planId"]),
+    "a plan named twice": ({"planId": "pln_0"}, "REQUIRED", ["planId"]),
     "days in the wrong order": ({"periodEnd": "2021-11-19"}, "INVALID", ["periodEnd"]),
     "money that the plan does not know": (
         {"payment": {"amountPaid": {"amount": "1.00", "currencyCode": "USD"}}},
@@ -350,6 +351,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str] | None]] = {
         ["payment", "reference"],
     ),
     "a reference of nothing": ({"payment": None}, "INVALID", ["paymentReference"]),
+    "two references": (
+        {"payment": {"amountPaid": aed("1.00"), "reference": "another"}},
+        "INVALID",
+        ["paymentReference"],
+    ),
     "two ids": ({"externalId": "another"}, "INVALID", ["subscriptionId"]),
     "a unit twice": ({"credits": [{"unit": "cup", "total": 1}, {"unit": "cup", "total": 2}]}, "INVALID", ["credits"]),
     "no number": ({"credits": [{"unit": "cup"}]}, "REQUIRED", ["credits"]),

@@ -127,6 +127,41 @@ async def test_what_is_not_sold_is_refused_and_leaves_nothing(
     assert await gateway_books(small_house) == {"intents": [], "charges": []}
 
 
+MONTHLY, YEARLY = {"planCode": "classic-coffee-monthly"}, {"planCode": "classic-coffee-yearly"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({**MONTHLY, "planId": "another"}, "planId"),
+        ({**MONTHLY, "productCode": "specialty_coffee"}, "planCode"),
+        ({**MONTHLY, "interval": "YEAR"}, "interval"),
+        ({"items": [{**MONTHLY, "productCode": "specialty_coffee"}]}, "items"),
+        ({"items": [YEARLY], "interval": "MONTH"}, "interval"),
+    ],
+    ids=["two plans", "a plan and a product", "a plan and an interval", "an item twice", "an item and an interval"],
+)
+async def test_a_plan_is_named_once_and_nothing_else_is_sold_than_was_meant(
+    small_house: House, wish: dict[str, Any], field: str
+) -> None:
+    plan = (await small_house.ask('{ plan(code: "reader-pro") { id } }'))["plan"]["id"]
+    wish = {name: plan if value == "another" else value for name, value in wish.items()}
+    shopper = Shopper(small_house, "demo-new")
+    told = await shopper.subscribe(None, **wish)
+    assert (told["subscription"], told["userErrors"]) == (None, [{"code": "INVALID", "field": [field]}])
+    assert await subscriptions(small_house, "demo-new") == []
+
+
+async def test_an_item_is_named_once_in_a_change_too(small_house: House) -> None:
+    shopper = Shopper(small_house, "demo-card")
+    order = (await shopper.subscribe(paymentMethodId=await shopper.default_card()))["subscription"]["id"]
+    change = """mutation ($input: UpdateSubscriptionInput!) {
+      updateSubscription(input: $input) { userErrors { code field } } }"""
+    twice = {"subscriptionId": order, "items": [{"planCode": "reader-pro", "productCode": "premium"}]}
+    told = (await small_house.ask(change, {"input": twice}, "demo-card"))["updateSubscription"]
+    assert told["userErrors"] == [{"code": "INVALID", "field": ["items", "0"]}]
+
+
 async def test_anothers_card_looks_like_a_missing_one(small_house: House) -> None:
     foreign = await Shopper(small_house, "demo-card").default_card()
     shopper = Shopper(small_house, "demo-new")
@@ -193,6 +228,52 @@ async def pin(shopper: Shopper, card: str) -> None:
     wish = {"subscriptionId": shopper.subscribed[-1], "paymentMethodId": card}
     told = await shopper.house.ask(mutation, {"input": wish}, shopper.user)
     assert told["updateSubscriptionPaymentMethod"] == {"invoice": {"status": "OPEN"}, "userErrors": []}
+
+
+SAID = """query { mySubscription { id name metadata cancelAtPeriodEnd version
+  latestPayment { redirectUrl intent { nextAction { type returnUrl errorUrl } } } } }"""
+
+
+async def test_continuing_may_say_anew_what_money_does_not_depend_on(small_house: House) -> None:
+    shopper = Shopper(small_house, "demo-new")
+    await shopper.subscribe(name="First", returnUrl="https://shop.example/a")
+    said = {
+        "name": "Second",
+        "metadata": {"cart": 2},
+        "autoRenew": False,
+        "returnUrl": "https://shop.example/b",
+        "errorUrl": "https://shop.example/c",
+    }
+    await shopper.subscribe(**said)
+    told = (await small_house.ask(SAID, user="demo-new"))["mySubscription"]
+    version = told.pop("version")
+    waits = {"type": "CONFIRM_WITH_SDK", "returnUrl": said["returnUrl"], "errorUrl": said["errorUrl"]}
+    assert told == {
+        "id": shopper.subscribed[0],
+        "name": "Second",
+        "metadata": {"cart": 2},
+        "cancelAtPeriodEnd": True,
+        "latestPayment": {"redirectUrl": said["returnUrl"], "intent": {"nextAction": waits}},
+    }
+    assert len(shopper.subscribed) == 1
+    # What is not said again stays, and nothing is written.
+    await shopper.subscribe()
+    assert (await small_house.ask(SAID, user="demo-new"))["mySubscription"] == {**told, "version": version}
+
+
+async def test_a_trial_given_by_staff_takes_the_place_of_what_waits_for_money(small_house: House) -> None:
+    shopper = Shopper(small_house, "demo-new")
+    await shopper.subscribe("premium-monthly")
+    me = (await small_house.ask("{ me { id } }", user="demo-new"))["me"]["id"]
+    staff = Shopper(small_house, "demo-admin")
+    told = await staff.subscribe("premium-monthly", customerId=me, trialPeriodDays=5)
+    assert (told["userErrors"], told["subscription"]["status"], told["payment"]) == ([], "TRIALING", None)
+    assert [each["status"] for each in await subscriptions(small_house, "demo-new")] == [
+        "TRIALING",
+        "INCOMPLETE_EXPIRED",
+    ]
+    again = await staff.subscribe("premium-monthly", customerId=me, trialPeriodDays=9)
+    assert again["userErrors"] == [{"code": "ALREADY_SUBSCRIBED", "field": None}]
 
 
 async def test_a_card_chosen_meanwhile_pays_off_session_what_was_to_keep_the_browsers_card(house: House) -> None:

@@ -88,6 +88,19 @@ async def test_a_customer_is_all_that_it_was_made_as(house: House) -> None:
     assert made["id"] == "cst_" + made["uuid"].replace("-", "")
 
 
+async def test_which_of_the_staff_or_which_key_made_a_customer_is_for_staff(small_house: House) -> None:
+    by_key = await secret_of_key(small_house, "act_for_customer", "read")
+    await create(small_house, "u-1")
+    made = (await ask_with_key(small_house, by_key, CREATE, {"input": {"userId": "u-2"}}))["createCustomer"]
+    assert made["customer"]["createdBy"] == "service"
+    own = "{ me { createdBy } }"
+    assert (await small_house.ask(own, user="u-1"))["me"] == {"createdBy": "admin"}
+    assert (await small_house.ask(own, user="u-2"))["me"] == {"createdBy": "service"}
+    staff = '{ customer(by: {userId: "u-2"}) { createdBy } }'
+    told = (await small_house.ask(staff, user="demo-support"))["customer"]["createdBy"]
+    assert told.startswith("service:apk_")
+
+
 async def test_a_customer_changes_its_own_and_what_it_leaves_out_stays(house: House) -> None:
     """The first mutation of a user makes the customer, this one too."""
     made = (await profile(house, "u-1", **OWN))["customer"]

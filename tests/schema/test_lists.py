@@ -50,6 +50,27 @@ async def test_walking_forwards_and_backwards_meets_every_entry_once(house: Hous
     assert backwards == everything
 
 
+async def test_what_ends_at_a_cursor_is_the_page_before_it(small_house: House) -> None:
+    """As `hasPreviousPage` says: `before: startCursor`, also without `last`."""
+    await add_customer(small_house.app, "rows", 30)
+    query = """query ($first: Int, $after: String, $before: String) {
+      payments(first: $first, after: $after, before: $before) {
+        nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+
+    async def page(**which: Any) -> tuple[list[str], dict[str, Any]]:
+        told = (await small_house.ask(query, which, "rows"))["payments"]
+        return [node["id"] for node in told["nodes"]], told["pageInfo"]
+
+    everything, whole = await page(first=100)
+    _, two = await page(first=2)
+    _, later = await page(first=2, after=(await page(first=26))[1]["endCursor"])
+    before, info = await page(before=later["startCursor"])
+    assert (before, info["hasNextPage"], info["hasPreviousPage"]) == (everything[1:26], True, True)
+    assert (await page(first=2, before=later["startCursor"]))[0] == everything[:2]
+    assert (await page(after=two["endCursor"], before=later["startCursor"]))[0] == everything[2:26]
+    assert (await page(before=whole["startCursor"]))[0] == []
+
+
 async def test_lists_of_a_customer_are_newest_first(house: House) -> None:
     await add_customer(house.app, "rows", 3)
     data = await house.ask(

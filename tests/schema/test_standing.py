@@ -55,12 +55,14 @@ def payment(status: P) -> Payment:
 )
 def test_what_a_customer_does_next(status: S, latest: P, bank: str | None, has_card: bool, action: NextAction) -> None:
     intent = CollectionIntent(next_action_url=bank)
-    assert action_of_subscription(subscription(status), payment(latest), intent, has_card=has_card) == action
+    row, paid = subscription(status), payment(latest)
+    assert action_of_subscription(row, paid, intent, awaits_invoice=False, has_card=has_card) == action
 
 
 def test_only_what_renews_and_costs_needs_a_card() -> None:
     def action(**more: Any) -> NextActionType:
-        return action_of_subscription(subscription(S.ACTIVE, **more), None, None, has_card=False).type
+        row = subscription(S.ACTIVE, **more)
+        return action_of_subscription(row, None, None, awaits_invoice=False, has_card=False).type
 
     assert action() is ADD
     assert action(cancel_at_period_end=True) is NONE
@@ -110,7 +112,7 @@ def test_every_payment_status_reads_as_one_of_four_words() -> None:
 def test_without_a_payment_being_activated_counts_as_paid(
     status: S, activated_at: datetime | None, word: PaymentConfirmation
 ) -> None:
-    assert confirmation(subscription(status, activated_at=activated_at), None) is word
+    assert confirmation(subscription(status, activated_at=activated_at), None, awaits_invoice=False) is word
 
 
 def test_when_it_renews_and_when_it_ends() -> None:
@@ -124,8 +126,12 @@ def test_when_it_renews_and_when_it_ends() -> None:
 
 
 def test_what_was_sent_is_paid_in_another_way() -> None:
-    def action(due_at: datetime | None) -> NextAction:
-        sent = subscription(S.ACTIVE, collection_method=CollectionMethod.SEND_INVOICE, invoice_due_at=due_at)
-        return action_of_subscription(sent, None, None, has_card=False)
+    def action(latest: P | None, *, awaits: bool) -> NextAction:
+        sent = subscription(S.ACTIVE, collection_method=CollectionMethod.SEND_INVOICE)
+        return action_of_subscription(sent, latest and payment(latest), None, awaits_invoice=awaits, has_card=False)
 
-    assert (action(END), action(None)) == (NextAction(OFFLINE), NextAction(NONE))
+    assert (action(None, awaits=True), action(None, awaits=False)) == (NextAction(OFFLINE), NextAction(NONE))
+    assert (action(P.SUCCEEDED, awaits=True), action(P.PROCESSING, awaits=True)) == (
+        NextAction(OFFLINE),
+        NextAction(NONE),
+    )

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlmodel import SQLModel, col, select
 
-from billing.lifecycle import PaymentStatus, SubscriptionStatus
+from billing.lifecycle import InvoiceStatus, PaymentStatus, SubscriptionStatus
 from models.base import new_id
+from models.invoices import Invoice
 from models.payments import MANUAL, Payment
 from models.standing import CONFIRMATION, NEXT_BILLING_AT, PAYMENT_STANDING
-from models.subscriptions import Subscription
+from models.subscriptions import CollectionMethod, Subscription
 from resolvers.standing import confirmation, will_renew
 from tests.schema.rows import add_customer
 from tests.support.house import START, House
@@ -34,15 +35,20 @@ async def _add(house: House, rows: Sequence[SQLModel]) -> None:
 async def test_the_confirmation_of_a_subscription(house: House) -> None:
     await add_customer(house.app, "rows", 1)
     like, paid = await _example(house, Subscription), await _example(house, Payment)
+    billed = await _example(house, Invoice)
     rows: list[Subscription] = []
     payments: dict[str, Payment] = {}
-    for status, due, activated, latest in product(
-        SubscriptionStatus, (None, START), (None, START), (None, *PaymentStatus)
+    invoices: list[Invoice] = []
+    # Charged, or sent with an invoice paid or open: the last one is waited for.
+    for status, bill, activated, latest in product(
+        SubscriptionStatus, (None, InvoiceStatus.PAID, InvoiceStatus.OPEN), (None, START), (None, *PaymentStatus)
     ):
-        row = Subscription(
-            **{**like, "id": new_id("subscription"), "status": status, "invoice_due_at": due, "activated_at": activated}
-        )
+        how = CollectionMethod.CHARGE_AUTOMATICALLY if bill is None else CollectionMethod.SEND_INVOICE
+        id = new_id("subscription")
+        row = Subscription(**{**like, "id": id, "status": status, "collection_method": how, "activated_at": activated})
         rows.append(row)
+        numbered = {"id": new_id("invoice"), "number": f"N-{len(rows)}", "subscription_id": id}
+        invoices.append(Invoice(**{**billed, **numbered, "status": bill or InvoiceStatus.OPEN}))
         if latest is not None:
             changes = {"id": new_id("payment"), "subscription_id": row.id, "platform": MANUAL, "status": latest}
             payments[row.id] = Payment(**{**paid, **changes})
@@ -57,15 +63,19 @@ async def test_the_confirmation_of_a_subscription(house: House) -> None:
     payments[rows[0].id] = older[0]
     newer = Payment(**{**older[0].model_dump(exclude={"number"}), "id": new_id("payment"), "status": "processing"})
     await _add(house, rows)
+    await _add(house, invoices)
     await _add(house, list(payments.values()))
     await _add(house, [*deleted, newer])
     payments[rows[0].id] = newer
     async with house.app.database.read() as session:
         query = select(Subscription, CONFIRMATION).where(col(Subscription.id).in_([row.id for row in rows]))
         found = {row.id: (row, word) for row, word in (await session.exec(query)).all()}
-    assert len(found) == 9 * 2 * 2 * 9
+    assert len(found) == 9 * 3 * 2 * 9
+    sent = {row.id for row in rows if row.collection_method is CollectionMethod.SEND_INVOICE}
+    awaited = sent & {each.subscription_id for each in invoices if each.status is InvoiceStatus.OPEN}
+    assert len(awaited) == 9 * 2 * 9
     assert {id: word for id, (_, word) in found.items()} == {
-        id: confirmation(row, payments.get(id)).value for id, (row, _) in found.items()
+        id: confirmation(row, payments.get(id), awaits_invoice=id in awaited).value for id, (row, _) in found.items()
     }
 
 

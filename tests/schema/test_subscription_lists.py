@@ -9,6 +9,7 @@ from models.catalog import Product
 from models.customers import Customer
 from models.subscriptions import Subscription, SubscriptionOrigin
 from tests.scenarios.by_hand import DELETE, write_down
+from tests.scenarios.shopping import Shopper
 from tests.schema.keys import ask_with_key, secret_of_key
 from tests.schema.rows import add_customer
 from tests.support.house import House
@@ -165,6 +166,36 @@ async def test_a_customer_reads_their_own_and_a_key_all(house: House) -> None:
     key = await secret_of_key(house, "read")
     told = await ask_with_key(house, key, LIST, {"filter": {"search": "kid-b"}})
     assert told["subscriptions"]["nodes"] == [{"name": "b-0"}]
+
+
+async def test_what_is_of_several_products_is_found_by_each_of_them_and_by_their_other_names(house: House) -> None:
+    shopper = Shopper(house, "demo-card")
+    cups = [{"productCode": "classic_cup"}, {"productCode": "specialy_cup"}]
+    wish = {"interval": "MONTH", "items": cups, "paymentMethodId": await shopper.default_card()}
+    order = (await shopper.subscribe(None, **wish))["subscription"]["id"]
+    plans = await house.ask("""{ plans(filter: {productCode: "specialy_cup", interval: MONTH}) {
+      nodes { id subscriptionsCount price { subscriptionsCount } } } }""", user=ADMIN)  # fmt: skip
+    (plan,) = plans["plans"]["nodes"]
+    assert (plan["subscriptionsCount"], plan["price"]) == (1, {"subscriptionsCount": 1})
+    query = """query ($code: String!, $plan: ID!) {
+      mySubscription(productCode: $code) { id } me { subscription(productCode: $code) { id }
+        subscriptions(filter: {productCode: $code, planId: $plan}) { totalCount nodes { id } } } }"""
+    own = {"id": order}
+    for code in ("classic_coffee", "classic_cup", "specialty_coffee", "specialy_cup"):
+        told = await house.ask(query, {"code": code, "plan": plan["id"]}, "demo-card")
+        listed = {"totalCount": 1, "nodes": [own]}
+        assert told == {"mySubscription": own, "me": {"subscription": own, "subscriptions": listed}}, code
+    for code in ("premium", "nothing"):
+        told = await house.ask(query, {"code": code, "plan": plan["id"]}, "demo-card")
+        listed = {"totalCount": 0, "nodes": []}
+        assert told == {"mySubscription": None, "me": {"subscription": None, "subscriptions": listed}}, code
+    change = """mutation ($input: UpdateSubscriptionInput!) {
+      updateSubscription(input: $input) { userErrors { code } } }"""
+    less = {"subscriptionId": order, "items": [{"productCode": "classic_cup"}], "proration": "PRORATE_NEXT_INVOICE"}
+    changed = await house.ask(change, {"input": less}, "demo-card")
+    assert changed["updateSubscription"]["userErrors"] == []
+    told = await house.ask(query, {"code": "specialty_coffee", "plan": plan["id"]}, "demo-card")
+    assert (told["mySubscription"], told["me"]["subscriptions"]["nodes"]) == (None, [])
 
 
 async def test_one_by_the_merchants_own_id(house: House) -> None:
