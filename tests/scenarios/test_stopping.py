@@ -38,6 +38,24 @@ def test_processes_told_to_stop_before_any_of_them_listens_end_as_well(sqlite_fi
         assert "Traceback" not in it.log.read_text()
 
 
+TOLD_EARLY = """
+import asyncio, os, signal, sys, uvicorn
+from draining import Server, ends_well
+
+async def app(scope, receive, send): ...
+
+ends_well()
+os.kill(os.getpid(), signal.SIGTERM)
+asyncio.run(Server(uvicorn.Config(app, port=int(sys.argv[1]), lifespan="off")).serve())
+"""
+
+
+def test_a_server_told_to_stop_before_it_listens_to_signals_ends_as_well(tmp_path: Path) -> None:
+    (tmp_path / "told_early.py").write_text(TOLD_EARLY)
+    with started([str(tmp_path / "told_early.py"), str(free_port())], "", tmp_path, {}) as it:
+        assert it.process.wait(timeout=60) == 0
+
+
 CANNOT_START = """
 import sys, uvicorn
 from draining import Processes
