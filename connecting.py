@@ -8,6 +8,7 @@ May import: the web server and its WebSockets alone.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -91,10 +92,13 @@ class BoundedRequests(TakenInTime, HttpToolsProtocol):
     """Closes a connection whose request has no end, and one whose request does not come."""
 
     transport: Any
+    parser: Any
     _bytes = 0
     _bytes_of_head = 0
     _in_head = True
     _in_request = False
+    _has_offer = False  # of a protocol that is not spoken here
+    _read = _unread = b""
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -109,13 +113,26 @@ class BoundedRequests(TakenInTime, HttpToolsProtocol):
         if self.transport.is_ending:
             return
         self._bytes += len(data)
-        super().data_received(data)
+        self._unread = data
+        while data := self._unread:
+            self._read, self._unread = data, b""
+            super().data_received(data)
         if self.transport.is_closing() or self.transport.get_protocol() is not self:  # it became a WebSocket
             return
         if self._bytes > (MOST_HEAD if self._in_head else MOST_REQUEST):
             self.send_400_response("The request is too large.")
         elif self._is_idle() and self._patience is None:
             self._await_head()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """A client may offer another protocol, as Java's offers HTTP/2 with whatever it posts, and be answered in this
+        one. The parser takes the body for the other one's: so it reads the request again, without the offer."""
+        offered = sys.exception()
+        if not self._has_offer or offered is None:
+            return
+        kept = (name + b": " + value for name, value in self.headers if name != b"upgrade")
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        self._unread = b"\r\n".join([line, *kept, b"", self._read[offered.args[0] :]])
 
     def send_400_response(self, msg: str) -> None:
         """Whoever works on the request has nobody to answer any more."""
@@ -138,11 +155,17 @@ class BoundedRequests(TakenInTime, HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        has_upgrade = any(name == b"upgrade" for name, _ in self.headers)
+        self._has_offer = has_upgrade and self.parser.should_upgrade() and not self._should_upgrade()
+        if self._has_offer:
+            return
         self._in_head = False
         self._wait_no_more()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        if self._has_offer:
+            return
         self._in_request = False
         super().on_message_complete()
 

@@ -28,6 +28,7 @@ IDLE_SECONDS = 1.0
 _CLOSE = (b"connection", b"close")
 _QUEUE_AT = 24  # in the kernel's tcp_info of a listening socket: how many connections wait to be accepted
 _QUEUE_TRIES = 100
+_told_early = threading.Event()
 
 
 class LastRequests(BoundedRequests):
@@ -61,6 +62,11 @@ class LastRequests(BoundedRequests):
 
 class Server(uvicorn.Server):
     """One process on a port of its own."""
+
+    async def main_loop(self) -> None:
+        """Whoever was told to end before the web server listened to signals ends now."""
+        self.should_exit = self.should_exit or _told_early.is_set()
+        await super().main_loop()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Whoever has connected is let in before the port is closed."""
@@ -138,7 +144,7 @@ def told_at_the_signal(tell: Callable[[], None]) -> Iterator[None]:
 
 def ends_well() -> None:
     """To be ended by SIGTERM is no failure: the web server raises the signal again when it is done."""
-    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: _told_early.set())
 
 
 def ends_with_its_parent() -> None:

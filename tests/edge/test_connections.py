@@ -79,6 +79,34 @@ async def test_a_request_that_goes_on_after_its_end_is_closed(address: str, part
     assert (await talk(address, *parts, pause=0.002)).count(b"HTTP/1.1 200") <= 1
 
 
+OFFER = HEAD + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+OFFERED = OFFER + b"Content-Length: %d\r\n\r\n" % len(BODY)
+
+
+@pytest.mark.parametrize(
+    ("parts", "answered"),
+    [
+        ([OFFERED + BODY + HEAD + LAST], 2),
+        ([OFFERED, BODY, HEAD + LAST], 2),
+        ([(OFFERED + BODY)[n : n + 1] for n in range(len(OFFERED + BODY))] + [HEAD + LAST], 2),
+        ([OFFER + b"Transfer-Encoding: chunked\r\n\r\n13\r\n" + BODY + b"\r\n0\r\n\r\n" + HEAD + LAST], 2),
+        ([(OFFERED + BODY) * 50 + HEAD + LAST], 51),
+        ([OFFERED.replace(b"h2c", b"websocket2") + BODY + HEAD + LAST], 2),
+    ],
+    ids=["at once", "head and body", "byte by byte", "chunks", "many", "another"],
+)
+async def test_who_offers_another_protocol_is_answered_in_this_one(
+    address: str, parts: list[bytes], answered: int, written: io.StringIO
+) -> None:
+    assert (await talk(address, *parts, pause=0.001)).count(b'"data":{"hello":') == answered
+    assert "pgrade" not in written.getvalue()
+
+
+async def test_no_tunnel_is_built(address: str) -> None:
+    tunnel = b"CONNECT toy:443 HTTP/1.1\r\nHost: toy\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    assert (await talk(address, tunnel)).startswith(b"HTTP/1.1 400")
+
+
 MUCH = b"a" * 4 * 1024 * 1024
 PLAIN = HEAD.replace(b"application/json", b"text/plain") + b"Connection: close\r\n"
 
