@@ -17,7 +17,7 @@ from billing.lifecycle import SUBSCRIPTION, InvoiceStatus, SubscriptionStatus
 from billing.schedule import Schedule, next_happening
 from models.audit_log import Audited
 from models.base import BIG, DOCUMENT, DecimalText, EnumText, Leased, Record, UTCDateTime, index_where_set
-from models.catalog import Plan, Price, Product
+from models.catalog import Plan, Price
 from models.invoices import Invoice
 from models.lockstep import for_each, grouped
 
@@ -242,20 +242,6 @@ async def live_subscriptions(
 
 async def subscription_of_external_id(session: AsyncSession, external_id: str) -> Subscription | None:
     return (await session.exec(select(Subscription).where(Subscription.external_id == external_id))).first()
-
-
-async def newest_live_subscription(
-    session: AsyncSession, customer_id: str, product_code: str | None = None
-) -> Subscription | None:
-    """The customer's non-ended subscription, the newest if there are several products."""
-    conditions: list[ColumnElement[bool]] = [
-        col(Subscription.customer_id) == customer_id,
-        col(Subscription.status).not_in(SUBSCRIPTION.final),
-    ]
-    query = select(Subscription).where(*conditions).order_by(col(Subscription.id).desc()).limit(1)
-    if product_code is not None:
-        query = query.join(Product, col(Product.id) == Subscription.product_id).where(Product.code == product_code)
-    return (await session.exec(query)).first()
 
 
 async def items_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Sequence[SubscriptionItem]:
