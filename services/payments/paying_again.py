@@ -90,7 +90,7 @@ async def quote_retry(invoice_id: str, app: App, session: AsyncSession) -> Quote
     invoice = await _invoice_to_pay(session, row, invoice_id)
     if invoice is None:
         raise _already_paid()
-    return await quote_payment("retryPayment", invoice, {"invoice": invoice_id}, app, session)
+    return await quote_payment(invoice, {"invoice": invoice_id}, app, session)
 
 
 async def _pay(
