@@ -297,7 +297,7 @@ async def test_an_expired_card_is_tried_again_at_once_when_its_data_change(
     assert tries(life["invoices"]["nodes"][0])[1:] == [("PAYMENT_METHOD_UPDATED", "2026-03-04")]
 
 
-async def test_a_technical_decline_is_tried_again_within_the_hour(house: House, debtor: Debtor, issuer: Bank) -> None:
+async def test_a_technical_decline_is_tried_again_within_the_hour(debtor: Debtor, issuer: Bank) -> None:
     issuer.declines(VISA, PROCESSING_ERROR)
     await debtor.pass_to(RENEWAL)
     assert (await debtor.newest())["nextPaymentAttemptAt"] == day(RENEWAL + timedelta(hours=1))
@@ -306,9 +306,7 @@ async def test_a_technical_decline_is_tried_again_within_the_hour(house: House, 
     assert (await debtor.life())["status"] == "ACTIVE"
 
 
-async def test_a_declined_retry_of_the_customer_tells_when_it_is_tried_again(
-    house: House, debtor: Debtor, issuer: Bank
-) -> None:
+async def test_a_declined_retry_of_the_customer_tells_when_it_is_tried_again(debtor: Debtor, issuer: Bank) -> None:
     issuer.declines(VISA, INSUFFICIENT_FUNDS)
     await debtor.pass_to(RENEWAL + DAY)
     told = await debtor.retry()
@@ -330,7 +328,7 @@ async def test_stop_codes_of_the_organization_end_the_retries(house: House, debt
     assert tries(await debtor.newest()) == [("RENEWAL", "2026-02-28")]
 
 
-async def test_a_renewal_without_a_card_is_given_up_on_the_last_day(house: House, issuer: Bank) -> None:
+async def test_a_renewal_without_a_card_is_given_up_on_the_last_day(house: House) -> None:
     shopper = Debtor(house, "demo-new")
     told = await shopper.subscribe("reader-pro")
     await shopper.browser.confirm(told["paymentIntent"]["clientSecret"], VISA)
