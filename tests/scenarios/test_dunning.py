@@ -38,6 +38,7 @@ CHOOSE = """mutation ($id: ID!, $pins: Boolean!) { setDefaultPaymentMethod(input
 PIN = """mutation ($input: UpdateSubscriptionPaymentMethodInput!) { updateSubscriptionPaymentMethod(input: $input) {
   userErrors { code } } }"""
 DETACH = """mutation ($id: ID!) { detachPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
+WRITTEN_OFF = '{ billingEvents(types: ["invoice.uncollectible"], first: 5) { nodes { payload } } }'
 REFERENCE = "query ($id: ID!) { paymentMethod(id: $id) { gatewayId } }"
 UPDATE_CARD = """mutation ($id: ID!) { updatePaymentMethod(input: {paymentMethodId: $id, expYear: 2039}) {
   userErrors { code } } }"""
@@ -169,6 +170,8 @@ async def test_a_soft_decline_for_three_weeks_ends_in_cancellation_right_after_t
     ]
     assert (unpaid["status"], unpaid["payments"][0]["status"]) == ("UNCOLLECTIBLE", "CANCELED")
     assert paid["status"] == "PAID"
+    written_off = (await house.ask(WRITTEN_OFF, user="demo-admin"))["billingEvents"]["nodes"]
+    assert [(each["payload"]["from"], each["payload"]["to"]) for each in written_off] == [("open", "uncollectible")]
     assert await house.audit() == []
     await debtor.pass_to(RENEWAL + 60 * DAY)
     assert sorted((await charges_by_invoice(house)).values()) == [0, 1]
