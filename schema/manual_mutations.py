@@ -12,9 +12,10 @@ from schema.manual_inputs import (
     RecordManualPaymentInput,
     RenewManualSubscriptionInput,
 )
-from schema.payloads import PaymentPayload, SubscriptionPayload, refusals
+from schema.payloads import PaymentPayload, SubscriptionPayload
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
+from schema.user_errors import refusals
 from services.payments.offline import record_manual_payment
 from services.people.registering import found_or_made_customer
 from services.subscriptions import manual
