@@ -18,7 +18,7 @@ from schema.subscriptions import PlanSubscription
 from schema.user_errors import refusals
 from services.payments.offline import record_manual_payment
 from services.people.registering import found_or_made_customer
-from services.subscriptions import manual
+from services.subscriptions import manual, manual_renewals
 
 
 @strawberry.type(description="What no gateway knows of.")
@@ -47,7 +47,7 @@ class ManualMutations:
         self, info: Info, input: Annotated[RenewManualSubscriptionInput, INPUT]
     ) -> SubscriptionPayload:
         try:
-            step = manual.renew_manual_subscription(
+            step = manual_renewals.renew_manual_subscription(
                 info.context.app, info.context.actor, input.renewal(), idempotency_key=input.idempotency_key
             )
             return _told(await done(info, step))
