@@ -104,7 +104,7 @@ def compose(
     )
 
 
-def credit_applied(whole: Money, balance: Money, *, carries_small: bool = True) -> Money:
+def credit_applied(whole: Money, balance: Money, *, carries_small: bool) -> Money:
     """What of an invoice over `whole` the balance takes over; the balance afterwards is `balance` less this.
 
     A credit note's whole is negative and raises the balance. What is due but below the gateway's minimum is carried.

@@ -18,7 +18,7 @@ from billing.instants import written
 from billing.lines import Line, LineKind, sold_line
 from billing.money import Money
 from billing.pricing import billed_quantity, number, rate
-from billing.recurring import RecurringItem, days, rounded
+from billing.recurring import RecurringItem, bounds, days, rounded
 
 
 class UsageType(StrEnum):
@@ -144,7 +144,7 @@ def usage_line(meter: Meter, period: Period, events: Sequence[UsageEvent], zone:
         Explanation(
             f"{_counted(meter, measured.quantity, events)}: {rated.text}, {days(period, zone)}.",
             rated.formula if exact else f"round({rated.formula})",
-            (*rated.inputs, *_counts(events), *_bounds(period)),
+            (*rated.inputs, *_counts(events), *bounds(period)),
         ),
         zone,
     )
@@ -168,7 +168,7 @@ def late_line(meter: Meter, span: BilledSpan, events: Sequence[UsageEvent], zone
                 *rated.inputs,
                 *_counts(events),
                 ExplanationInput("billedBefore", str(span.amount)),
-                *_bounds(span.period),
+                *bounds(span.period),
             ),
         ),
         zone,
@@ -200,10 +200,3 @@ def _counted(meter: Meter, quantity: Decimal, events: Sequence[UsageEvent]) -> s
 
 def _counts(events: Sequence[UsageEvent]) -> Sequence[ExplanationInput]:
     return (ExplanationInput("events", str(len(events))),)
-
-
-def _bounds(period: Period) -> Sequence[ExplanationInput]:
-    return (
-        ExplanationInput("periodStart", period.start.isoformat()),
-        ExplanationInput("periodEnd", period.end.isoformat()),
-    )

@@ -27,9 +27,9 @@ def agreed_line(
     period: Period,
     zone: ZoneInfo,
     *,
-    plan_id: str | None = None,
-    product_id: str | None = None,
-    item_id: str | None = None,
+    plan_id: str,
+    product_id: str,
+    item_id: str,
 ) -> Line:
     """An amount that the merchant named for a period; discounts and tax are in it already."""
     explanation = Explanation(

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from billing.calendar import Interval, Period, Span
 from billing.explaining import Explanation, ExplanationInput
+from billing.instants import written
 from billing.lines import Line, LineKind, sold_line
 from billing.money import Money, exponent, round_to_step
 from billing.pricing import PriceTerms, Rated, rate
@@ -64,7 +65,7 @@ def charged_for(rated: Rated, item: RecurringItem, span: Span, zone: ZoneInfo) -
     if not span.is_stub:
         amount = rounded(rated.major, rated.currency)
         formula = rated.formula if amount.major == rated.major else f"round({rated.formula})"
-        return amount, Explanation(text, formula, (*rated.inputs, *_bounds(span.period)))
+        return amount, Explanation(text, formula, (*rated.inputs, *bounds(span.period)))
     part, whole = microseconds(span.period.length), microseconds(span.full.length)
     return rounded(rated.major * Fraction(part, whole), rated.currency), Explanation(
         f"{text[:-1]}: {share(part, whole)} of a full period.",
@@ -73,7 +74,7 @@ def charged_for(rated: Rated, item: RecurringItem, span: Span, zone: ZoneInfo) -
             *rated.inputs,
             ExplanationInput(_BILLED, str(part)),
             ExplanationInput(_WHOLE, str(whole)),
-            *_bounds(span.period),
+            *bounds(span.period),
         ),
     )
 
@@ -109,8 +110,8 @@ def days(period: Period, zone: ZoneInfo) -> str:
     return f"{period.start.astimezone(zone):%Y-%m-%d} to {period.end.astimezone(zone):%Y-%m-%d}"
 
 
-def _bounds(period: Period) -> tuple[ExplanationInput, ExplanationInput]:
+def bounds(period: Period) -> Sequence[ExplanationInput]:
     return (
-        ExplanationInput("periodStart", period.start.isoformat()),
-        ExplanationInput("periodEnd", period.end.isoformat()),
+        ExplanationInput("periodStart", written(period.start)),
+        ExplanationInput("periodEnd", written(period.end)),
     )

@@ -60,12 +60,12 @@ async def page_of(
     return GatewayPage(rows, rows[-1]["id"] if page["has_more"] else None)
 
 
-async def answer_or_declined(call: Awaitable[Any], kind: str) -> Mapping[str, Any]:
+async def answer_or_declined(call: Awaitable[Any]) -> Mapping[str, Any]:
     """Like `answer`, but a decline is the intent that the refusal carries."""
     try:
         return (await call).to_dict()
     except stripe.StripeError as error:
-        if isinstance(error, stripe.CardError) and (intent := error_body(error).get(kind)):
+        if isinstance(error, stripe.CardError) and (intent := error_body(error).get("payment_intent")):
             return intent
         raise translated(error) from error
 

@@ -226,7 +226,7 @@ class StripeGateway:
         elif return_url is not None:
             params["return_url"] = return_url
         call = self._v1.payment_intents.confirm_async(ref, params, {"idempotency_key": idempotency_key})
-        return snapshots.payment_intent(await answer_or_declined(call, "payment_intent"))
+        return snapshots.payment_intent(await answer_or_declined(call))
 
     async def retrieve_payment_intent(self, ref: str) -> PaymentIntentSnapshot:
         return snapshots.payment_intent(await answer(self._v1.payment_intents.retrieve_async(ref)))

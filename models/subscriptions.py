@@ -250,13 +250,6 @@ async def subscription_of_external_id(session: AsyncSession, external_id: str) -
     return (await session.exec(select(Subscription).where(Subscription.external_id == external_id))).first()
 
 
-async def newest_live_subscription(session: AsyncSession, customer_id: str) -> Subscription | None:
-    """The customer's non-ended subscription, the newest if there are several products."""
-    conditions = (Subscription.customer_id == customer_id, col(Subscription.status).not_in(SUBSCRIPTION.final))
-    query = select(Subscription).where(*conditions).order_by(col(Subscription.id).desc()).limit(1)
-    return (await session.exec(query)).first()
-
-
 async def items_of(session: AsyncSession, subscription_ids: Sequence[str]) -> Sequence[SubscriptionItem]:
     """What they contain now, in the order in which it was added."""
     query = (

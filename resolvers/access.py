@@ -267,11 +267,11 @@ def reads_all(identity: Identity) -> bool:
     return READERS_OF_ALL.admits(identity)
 
 
-def require_curator(identity: Identity, argument: str) -> None:
-    """Raises AccessDenied for an argument by which only curators may look at the catalog."""
+def require_curator(identity: Identity) -> None:
+    """Raises AccessDenied for whoever may not look at what was withdrawn from the catalog."""
     if not CURATORS.admits(identity):
         raise AccessDenied(
-            identity, f"NOT_PERMITTED: {argument} is for staff and keys that manage the catalog; leave it out."
+            identity, "NOT_PERMITTED: includeArchived is for staff and keys that manage the catalog; leave it out."
         )
 
 

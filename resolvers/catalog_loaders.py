@@ -19,10 +19,8 @@ from models.catalog import (
     products_of_codes,
 )
 from models.coupons import Applied, Coupon, PromotionCode, discounts_of, promotion_codes_of, uses_of
-from models.subscriptions import subscribers_of_prices
-from resolvers.batching import Batching, Loader
 from models.subscriptions import subscribers_of_plans, subscribers_of_prices
-from resolvers.batching import Batching
+from resolvers.batching import Batching, Loader
 
 
 class CatalogLoaders(Batching):

@@ -197,15 +197,13 @@ def issue_development_token(
     role: Role,
     now: datetime,
     lifetime: timedelta = timedelta(hours=12),
-    email: str | None = None,
-    name: str | None = None,
 ) -> str:
     """A token for the demo's people, signed with the shared secret; ValueError where tokens are the issuer's."""
     if settings.is_production or not settings.jwt_algorithm.startswith("HS"):
         raise ValueError("tokens are issued here in development only, with a shared secret; ask your identity provider")
     if role.value not in TOKEN_ROLES:
         raise ValueError(f"no token gives the role {role.value}")
-    claims: dict[str, Any] = {
+    claims = {
         "iss": settings.jwt_issuer,
         "aud": settings.jwt_audience,
         "sub": user_id,
@@ -214,7 +212,6 @@ def issue_development_token(
         "iat": int(now.timestamp()),
         "exp": int((now + lifetime).timestamp()),
     }
-    claims.update({key: value for key, value in (("email", email), ("name", name)) if value is not None})
     return jwt.encode(claims, settings.token_secret, algorithm=settings.jwt_algorithm)
 
 

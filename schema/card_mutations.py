@@ -11,9 +11,10 @@ from schema.customers import Customer
 from schema.fields import Info
 from schema.inputs import AttachPaymentMethodInput, CreateSetupIntentInput, SetDefaultPaymentMethodInput
 from schema.intents import SetupIntent
-from schema.payloads import DefaultPaymentMethodPayload, PaymentMethodPayload, SetupIntentPayload, refusals
+from schema.payloads import DefaultPaymentMethodPayload, PaymentMethodPayload, SetupIntentPayload
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
+from schema.user_errors import refusals
 from services.wallet import card_changes, cards
 
 

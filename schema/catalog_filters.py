@@ -38,7 +38,7 @@ class ProductFilter:
     def where(self, info: Info) -> ProductsWhere:
         """Raises AccessDenied for archived ones that the caller may not see."""
         if self.include_archived:
-            require_curator(info.context.identity, "includeArchived")
+            require_curator(info.context.identity)
         return ProductsWhere(
             is_active=self.is_active,
             type=self.type,
@@ -61,7 +61,7 @@ class PlanFilter:
     async def where(self, info: Info) -> PlansWhere:
         """Raises AccessDenied for archived ones that the caller may not see."""
         if self.include_archived:
-            require_curator(info.context.identity, "includeArchived")
+            require_curator(info.context.identity)
         return PlansWhere(
             is_online_sale=self.is_online_sale,
             is_active=self.is_active,

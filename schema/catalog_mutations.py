@@ -11,9 +11,9 @@ from models.catalog import Product as ProductRow
 from schema.catalog import Plan, Product
 from schema.catalog_inputs import PlanInput, ProductInput
 from schema.fields import Info, argument, described
-from schema.payloads import ERRORS, refusals
+from schema.payloads import ERRORS
 from schema.steps import INPUT, done
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.selling import catalog
 from services.selling.entries import BLANK_PLAN, BLANK_PRODUCT
 

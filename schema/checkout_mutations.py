@@ -10,7 +10,7 @@ from schema.fields import Info, described
 from schema.inputs import SubscribeInput
 from schema.scalars import URL
 from schema.steps import INPUT
-from schema.user_errors import UserError, user_errors
+from schema.user_errors import UserError, refusals
 from services.checkout import create_checkout_link
 
 
@@ -33,6 +33,6 @@ class CheckoutMutations:
         try:
             link = await create_checkout_link(context.app, context.actor, input.wish())
         except UserProblem as problem:
-            return CheckoutLinkPayload(url=None, expires_at=None, user_errors=user_errors([problem]))
+            return CheckoutLinkPayload(url=None, expires_at=None, user_errors=refusals([problem]))
         url = f"{context.settings.public_address}/checkout/{link.token}"
         return CheckoutLinkPayload(url=URL(url), expires_at=link.expires_at, user_errors=[])

@@ -8,10 +8,10 @@ import strawberry
 from billing.errors import UserProblem
 from schema.fields import Info, argument
 from schema.inputs import at_most
-from schema.payloads import refusals
 from schema.run_payloads import TestClockPayload, runs_of
 from schema.runs import TestClock
 from schema.steps import done
+from schema.user_errors import refusals
 from services.runs import moving_time
 
 ClockId = Annotated[strawberry.ID, argument("The clock's id.")]

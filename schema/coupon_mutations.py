@@ -11,10 +11,10 @@ from schema.coupon_inputs import CouponInput
 from schema.coupons import Coupon, PromotionCode
 from schema.fields import Info, described, optional
 from schema.inputs import QUOTED
-from schema.payloads import ERRORS, SubscriptionPayload, refusals
+from schema.payloads import ERRORS, SubscriptionPayload
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.invoices import redeeming
 from services.quotes.coupons import quote_coupon
 from services.selling import couponing

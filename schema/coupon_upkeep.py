@@ -9,10 +9,10 @@ from schema.coupon_inputs import CouponInput, UpdatePromotionCodeInput
 from schema.coupon_mutations import CouponPayload, PromotionCodePayload
 from schema.coupons import Coupon, PromotionCode
 from schema.fields import Info, argument, described
-from schema.payloads import ERRORS, refusals
+from schema.payloads import ERRORS
 from schema.steps import INPUT, done
 from schema.upkeep import Drift
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.selling import coupon_changes
 from services.selling.dashboard_coupons import sync_coupons
 

@@ -10,10 +10,10 @@ from billing.errors import UserProblem
 from schema.credits import CreditBalance, CreditEntry, balance_shown
 from schema.fields import Info, described, optional
 from schema.inputs import at_most
-from schema.payloads import ERRORS, refusals
+from schema.payloads import ERRORS
 from schema.scalars import BigInt
 from schema.steps import INPUT, done
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.app import Actor, App
 from services.usage.consuming import CreditWish, Moved, consume_credits, grant_credits
 

@@ -9,9 +9,9 @@ from models.customers import Customer as CustomerRow
 from schema.customer_inputs import CustomerInput
 from schema.customers import Customer
 from schema.fields import Info, argument, described
-from schema.payloads import ERRORS, refusals
+from schema.payloads import ERRORS
 from schema.steps import INPUT, done
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.people.anonymizing import anonymize_customer
 from services.people.profiles import update_customer, update_profile
 from services.people.registering import create_customer

@@ -11,10 +11,11 @@ from schema.ending_inputs import PauseSubscriptionInput, ResumeSubscriptionInput
 from schema.fields import Info
 from schema.inputs import CancelSubscriptionInput
 from schema.invoices import Invoice
-from schema.payloads import SubscriptionPayload, refusals
+from schema.payloads import SubscriptionPayload
 from schema.returns import Refund
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
+from schema.user_errors import refusals
 from services.ends.canceling import cancel_subscription
 from services.subscriptions.pausing import pause_subscription, resume_subscription
 

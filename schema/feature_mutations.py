@@ -9,10 +9,10 @@ from billing.errors import UserProblem
 from schema.catalog import AppRole
 from schema.fields import Info, argument, described, editable, edits
 from schema.inputs import at_most
-from schema.payloads import ERRORS, refusals
+from schema.payloads import ERRORS
 from schema.plan_terms import Feature
 from schema.steps import INPUT, done
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.selling import features
 from services.selling.features import FeatureEntry, RoleEntry
 

@@ -16,7 +16,8 @@ from schema.money import MoneyInput
 from schema.scalars import BigInt
 from services.payments.offline import PaymentRecord
 from services.people.registering import KnownAs
-from services.subscriptions.manual import ManualOrder, ManualRenewal
+from services.subscriptions.manual import ManualOrder
+from services.subscriptions.manual_renewals import ManualRenewal
 from services.usage.allowances import Allowance
 
 KEY = "The same key with the same input gives the first answer again, for 30 days; at most 255 characters."

@@ -12,12 +12,13 @@ from schema.manual_inputs import (
     RecordManualPaymentInput,
     RenewManualSubscriptionInput,
 )
-from schema.payloads import PaymentPayload, SubscriptionPayload, refusals
+from schema.payloads import PaymentPayload, SubscriptionPayload
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
+from schema.user_errors import refusals
 from services.payments.offline import record_manual_payment
 from services.people.registering import found_or_made_customer
-from services.subscriptions import manual
+from services.subscriptions import manual, manual_renewals
 
 
 @strawberry.type(description="What no gateway knows of.")
@@ -46,7 +47,7 @@ class ManualMutations:
         self, info: Info, input: Annotated[RenewManualSubscriptionInput, INPUT]
     ) -> SubscriptionPayload:
         try:
-            step = manual.renew_manual_subscription(
+            step = manual_renewals.renew_manual_subscription(
                 info.context.app, info.context.actor, input.renewal(), idempotency_key=input.idempotency_key
             )
             return _told(await done(info, step))

@@ -10,10 +10,10 @@ from schema.enums import EffectiveAt
 from schema.fields import Info, described, optional
 from schema.inputs import within
 from schema.money import Money
-from schema.payloads import ERRORS, refusals
+from schema.payloads import ERRORS
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.selling.migrating import (
     LONGEST_NOTICE,
     PREVIEWED,

@@ -36,7 +36,6 @@ from schema.payloads import (
     SetupIntentPayload,
     SubscribePayload,
     SubscriptionPaymentPayload,
-    refusals,
 )
 from schema.policies import PolicyMutations
 from schema.record_mutations import RecordMutations
@@ -46,6 +45,7 @@ from schema.steps import INPUT, done
 from schema.subscription_mutations import SubscriptionMutations
 from schema.upkeep import GatewayEvent, GatewayEventPayload, ReconciliationPayload, ReconciliationReport
 from schema.usage_mutations import UsageMutations
+from schema.user_errors import refusals
 from schema.webhook_endpoints import EndpointMutations
 from services import api_keys, sandbox
 from services.books.reconciling import reconcile_payments

@@ -1,7 +1,5 @@
 """Answers to mutations: the objects as they are now, and beside them what stood in the way."""
 
-from collections.abc import Sequence
-
 import strawberry
 
 from billing.errors import UserProblem
@@ -17,7 +15,7 @@ from schema.invoices import Invoice
 from schema.payments import Payment
 from schema.returns import Refund
 from schema.subscriptions import PlanSubscription
-from schema.user_errors import UserError, user_errors
+from schema.user_errors import UserError, refusals
 from services.amendments.changing import ChangeOutcome
 from services.payments.outcomes import PaymentOutcome
 
@@ -43,7 +41,7 @@ class SubscribePayload:
             payment_intent=_intent(info, outcome, started=True),
             setup_intent=_setup_intent(outcome),
             next_action=await _next_action(info, outcome, started=True),
-            user_errors=user_errors(outcome.problems),
+            user_errors=refusals(outcome.problems),
         )
 
     @classmethod
@@ -54,7 +52,7 @@ class SubscribePayload:
             payment_intent=None,
             setup_intent=None,
             next_action=None,
-            user_errors=user_errors([problem]),
+            user_errors=refusals([problem]),
         )
 
 
@@ -81,7 +79,7 @@ class SubscriptionPaymentPayload:
             payment_ticket_id=await _ticket_id(info, outcome),
             success=paid,
             next_action=await _next_action(info, outcome, started=started),
-            user_errors=user_errors(outcome.problems),
+            user_errors=refusals(outcome.problems),
         )
 
     @classmethod
@@ -93,7 +91,7 @@ class SubscriptionPaymentPayload:
             payment_ticket_id=None,
             success=False,
             next_action=None,
-            user_errors=user_errors([problem]),
+            user_errors=refusals([problem]),
         )
 
 
@@ -114,12 +112,12 @@ class SubscriptionPayload:
             invoice=Invoice.of(outcome.invoice) if outcome.invoice is not None else None,
             payment=_payment(paid) if paid is not None else None,
             next_action=await _next_action(info, paid, started=True) if paid is not None else None,
-            user_errors=user_errors(outcome.problems),
+            user_errors=refusals(outcome.problems),
         )
 
     @classmethod
     def refused(cls, problem: UserProblem) -> "SubscriptionPayload":
-        return cls(subscription=None, invoice=None, user_errors=user_errors([problem]))
+        return cls(subscription=None, invoice=None, user_errors=refusals([problem]))
 
 
 @strawberry.type(description="The answer to a mutation that writes down a payment.")
@@ -137,7 +135,7 @@ class PaymentPayload:
 
     @classmethod
     def refused(cls, problem: UserProblem) -> "PaymentPayload":
-        return cls(payment=None, invoice=None, user_errors=user_errors([problem]))
+        return cls(payment=None, invoice=None, user_errors=refusals([problem]))
 
 
 @strawberry.type(description="The answer to a mutation about a setup intent.")
@@ -171,10 +169,6 @@ class DefaultPaymentMethodPayload:
     payment_method: PaymentMethod | None = described("The default card; null when refused.")
     updated_subscriptions: list[PlanSubscription] = described("The subscriptions whose own card gave way to it.")
     user_errors: list[UserError] = described(ERRORS)
-
-
-def refusals(problems: Sequence[UserProblem]) -> list[UserError]:
-    return user_errors(problems)
 
 
 def _subscription(outcome: PaymentOutcome) -> PlanSubscription | None:

@@ -11,10 +11,10 @@ from models.organization import Organization as Row
 from schema.enums import publish
 from schema.fields import Info, described, optional
 from schema.interfaces import Node
-from schema.payloads import ERRORS, refusals
+from schema.payloads import ERRORS
 from schema.scalars import CurrencyCode
 from schema.steps import INPUT, done
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.app import App
 from services.policies import (
     PolicyChange,

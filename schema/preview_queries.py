@@ -16,7 +16,7 @@ from schema.previews import MoneyPreview
 from schema.return_mutations import RefundPaymentInput
 from schema.steps import INPUT
 from schema.subscription_inputs import RetryPaymentInput, UpdateSubscriptionInput
-from schema.user_errors import UserError, user_errors
+from schema.user_errors import UserError, refusals
 from services.quotes import previewing
 from services.quotes.quoting import Quoted
 
@@ -120,4 +120,4 @@ async def _preview(asking: Awaitable[Quoted]) -> PreviewPayload:
 
 
 def _refused(problem: UserProblem) -> PreviewPayload:
-    return PreviewPayload(preview=None, user_errors=user_errors([problem]))
+    return PreviewPayload(preview=None, user_errors=refusals([problem]))

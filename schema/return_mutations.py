@@ -10,12 +10,12 @@ from schema.fields import Info, argument, described, optional
 from schema.inputs import QUOTED, at_most
 from schema.invoices import Invoice
 from schema.money import MoneyInput
-from schema.payloads import ERRORS, refusals
+from schema.payloads import ERRORS
 from schema.payments import Payment
 from schema.returns import Refund
 from schema.steps import INPUT, done
 from schema.subscriptions import PlanSubscription
-from schema.user_errors import UserError
+from schema.user_errors import UserError, refusals
 from services.invoices.voiding import void_invoice
 from services.refunds.giving_back import RefundWish, refund_payment
 

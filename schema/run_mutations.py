@@ -8,10 +8,10 @@ import strawberry
 from billing.errors import UserProblem
 from schema.fields import Info, argument
 from schema.inputs import at_most
-from schema.payloads import refusals
 from schema.run_payloads import BillingRunPayload
 from schema.runs import BillingRun
 from schema.steps import done
+from schema.user_errors import refusals
 from services.runs.running import run_billing
 
 

@@ -8,7 +8,7 @@ from billing.errors import UserProblem
 from schema.card_inputs import UpdateSubscriptionPaymentMethodInput
 from schema.fields import Info
 from schema.invoices import Invoice
-from schema.payloads import SubscriptionPayload, SubscriptionPaymentPayload, refusals
+from schema.payloads import SubscriptionPayload, SubscriptionPaymentPayload
 from schema.steps import INPUT, done
 from schema.subscription_inputs import (
     RetryPaymentInput,
@@ -17,6 +17,7 @@ from schema.subscription_inputs import (
     UpdateSubscriptionInput,
 )
 from schema.subscriptions import PlanSubscription
+from schema.user_errors import refusals
 from services.amendments import amending
 from services.payments import paying_again
 from services.wallet import card_changes

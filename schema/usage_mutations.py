@@ -6,9 +6,9 @@ import strawberry
 
 from billing.errors import UserProblem
 from schema.fields import Info, argument
-from schema.payloads import refusals
 from schema.steps import done
 from schema.usage_inputs import UsageEventInput, UsagePayload
+from schema.user_errors import refusals
 from services.usage.recording import Recorded, record_usage
 
 

@@ -66,7 +66,7 @@ USER_ERRORS = (
 )
 
 
-def user_errors(problems: Sequence[UserProblem]) -> list[UserError]:
+def refusals(problems: Sequence[UserProblem]) -> list[UserError]:
     return [_user_error(problem) for problem in problems]
 
 

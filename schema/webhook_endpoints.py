@@ -21,7 +21,7 @@ from schema.interfaces import Node, Record, record_fields
 from schema.payloads import ERRORS
 from schema.scalars import URL
 from schema.steps import INPUT, done
-from schema.user_errors import UserError, user_errors
+from schema.user_errors import UserError, refusals
 from services.events import endpoints
 from services.events.bodies import body_of
 from services.events.endpoints import EndpointChange
@@ -130,7 +130,7 @@ class WebhookEndpointPayload:
 
     @classmethod
     def refused(cls, problem: UserProblem) -> "WebhookEndpointPayload":
-        return cls(webhook_endpoint=None, secret=None, user_errors=user_errors([problem]))
+        return cls(webhook_endpoint=None, secret=None, user_errors=refusals([problem]))
 
 
 @strawberry.type(description="The answer to `redeliverWebhook`.")
@@ -212,5 +212,5 @@ class EndpointMutations:
         try:
             row = await done(info, endpoints.redeliver(info.context.app, delivery_id))
         except UserProblem as problem:
-            return WebhookDeliveryPayload(delivery=None, user_errors=user_errors([problem]))
+            return WebhookDeliveryPayload(delivery=None, user_errors=refusals([problem]))
         return WebhookDeliveryPayload(delivery=WebhookDelivery.of(row), user_errors=[])

@@ -1,7 +1,5 @@
 """Rows that a step is about, if they are the actor's to act on: a missing and a foreign one are refused alike."""
 
-from datetime import datetime
-
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.errors import ErrorCode, UserProblem
@@ -73,10 +71,3 @@ async def own_method(session: AsyncSession, customer_id: str, id_or_ref: str) ->
 
 def already_ended(row: Subscription) -> UserProblem:
     return UserProblem(ErrorCode.INVALID_STATE, f"The subscription is {row.status} already.", ["subscriptionId"])
-
-
-def refuse_canceled(row: Subscription, at: datetime) -> None:
-    """Raises INVALID_STATE for one that would end before then, because somebody wants it to."""
-    if row.cancel_at_period_end or (row.cancel_at is not None and row.cancel_at < at):
-        message = "It is canceled, and would end before what is paid now. Let it go on first: uncancelSubscription."
-        raise UserProblem(ErrorCode.INVALID_STATE, message, ["subscriptionId"])

@@ -18,7 +18,7 @@ MOVEMENTS = {
 }
 
 
-def book(call: Call, movement: str, source: Body, amount: int, description: str | None = None) -> Body:
+def book(call: Call, movement: str, source: Body, amount: int, description: str | None) -> Body:
     """Book `amount` minor units of the source's currency: positive comes in, negative goes out."""
     kind, category = MOVEMENTS[movement]
     transaction = shapes.balance_transaction(

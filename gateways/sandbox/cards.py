@@ -191,9 +191,7 @@ def card_of_token(token: str) -> Card | None:
 Verdict = Decline | Literal["approve", "challenge"]
 
 
-def judge_charge(
-    card: Card, *, off_session: bool, set_up: bool, requested: bool = False, authenticated: bool = False
-) -> Verdict:
+def judge_charge(card: Card, *, off_session: bool, set_up: bool, requested: bool, authenticated: bool) -> Verdict:
     """What the issuer says to a charge. `requested`: the merchant asked for 3-D Secure itself."""
     wants = {
         Asks.NEVER: False,
@@ -209,7 +207,7 @@ def judge_charge(
     return card.decline or "approve"
 
 
-def judge_setup(card: Card, *, requested: bool = False, authenticated: bool = False) -> Verdict:
+def judge_setup(card: Card, *, requested: bool, authenticated: bool) -> Verdict:
     """What the issuer says to saving the card for later."""
     if not card.attachable and card.decline:
         return card.decline

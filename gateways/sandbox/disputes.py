@@ -33,9 +33,7 @@ def open_if_objected(call: Call, charge: Record, card: Card) -> None:
     """Bring the dispute that charging this card brings."""
     if card.objection is None:
         return
-    dispute = shapes.dispute(
-        call.ids.new("dispute"), call.second, charge.body, card.objection, _end_of_day(call, DAYS_TO_ANSWER)
-    )
+    dispute = shapes.dispute(call.ids.new("dispute"), call.second, charge.body, card.objection, _end_of_last_day(call))
     record = call.unit.add("dispute", dispute)
     charge.body["disputed"] = True
     call.unit.change(charge)
@@ -47,8 +45,8 @@ def open_if_objected(call: Call, charge: Record, card: Card) -> None:
     call.unit.plan("miss_dispute", record.id, dispute["evidence_details"]["due_by"] + 1)
 
 
-def _end_of_day(call: Call, days: int) -> int:
-    last = (call.now + timedelta(days=days)).replace(hour=23, minute=59, second=59, microsecond=0)
+def _end_of_last_day(call: Call) -> int:
+    last = (call.now + timedelta(days=DAYS_TO_ANSWER)).replace(hour=23, minute=59, second=59, microsecond=0)
     return int(last.timestamp())
 
 
@@ -137,7 +135,7 @@ def _escalate(call: Call, dispute: Record) -> None:
     body |= {"status": "needs_response", "is_charge_refundable": False}
     body["payment_method_details"]["card"]["case_type"] = "chargeback"
     body["evidence_details"] |= {
-        "due_by": _end_of_day(call, DAYS_TO_ANSWER),
+        "due_by": _end_of_last_day(call),
         "submission_count": 0,
         "submission_method": "not_submitted",
     }

@@ -36,9 +36,9 @@ def error_object(
     kind: str,
     message: str,
     *,
-    code: str | None = None,
+    code: str | None,
     param: str | None = None,
-    inside: dict[str, Any] | None = None,
+    inside: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Stripe's error hash; what does not apply is absent rather than null."""
     error = {"code": code, "message": message, "param": param, "type": kind, **(inside or {})}

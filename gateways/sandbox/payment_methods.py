@@ -248,7 +248,7 @@ def declined(decline: Decline) -> ApiError:
     )
 
 
-def decline_error(decline: Decline, *, method: Body, charge: str | None = None) -> Body:
+def decline_error(decline: Decline, *, method: Body, charge: str | None) -> Body:
     """The error hash of a declined card, as answers and `last_..._error` carry it."""
     inside = {**_told_by_issuer(decline), "charge": charge, "payment_method": method}
     return error_object("card_error", decline.message, code=decline.code, param=decline.param, inside=inside)

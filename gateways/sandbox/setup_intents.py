@@ -113,15 +113,7 @@ async def _attempt(call: Call, intent: Record, method: Record, *, authenticated:
     return intent.body
 
 
-def _note_attempt(
-    call: Call,
-    intent: Record,
-    method: Record,
-    status: str,
-    error: Body | None = None,
-    *,
-    authenticated: bool = False,
-) -> None:
+def _note_attempt(call: Call, intent: Record, method: Record, status: str, error: Body | None = None) -> None:
     attempt = shapes.setup_attempt(
         call.ids.new("setup_attempt"),
         call.second,
@@ -129,7 +121,6 @@ def _note_attempt(
         method.body,
         status=status,
         error=error,
-        authenticated=authenticated,
     )
     call.unit.add("setup_attempt", attempt)
     intent.body["latest_attempt"] = attempt["id"]

@@ -263,10 +263,9 @@ def setup_attempt(
     *,
     status: str,
     error: dict[str, Any] | None,
-    authenticated: bool,
 ) -> dict[str, Any]:
     card = {name: method["card"][name] for name in _CARD_ON_ATTEMPT}
-    details = {**card, "network": card["brand"], "three_d_secure": CHALLENGED_SETUP if authenticated else None}
+    details = {**card, "network": card["brand"], "three_d_secure": None}
     return {
         "id": identity,
         "object": "setup_attempt",
@@ -559,7 +558,6 @@ def event(
     *,
     previous: dict[str, Any] | None,
     request: dict[str, Any],
-    pending: int = 0,
 ) -> dict[str, Any]:
     data: dict[str, Any] = {"object": subject}
     if previous is not None:
@@ -571,7 +569,7 @@ def event(
         "created": created,
         "data": data,
         "livemode": False,
-        "pending_webhooks": pending,
+        "pending_webhooks": 0,
         "request": request,
         "type": kind,
     }

@@ -59,7 +59,7 @@ class UpdateWish:
 
 async def update_subscription(app: App, actor: Actor, wish: UpdateWish) -> ChangeOutcome:
     """Change what is given, all of it or nothing. Raises NOT_FOUND, NOT_PERMITTED, INVALID, INVALID_STATE,
-    VERSION_CONFLICT, and what a change of items raises."""
+    VERSION_CONFLICT, QUOTE_STALE, IDEMPOTENCY_CONFLICT, and what a change of items raises."""
     refuse_wish(wish, actor)
     seen = await own_subscription(app, actor, wish.subscription_id)
     present = await in_time_of(app, seen.test_clock_id)

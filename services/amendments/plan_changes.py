@@ -136,7 +136,8 @@ async def cancel_scheduled_change(
 ) -> Subscription:
     """Take back what is planned. Repeating it changes nothing.
 
-    Raises NOT_FOUND, VERSION_CONFLICT, and INVALID_STATE when it is just being carried out.
+    Raises NOT_FOUND, VERSION_CONFLICT, INVALID_STATE when it is just being carried out, and NOT_PERMITTED for customers
+    who would stay at a price that is past.
     """
     seen = await own_subscription(app, actor, subscription_id)
     present = await in_time_of(app, seen.test_clock_id)

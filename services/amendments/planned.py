@@ -43,7 +43,8 @@ async def plan_change(
 ) -> None:
     """Plan the change for `at`, None: the period's end, in the place of what was planned. Writes nothing else.
 
-    To what it is already, nothing is planned. Raises INVALID, INVALID_STATE, ALREADY_SUBSCRIBED.
+    To what it is already, nothing is planned. Raises INVALID, INVALID_STATE, ALREADY_SUBSCRIBED, and as
+    `take_back_planned_change` does.
     """
     target = target_to_come(app, row, items, behavior, at, why.now)
     when, chosen = target.at, target.behavior

@@ -10,6 +10,7 @@ from enum import StrEnum
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from billing.explaining import UnworkableFormula, recompute
+from billing.instants import written
 from billing.ledger import Account
 from models.books import (
     amounts_off_their_discounts,
@@ -128,8 +129,8 @@ async def _invoices(session: AsyncSession) -> AsyncIterator[Finding]:
     for invoice, count in await invoices_paid_twice(session):
         yield Finding(FindingKind.INVOICE_PAID_TWICE, invoice, f"invoice {invoice}: paid by {count} intents")
     for subscription, start, count in await periods_paid_twice(session):
-        text = f"subscription {subscription}: {count} paid invoices for the period from {start.isoformat()}"
-        yield Finding(FindingKind.PERIOD_PAID_TWICE, f"{subscription} {start.isoformat()}", text)
+        text = f"subscription {subscription}: {count} paid invoices for the period from {written(start)}"
+        yield Finding(FindingKind.PERIOD_PAID_TWICE, f"{subscription} {written(start)}", text)
 
 
 async def _lines(session: AsyncSession) -> AsyncIterator[Finding]:

@@ -76,7 +76,8 @@ async def cancel_subscription(app: App, actor: Actor, wish: CancelWish) -> Cance
     at once either way, one to come unless its end lies after its start. Periods up to `at` are billed in full.
 
     Repeating a cancellation to come changes nothing, another one replaces it. Raises UserProblem NOT_FOUND, INVALID,
-    NOT_PERMITTED, INVALID_STATE, VERSION_CONFLICT, GATEWAY_UNAVAILABLE, IDEMPOTENCY_CONFLICT.
+    NOT_PERMITTED, INVALID_STATE, VERSION_CONFLICT, QUOTE_STALE, GATEWAY_UNAVAILABLE, PAYMENT_IN_PROGRESS,
+    IDEMPOTENCY_CONFLICT.
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     app = await in_time_of(app, seen.test_clock_id)

@@ -7,7 +7,7 @@ from billing.lifecycle import SubscriptionEvent, SubscriptionStatus
 from models.customers import balances_of, change_balance
 from models.leases import release
 from models.ledger import book
-from models.subscriptions import Subscription, newest_live_subscription
+from models.subscriptions import Subscription, live_subscriptions_of
 from services.amendments.unplanning import drop_planned_change
 from services.changes import Why, move_subscription
 from services.invoices.redeeming import end_discounts
@@ -39,7 +39,7 @@ async def write_balances_off(session: AsyncSession, row: Subscription, subject_i
 
     `subject_id`: what has left it over.
     """
-    if await newest_live_subscription(session, row.customer_id) is not None:
+    if await live_subscriptions_of(session, row.customer_id):
         return
     for balance in await balances_of(session, row.customer_id):
         owed = -balance.amount

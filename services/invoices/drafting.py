@@ -57,20 +57,6 @@ async def agreement_with(
     )
 
 
-async def draft_period(
-    session: AsyncSession,
-    customer: Customer,
-    row: Subscription,
-    span: Span,
-    *,
-    reason: InvoiceReason,
-    occasion: str,
-) -> InvoiceDraft:
-    """The invoice of a period: its items in advance, the usage of the one before, and what waited for the next one."""
-    agreement = await agreement_of(session, customer, row)
-    return agreement.draft_period(span, reason=reason, occasion=occasion)
-
-
 async def price_of_period(session: AsyncSession, customer: Customer, row: Subscription, span: Span) -> InvoiceDraft:
     """What a full period costs, with the discounts of one that begins now; whatever of it is billed."""
     agreement = replace(await agreement_of(session, customer, row), waiting=(), usage=())

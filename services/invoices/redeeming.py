@@ -147,7 +147,7 @@ async def apply_coupon(
 ) -> Subscription:
     """Put a coupon on a subscription that runs, from its next period on. `quoting` is asked where a token is given.
 
-    Raises NOT_FOUND, REQUIRED, INVALID, INVALID_STATE, COUPON_….
+    Raises NOT_FOUND, REQUIRED, INVALID, INVALID_STATE, COUPON_…, QUOTE_STALE.
     """
     seen = await own_subscription(app, actor, subscription_id)
     app = await in_time_of(app, seen.test_clock_id)

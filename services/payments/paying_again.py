@@ -39,7 +39,7 @@ async def start_subscription_payment(
 ) -> PaymentOutcome:
     """Try a saved card on the subscription's oldest open invoice. A decline is in the outcome.
 
-    Raises UserProblem NOT_FOUND, INVALID_STATE.
+    Raises UserProblem NOT_FOUND, INVALID_STATE, IDEMPOTENCY_CONFLICT.
     """
     seen = await own_subscription(app, actor, subscription_id)
     present = await in_time_of(app, seen.test_clock_id)
@@ -63,7 +63,8 @@ async def retry_payment(
 ) -> PaymentOutcome:
     """Try an open invoice again, with the card that its subscription is paid by unless another is named.
 
-    A decline is in the outcome. Raises UserProblem NOT_FOUND, INVALID_STATE, PAYMENT_METHOD_REQUIRED, QUOTE_STALE.
+    A decline is in the outcome. Raises UserProblem NOT_FOUND, INVALID_STATE, PAYMENT_METHOD_REQUIRED, QUOTE_STALE,
+    IDEMPOTENCY_CONFLICT.
     """
     invoice = await own_invoice(app, actor, invoice_id)
     present = await _present(app, invoice)
@@ -90,7 +91,7 @@ async def quote_retry(invoice_id: str, app: App, session: AsyncSession) -> Quote
     invoice = await _invoice_to_pay(session, row, invoice_id)
     if invoice is None:
         raise _already_paid()
-    return await quote_payment("retryPayment", invoice, {"invoice": invoice_id}, app, session)
+    return await quote_payment(invoice, {"invoice": invoice_id}, app, session)
 
 
 async def _pay(

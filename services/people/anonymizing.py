@@ -7,7 +7,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.errors import ErrorCode, UserProblem
 from models.anonymizing import Renaming, blank_rows_of
 from models.customers import Customer, live_payment_methods, locked_customer
-from models.subscriptions import newest_live_subscription
+from models.subscriptions import live_subscriptions_of
 from services.app import Actor, ActorKind, App
 from services.people.facts import forget_facts
 from services.people.telling import make_due, tell_now
@@ -36,7 +36,7 @@ async def anonymize_customer(app: App, customer_id: str) -> Customer:
 
 
 async def _forget(app: App, session: AsyncSession, customer: Customer) -> None:
-    if await newest_live_subscription(session, customer.id) is not None:
+    if await live_subscriptions_of(session, customer.id):
         message = "A subscription goes on. Cancel it at once, then anonymize the customer."
         raise UserProblem(ErrorCode.INVALID_STATE, message, ["id"])
     now = await present_of(app, session, customer)

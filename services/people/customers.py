@@ -62,8 +62,8 @@ def new_invoice_prefix() -> str:
 async def acting_customer(app: App, actor: Actor, customer_id: str | None) -> Customer:
     """The customer that a step is about: one's own, or the one that staff or an application's back end names.
 
-    Raises NOT_PERMITTED when a customer names any other, REQUIRED when nobody is named who has to be, INVALID_STATE
-    for one who was anonymized.
+    Raises NOT_PERMITTED when a customer names any other, REQUIRED when nobody is named who has to be, NOT_FOUND for
+    one who is not there, INVALID_STATE for one who was anonymized.
     """
     if actor.kind is ActorKind.CUSTOMER:
         own = await ensure_customer(app, actor)

@@ -44,17 +44,13 @@ async def make_due(session: AsyncSession, app: App, customer: Customer) -> None:
 async def tell_now(app: App, customer_id: str) -> None:
     """Tell it without waiting for the worker. Not getting through is the worker's trouble."""
     try:
-        await within_budget(app, _tell_due(app, customer_id))
+        await within_budget(app, tell_gateway_of_customers(app, customer_id))
     except UserProblem:
         return
 
 
-async def tell_gateway_of_customers(app: App) -> int:
-    """One pass over the customers whom the gateway does not know as they are; how many it was told of."""
-    return await _tell_due(app)
-
-
-async def _tell_due(app: App, customer_id: str | None = None) -> int:
+async def tell_gateway_of_customers(app: App, customer_id: str | None = None) -> int:
+    """One pass over the customers whom the gateway does not know as they are, or this one; how many it was told of."""
     now, which = app.machine_now(), accounts_at(app.gateway.platform, customer_id)
     claimed = await app.database.transact(
         claim_all_due, GatewayAccount, now=now, machine_now=now, limit=ABREAST, only=which

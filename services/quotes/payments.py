@@ -19,13 +19,13 @@ from services.quotes.quoting import FORESEEN, asked, issued_draft
 from services.subscriptions.entitling import NOTHING, changes_of_access
 
 
-async def quote_payment(act: str, invoice: Invoice, wish: Mapping[str, Any], app: App, session: AsyncSession) -> Quote:
+async def quote_payment(invoice: Invoice, wish: Mapping[str, Any], app: App, session: AsyncSession) -> Quote:
     """Of collecting this open invoice."""
     row = await session.get_one(Subscription, invoice.subscription_id)
     customer = await session.get_one(Customer, row.customer_id)
     outlook = await outlook_of(session, customer, row)
     return quote(
-        asked(act, customer, wish, row.version),
+        asked("retryPayment", customer, wish, row.version),
         app.now(),
         outlook.agreement.balance,
         await issued_draft(session, invoice),

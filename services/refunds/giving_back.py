@@ -80,8 +80,9 @@ class RefundOutcome:
 async def refund_payment(app: App, actor: Actor, wish: RefundWish) -> RefundOutcome:
     """Give money back to the card that paid. The same key never gives back twice, whatever was lost in between.
 
-    Raises UserProblem NOT_FOUND, NOT_PERMITTED, NOT_REFUNDABLE, INVALID, CURRENCY_MISMATCH, GATEWAY_UNAVAILABLE,
-    IDEMPOTENCY_CONFLICT. A refund without the gateway's answer is told with PAYMENT_OUTCOME_UNKNOWN beside it.
+    Raises UserProblem NOT_FOUND, NOT_PERMITTED, NOT_REFUNDABLE, INVALID, CURRENCY_MISMATCH, QUOTE_STALE,
+    GATEWAY_UNAVAILABLE, IDEMPOTENCY_CONFLICT. A refund without the gateway's answer is told with
+    PAYMENT_OUTCOME_UNKNOWN beside it.
     """
     payment = await own_payment(app, actor, wish.payment_id)
     app = await in_time_of(app, payment.test_clock_id)

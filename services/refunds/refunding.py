@@ -81,8 +81,8 @@ async def reserve(
     *,
     refund_id: str,
     reason: RefundReason,
-    line_ids: list[str] | None = None,
-    ends_subscription_id: str | None = None,
+    line_ids: list[str] | None,
+    ends_subscription_id: str | None,
 ) -> Refund:
     """Write the refund that is to be made, leased to the caller (fence 1), under the customer's lock.
 

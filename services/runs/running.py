@@ -39,7 +39,7 @@ async def run_billing(
     """Carry out what is due by `as_of` (now unless given), or with `dry_run` tell what would be; the run's row.
 
     A run that takes longer than a request may goes on; its row has no `finished_at` yet. Raises UserProblem INVALID
-    for an instant to come, and for a rehearsal of one more than a year ahead.
+    for an instant to come, and for a rehearsal of one more than a year ahead, and IDEMPOTENCY_CONFLICT.
     """
     now = app.now()
     wanted = as_of or now

@@ -1,6 +1,6 @@
-"""Manual subscriptions: agreed on and paid elsewhere, written down by the merchant. No gateway ever hears of them.
+"""Manual subscriptions: agreed on and paid elsewhere, written down by the merchant, and taken back by it.
 
-They end with what was agreed on, unless they are renewed: each renewal is an invoice for the time that follows.
+No gateway ever hears of them. They end with what was agreed on, unless they are renewed (manual_renewals).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from billing.calendar import Interval, Period, boundary
+from billing.calendar import Interval, Period
 from billing.errors import ErrorCode, UserProblem
-from billing.invoicing import InvoiceReason, compose, invoice_uuid
+from billing.invoicing import InvoiceReason, compose
 from billing.lifecycle import SUBSCRIPTION, SubscriptionEvent, SubscriptionStatus
 from billing.money import Money
 from billing.offline import agreed_line, midnight
-from models.base import ID_PREFIXES, Notes, new_id
+from models.base import Notes, new_id
 from models.catalog import Plan, Price, plan_by, prices_of
 from models.customers import Customer, locked_customer
 from models.invoices import Invoice, manual_invoice, open_invoices_of
@@ -27,7 +27,6 @@ from models.subscriptions import (
     Subscription,
     SubscriptionItem,
     SubscriptionOrigin,
-    items_of,
     subscription_of_external_id,
 )
 from services.app import Actor, App
@@ -35,17 +34,17 @@ from services.changes import Why, remember
 from services.ends.closing import TERM_ENDED, close
 from services.idempotency import Memory, once, scope_of
 from services.invoices.issuing import issue, void_invoice
-from services.owned import already_ended, locked_subscription, refuse_canceled
+from services.owned import locked_subscription
 from services.payments.offline import PaymentRecord, recorded_payment_id, refuse_record, write_payment
 from services.people.customers import refuse_anonymized
 from services.problems import not_found
 from services.subscriptions.places import hold_places
 from services.subscriptions.placing import PlacedItem
 from services.timelines import in_time_of
-from services.usage.allowances import Allowance, allowances_of_before, grant_allowances, renew_allowances
+from services.usage.allowances import Allowance, grant_allowances
 from services.writing import written
 
-_CREATE, _RENEW = "createManualSubscription", "renewManualSubscription"
+_CREATE = "createManualSubscription"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ async def create_manual_subscription(
         return await _create(present, session, locked, order, occasion, why)
 
     run = partial(written, present, write)
-    return await once(present, actor, customer.id, _CREATE, idempotency_key, asdict(order), _RECORDED, run)
+    return await once(present, actor, customer.id, _CREATE, idempotency_key, asdict(order), RECORDED, run)
 
 
 async def _create(
@@ -111,8 +110,8 @@ async def _create(
     await _refuse_known_id(session, order.external_id)
     zone = ZoneInfo(customer.timezone)
     period = Period(
-        _in_calendar("periodStart", lambda: midnight(order.period_start, zone)),
-        _in_calendar("periodEnd", lambda: midnight(order.period_end, zone)),
+        in_calendar("periodStart", lambda: midnight(order.period_start, zone)),
+        in_calendar("periodEnd", lambda: midnight(order.period_end, zone)),
     )
     if period.end < period.start:
         raise UserProblem(ErrorCode.INVALID, "periodEnd lies before periodStart.", ["periodEnd"])
@@ -125,7 +124,7 @@ async def _create(
     if row.status not in SUBSCRIPTION.final:
         await hold_places(session, row, [plan.product_id])
     await session.flush()
-    invoice = await _bill(app, session, customer, row, item, plan, period, due, order.payment, occasion or "0", why)
+    invoice = await bill(app, session, customer, row, item, plan, period, due, order.payment, occasion or "0", why)
     await grant_allowances(
         session,
         row,
@@ -212,7 +211,7 @@ def _status(order: ManualOrder, period: Period, now: datetime) -> SubscriptionSt
     return SubscriptionStatus.SCHEDULED if period.start > now else SubscriptionStatus.ACTIVE
 
 
-async def _bill(
+async def bill(
     app: App,
     session: AsyncSession,
     customer: Customer,
@@ -244,135 +243,6 @@ async def _bill(
     return invoice
 
 
-# ── renewing ──
-
-
-@dataclass(frozen=True, slots=True)
-class ManualRenewal:
-    """What was agreed on next. `period_end`: one interval later unless given. Without `payment` it asks for the same
-    amount again, and for nothing to be paid yet. `credits`: instead of what was granted before."""
-
-    subscription_id: str
-    period_end: date | None = None
-    payment: PaymentRecord | None = None
-    credits: Sequence[Allowance] | None = None
-
-
-async def renew_manual_subscription(
-    app: App, actor: Actor, renewal: ManualRenewal, *, idempotency_key: str
-) -> Recorded:
-    """Let a manual subscription go on after its end: the time that follows is billed, and paid as recorded.
-
-    Raises UserProblem NOT_FOUND, INVALID, INVALID_STATE, CURRENCY_MISMATCH, IDEMPOTENCY_CONFLICT.
-    """
-    seen = await _known(app, renewal.subscription_id, "subscriptionId")
-    present = await in_time_of(app, seen.test_clock_id)
-    why = Why(_RENEW, actor, present.now())
-    occasion = scope_of(actor, seen.customer_id, _RENEW, idempotency_key)
-
-    async def run() -> Recorded:
-        async with present.database.write() as session:
-            row, customer = await locked_subscription(session, seen, None)
-            identity = invoice_uuid(row.id, InvoiceReason.MANUAL, occasion)
-            known = await session.get(Invoice, f"{ID_PREFIXES['invoice']}_{identity.hex}")
-            if known is not None:  # This very request, which got lost after its commit.
-                return Recorded(row, known)
-            return await _renew(present, session, customer, row, renewal, occasion, why)
-
-    return await once(present, actor, seen.customer_id, _RENEW, idempotency_key, asdict(renewal), _RECORDED, run)
-
-
-async def _renew(
-    app: App,
-    session: AsyncSession,
-    customer: Customer,
-    row: Subscription,
-    renewal: ManualRenewal,
-    occasion: str,
-    why: Why,
-) -> Recorded:
-    if row.origin is not SubscriptionOrigin.MANUAL or row.ends_at is None:
-        raise UserProblem(ErrorCode.INVALID_STATE, "Only manual subscriptions are renewed by hand.", ["subscriptionId"])
-    if row.status in SUBSCRIPTION.final or row.ends_at <= why.now:
-        raise already_ended(row)
-    start = row.ends_at
-    period = Period(start, _in_calendar("periodEnd", lambda: _next_end(row, start, renewal.period_end)))
-    if period.end <= period.start:
-        raise UserProblem(ErrorCode.INVALID, "periodEnd lies before the end that it has already.", ["periodEnd"])
-    refuse_canceled(row, period.end)
-    record = renewal.payment
-    if record is not None:
-        refuse_record(record, row.currency, why.now)
-    due = Money(row.original_amount_minor, row.currency)
-    if record is not None:
-        due = record.due if record.due is not None else record.paid
-    plan = await session.get_one(Plan, row.plan_id)
-    item = await _item_at(session, row, plan, due, why.now)
-    row.ends_at = period.end
-    row.original_amount_minor = due.minor
-    row.touch(why.now)
-    invoice = await _bill(app, session, customer, row, item, plan, period, due, record, occasion, why)
-    credits = renewal.credits if renewal.credits is not None else await allowances_of_before(session, row, start)
-    await renew_allowances(session, row, credits, period, row.grid.zone, why)
-    row.due_at = row.next_due()
-    return Recorded(row, invoice)
-
-
-def _next_end(row: Subscription, start: datetime, wished: date | None) -> datetime:
-    """The wished day, else one interval later: on the grid of its first day, as long as it has kept to that."""
-    zone = row.grid.zone
-    if wished is not None:
-        return midnight(wished, zone)
-    span = row.grid.span_from(start)
-    return span.full.end if span.full.start == start else boundary(start, row.interval, row.interval_count, zone, 1)
-
-
-def _in_calendar(field: str, instant: Callable[[], datetime]) -> datetime:
-    try:
-        return instant()
-    except (OverflowError, ValueError):
-        raise UserProblem(ErrorCode.INVALID, f"{field}: give a day of the years 1 to 9999.", [field]) from None
-
-
-async def _item_at(session: AsyncSession, row: Subscription, plan: Plan, due: Money, now: datetime) -> SubscriptionItem:
-    """Its item at what it costs from now on: an item is never changed, another one takes its place."""
-    item = (await items_of(session, [row.id]))[0]
-    if item.unit_amount_minor == due.minor:
-        return item
-    item.ended_at = now
-    await session.flush()
-    price = await session.get_one(Price, item.price_id)
-    successor = PlacedItem(plan, price, unit_amount_minor=due.minor).as_item(row, now)
-    session.add(successor)
-    await session.flush()
-    return successor
-
-
-async def _known(app: App, subscription_id: str, field: str) -> Subscription:
-    """Any customer's: writing down is the merchant's side alone. Raises NOT_FOUND."""
-    async with app.database.read() as session:
-        row = await session.get(Subscription, subscription_id)
-    if row is None:
-        raise not_found("subscription", field)
-    return row
-
-
-async def _told(app: App, answer: Mapping[str, Any]) -> Recorded:
-    async with app.database.read() as session:
-        return Recorded(
-            await session.get_one(Subscription, answer["subscription"]),
-            await session.get_one(Invoice, answer["invoice"]),
-        )
-
-
-_RECORDED: Memory[Recorded] = Memory(
-    lambda recorded: {"subscription": recorded.subscription.id, "invoice": recorded.invoice.id, "payment": None}, _told
-)
-
-
-# ── deleting ──
-
-
 async def delete_manual_subscription(
     app: App, actor: Actor, *, subscription_id: str, expected_version: int | None
 ) -> Subscription:
@@ -380,7 +250,7 @@ async def delete_manual_subscription(
 
     Repeating it changes nothing. Raises UserProblem NOT_FOUND, INVALID_STATE, VERSION_CONFLICT.
     """
-    seen = await _known(app, subscription_id, "id")
+    seen = await known_subscription(app, subscription_id, "id")
     present = await in_time_of(app, seen.test_clock_id)
     why = Why("deleteManualSubscription", actor, present.now())
     async with present.database.write() as session:
@@ -398,3 +268,32 @@ async def delete_manual_subscription(
             row.canceled_at, row.cancellation_requested_by = why.now, actor.kind.value
             await close(session, row, SubscriptionEvent.CANCEL, why)
         return row
+
+
+def in_calendar(field: str, instant: Callable[[], datetime]) -> datetime:
+    try:
+        return instant()
+    except (OverflowError, ValueError):
+        raise UserProblem(ErrorCode.INVALID, f"{field}: give a day of the years 1 to 9999.", [field]) from None
+
+
+async def known_subscription(app: App, subscription_id: str, field: str) -> Subscription:
+    """Any customer's: writing down is the merchant's side alone. Raises NOT_FOUND."""
+    async with app.database.read() as session:
+        row = await session.get(Subscription, subscription_id)
+    if row is None:
+        raise not_found("subscription", field)
+    return row
+
+
+async def _told(app: App, answer: Mapping[str, Any]) -> Recorded:
+    async with app.database.read() as session:
+        return Recorded(
+            await session.get_one(Subscription, answer["subscription"]),
+            await session.get_one(Invoice, answer["invoice"]),
+        )
+
+
+RECORDED: Memory[Recorded] = Memory(
+    lambda recorded: {"subscription": recorded.subscription.id, "invoice": recorded.invoice.id, "payment": None}, _told
+)

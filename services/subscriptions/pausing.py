@@ -51,7 +51,8 @@ class ResumeWish:
 async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscription:
     """Pause it, or plan to. Of one that is paused only `until` can change; repeating a wish changes nothing.
 
-    Raises UserProblem NOT_FOUND, NOT_PERMITTED, INVALID, INVALID_STATE, VERSION_CONFLICT, IDEMPOTENCY_CONFLICT.
+    Raises UserProblem NOT_FOUND, NOT_PERMITTED, INVALID, INVALID_STATE, VERSION_CONFLICT, QUOTE_STALE,
+    IDEMPOTENCY_CONFLICT.
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     app = await in_time_of(app, seen.test_clock_id)
@@ -78,7 +79,7 @@ async def pause_subscription(app: App, actor: Actor, wish: PauseWish) -> Subscri
 async def resume_subscription(app: App, actor: Actor, wish: ResumeWish) -> Subscription:
     """Let it go on now, or take a planned pause back.
 
-    Raises UserProblem NOT_FOUND, NOT_PERMITTED, INVALID_STATE, VERSION_CONFLICT, IDEMPOTENCY_CONFLICT.
+    Raises UserProblem NOT_FOUND, NOT_PERMITTED, INVALID_STATE, VERSION_CONFLICT, QUOTE_STALE, IDEMPOTENCY_CONFLICT.
     """
     seen = await own_subscription(app, actor, wish.subscription_id)
     app = await in_time_of(app, seen.test_clock_id)

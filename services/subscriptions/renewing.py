@@ -18,7 +18,7 @@ from models.payments import Payment
 from models.subscriptions import Subscription, SubscriptionOrigin
 from services.app import App
 from services.changes import Why, announce
-from services.invoices.drafting import draft_period, price_of_period
+from services.invoices.drafting import agreement_of, price_of_period
 from services.invoices.issuing import issue
 from services.payments.arrears import try_at_once
 from services.payments.settling import activate
@@ -67,15 +67,9 @@ async def _go_on(session: AsyncSession, row: Subscription, why: Why) -> None:
 async def _next_draft(session: AsyncSession, customer: Customer, row: Subscription) -> tuple[Span, InvoiceDraft]:
     """The period after the present one, and its invoice."""
     span = next_span(row.grid, row.schedule)
-    draft = await draft_period(
-        session,
-        customer,
-        row,
-        span,
-        reason=InvoiceReason.SUBSCRIPTION_CYCLE,
-        occasion=str(row.period_number + 1),
-    )
-    return span, draft
+    agreement = await agreement_of(session, customer, row)
+    number = str(row.period_number + 1)
+    return span, agreement.draft_period(span, reason=InvoiceReason.SUBSCRIPTION_CYCLE, occasion=number)
 
 
 def _begin_period(row: Subscription, span: Span, why: Why) -> None:

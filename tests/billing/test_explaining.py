@@ -95,9 +95,6 @@ def test_whatever_is_written_it_is_an_amount_or_refused(formula: str) -> None:
         assert recompute(formula, {"a": "1", "b": "USD 2.00"}, "USD").currency == "USD"
 
 
-_NAMES = ("a", "b", "c")
-
-
 @st.composite
 def sums(draw: st.DrawFn, depth: int = 3) -> tuple[str, Fraction]:
     """A formula, and its value reckoned beside it. a = 1.25, b = 3, c = 0.5."""

@@ -62,8 +62,8 @@ def test_a_period_of_one_item_is_one_line_that_explains_itself() -> None:
             inputs=(
                 ExplanationInput("quantity", "1"),
                 ExplanationInput("unitAmount", "USD 7.00", "price_1"),
-                ExplanationInput("periodStart", "2024-01-31T00:00:00+00:00"),
-                ExplanationInput("periodEnd", "2024-02-29T00:00:00+00:00"),
+                ExplanationInput("periodStart", "2024-01-31T00:00:00Z"),
+                ExplanationInput("periodEnd", "2024-02-29T00:00:00Z"),
             ),
         ),
     )

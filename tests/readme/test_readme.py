@@ -81,7 +81,7 @@ def test_the_first_five_minutes_go_as_they_are_told(server: tuple[str, Path]) ->
     assert told == [None] * len(expected)
 
 
-def test_running_it_again_charges_nobody(server: tuple[str, Path], tmp_path: Path) -> None:
+def test_running_it_again_charges_nobody(server: tuple[str, Path]) -> None:
     """The page says so beside the first subscription; here with a customer of its own."""
     address, folder = server
     upto = next(n for n, each in enumerate(STORY) if each.language == "bash" and "SUBSCRIBE='" in each.text)

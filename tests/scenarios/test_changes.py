@@ -202,7 +202,7 @@ async def test_monthly_to_yearly_begins_a_year_now(changer: Changer, house: Hous
 
 
 @pytest.mark.parametrize("proration", ["NONE", "PRORATE_NEXT_INVOICE"])
-async def test_a_new_period_wants_its_money_now(changer: Changer, house: House, proration: str) -> None:
+async def test_a_new_period_wants_its_money_now(changer: Changer, proration: str) -> None:
     before = await changer.begin("small")
     told = await changer.change("yearly", proration, user=ADMIN)
     assert (codes(told), told["userErrors"][0]["field"]) == (["INVALID"], ["proration"])

@@ -95,7 +95,7 @@ async def test_a_customer_who_walks_away_from_the_bank_does_not_keep_what_is_not
     await clean(house)
 
 
-async def test_without_a_card_nothing_is_changed_that_costs(changer: Changer, house: House) -> None:
+async def test_without_a_card_nothing_is_changed_that_costs(changer: Changer) -> None:
     changer.user = "demo-new"
     changer.subscribed.append((await changer.subscribe("free"))["subscription"]["id"])
     assert await refused(changer, CHANGE, planCode="premium-monthly", effectiveAt="NOW") == (
@@ -216,7 +216,7 @@ async def test_what_cannot_be_chosen_is_refused_by_name(changer: Changer, house:
     await clean(house)
 
 
-async def test_what_has_no_paid_period_is_not_changed(changer: Changer, house: House) -> None:
+async def test_what_has_no_paid_period_is_not_changed(changer: Changer) -> None:
     changer.subscribed.append((await changer.subscribe("small"))["subscription"]["id"])
     wish = {"planCode": "large", "effectiveAt": "NOW"}
     assert await refused(changer, CHANGE, **wish) == ("INVALID_STATE", ["subscriptionId"])

@@ -38,6 +38,7 @@ CHOOSE = """mutation ($id: ID!, $pins: Boolean!) { setDefaultPaymentMethod(input
 PIN = """mutation ($input: UpdateSubscriptionPaymentMethodInput!) { updateSubscriptionPaymentMethod(input: $input) {
   userErrors { code } } }"""
 DETACH = """mutation ($id: ID!) { detachPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
+WRITTEN_OFF = '{ billingEvents(types: ["invoice.uncollectible"], first: 5) { nodes { payload } } }'
 REFERENCE = "query ($id: ID!) { paymentMethod(id: $id) { gatewayId } }"
 UPDATE_CARD = """mutation ($id: ID!) { updatePaymentMethod(input: {paymentMethodId: $id, expYear: 2039}) {
   userErrors { code } } }"""
@@ -169,6 +170,8 @@ async def test_a_soft_decline_for_three_weeks_ends_in_cancellation_right_after_t
     ]
     assert (unpaid["status"], unpaid["payments"][0]["status"]) == ("UNCOLLECTIBLE", "CANCELED")
     assert paid["status"] == "PAID"
+    written_off = (await house.ask(WRITTEN_OFF, user="demo-admin"))["billingEvents"]["nodes"]
+    assert [(each["payload"]["from"], each["payload"]["to"]) for each in written_off] == [("open", "uncollectible")]
     assert await house.audit() == []
     await debtor.pass_to(RENEWAL + 60 * DAY)
     assert sorted((await charges_by_invoice(house)).values()) == [0, 1]
@@ -297,7 +300,7 @@ async def test_an_expired_card_is_tried_again_at_once_when_its_data_change(
     assert tries(life["invoices"]["nodes"][0])[1:] == [("PAYMENT_METHOD_UPDATED", "2026-03-04")]
 
 
-async def test_a_technical_decline_is_tried_again_within_the_hour(house: House, debtor: Debtor, issuer: Bank) -> None:
+async def test_a_technical_decline_is_tried_again_within_the_hour(debtor: Debtor, issuer: Bank) -> None:
     issuer.declines(VISA, PROCESSING_ERROR)
     await debtor.pass_to(RENEWAL)
     assert (await debtor.newest())["nextPaymentAttemptAt"] == day(RENEWAL + timedelta(hours=1))
@@ -306,9 +309,7 @@ async def test_a_technical_decline_is_tried_again_within_the_hour(house: House, 
     assert (await debtor.life())["status"] == "ACTIVE"
 
 
-async def test_a_declined_retry_of_the_customer_tells_when_it_is_tried_again(
-    house: House, debtor: Debtor, issuer: Bank
-) -> None:
+async def test_a_declined_retry_of_the_customer_tells_when_it_is_tried_again(debtor: Debtor, issuer: Bank) -> None:
     issuer.declines(VISA, INSUFFICIENT_FUNDS)
     await debtor.pass_to(RENEWAL + DAY)
     told = await debtor.retry()
@@ -330,7 +331,7 @@ async def test_stop_codes_of_the_organization_end_the_retries(house: House, debt
     assert tries(await debtor.newest()) == [("RENEWAL", "2026-02-28")]
 
 
-async def test_a_renewal_without_a_card_is_given_up_on_the_last_day(house: House, issuer: Bank) -> None:
+async def test_a_renewal_without_a_card_is_given_up_on_the_last_day(house: House) -> None:
     shopper = Debtor(house, "demo-new")
     told = await shopper.subscribe("reader-pro")
     await shopper.browser.confirm(told["paymentIntent"]["clientSecret"], VISA)

@@ -1,7 +1,7 @@
 """The invoice that an ended subscription leaves behind, refused: tried again like any other, paid, or written off."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,7 +29,6 @@ RETRY = """mutation ($invoice: ID!, $card: ID) { retryPayment(input: {invoiceId:
 CHOOSE = """mutation ($id: ID!) { setDefaultPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
 DETACH = """mutation ($id: ID!) { detachPaymentMethod(input: {paymentMethodId: $id}) { userErrors { code } } }"""
 VOID = """mutation ($id: ID!) { voidInvoice(id: $id) { invoice { status } userErrors { code } } }"""
-ENDED = datetime(2026, 2, 10, 9, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 

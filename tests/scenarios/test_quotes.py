@@ -61,6 +61,11 @@ async def test_subscribing_does_what_was_quoted(house: House) -> None:
     assert preview["refundNow"] == {"formatted": "$0.00"}
     assert (preview["dueNext"], preview["dueNextAt"]) == ({"formatted": "$7.00"}, "2026-02-28T09:30:00Z")
     assert preview["expiresAt"] == "2026-01-31T09:40:00Z"
+    (line,) = preview["lines"]
+    assert {each["name"]: each["value"] for each in line["explanation"]["inputs"] if "period" in each["name"]} == {
+        "periodStart": "2026-01-31T09:30:00Z",
+        "periodEnd": "2026-02-28T09:30:00Z",
+    }
     assert [(charge["at"][:10], charge["amount"]["formatted"]) for charge in preview["schedule"]] == [
         (day, "$7.00")
         for day in (

@@ -1,6 +1,6 @@
 """Two hands on one payment: whatever their order, the customer pays once and no request fails."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -36,53 +36,40 @@ class Meanwhile:
         return call
 
 
-async def test_a_webhook_that_settles_between_our_look_and_our_try_wins(sqlite_file: Path, tmp_path: Path) -> None:
-    between: list[Meanwhile] = []
+@pytest.fixture
+async def watched(sqlite_file: Path, tmp_path: Path) -> AsyncIterator[tuple[House, Meanwhile]]:
+    """A house, and the gateway as it is met there."""
+    met: list[Meanwhile] = []
 
     def wrap(gateway: Any) -> Any:
-        between.append(Meanwhile(gateway))
-        return between[0]
+        met.append(Meanwhile(gateway))
+        return met[0]
 
     async with open_house(copy_of_file(sqlite_file, tmp_path / "perennial.db"), wrap_gateway=wrap) as house:
-        shopper = Shopper(house, "demo-card")
-        first = await shopper.subscribe()
+        yield house, met[0]
 
-        async def paid_in_the_browser() -> None:
-            await shopper.browser.confirm(first["paymentIntent"]["clientSecret"], VISA)
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["told by webhook", "webhook still under way"])
+async def test_a_payment_in_the_browser_between_our_look_and_our_try_wins(
+    watched: tuple[House, Meanwhile], is_told: bool
+) -> None:
+    """Untold of it the gateway refuses our try, and we look again."""
+    house, gateway = watched
+    shopper = Shopper(house, "demo-card")
+    first = await shopper.subscribe()
+
+    async def paid_in_the_browser() -> None:
+        await shopper.browser.confirm(first["paymentIntent"]["clientSecret"], VISA)
+        if is_told:
             await house.deliver()
 
-        between[0].call, between[0].happens = "retrieve_payment_intent", paid_in_the_browser
-        told = await shopper.subscribe(paymentMethodId=await shopper.default_card())
-        assert (told["subscription"]["status"], told["payment"]["status"]) == ("ACTIVE", "SUCCEEDED")
-        assert told["userErrors"] == []
-        assert list((await charges_by_invoice(house)).values()) == [1]
-        assert await house.audit() == []
-
-
-async def test_a_payment_in_the_browser_between_our_look_and_our_try_is_found(
-    sqlite_file: Path, tmp_path: Path
-) -> None:
-    """As above, with the webhook still under way: the gateway refuses our try, and we look again."""
-    between: list[Meanwhile] = []
-
-    def wrap(gateway: Any) -> Any:
-        between.append(Meanwhile(gateway))
-        return between[0]
-
-    async with open_house(copy_of_file(sqlite_file, tmp_path / "perennial.db"), wrap_gateway=wrap) as house:
-        shopper = Shopper(house, "demo-card")
-        first = await shopper.subscribe()
-
-        async def paid_in_the_browser() -> None:
-            await shopper.browser.confirm(first["paymentIntent"]["clientSecret"], VISA)
-
-        between[0].call, between[0].happens = "retrieve_payment_intent", paid_in_the_browser
-        told = await shopper.subscribe(paymentMethodId=await shopper.default_card())
-        assert (told["subscription"]["status"], told["payment"]["status"]) == ("ACTIVE", "SUCCEEDED")
-        assert told["userErrors"] == []
-        await house.deliver()
-        assert list((await charges_by_invoice(house)).values()) == [1]
-        assert await house.audit() == []
+    gateway.call, gateway.happens = "retrieve_payment_intent", paid_in_the_browser
+    told = await shopper.subscribe(paymentMethodId=await shopper.default_card())
+    assert (told["subscription"]["status"], told["payment"]["status"]) == ("ACTIVE", "SUCCEEDED")
+    assert told["userErrors"] == []
+    await house.deliver()
+    assert list((await charges_by_invoice(house)).values()) == [1]
+    assert await house.audit() == []
 
 
 @pytest.mark.parametrize("fault", [Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER])

@@ -12,7 +12,6 @@ from tests.support.shelf import take_off_sale
 
 # Root lists, and what names an entry.
 LISTS = {"invoices": "number", "payments": "number", "paymentMethods": "gatewayId", "plans": "code", "products": "code"}
-OWNED = ("invoices", "payments", "paymentMethods")
 
 
 async def _page(house: House, name: str, arguments: str) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _values(kind: GraphQLInputType) -> list[Any]:
     return [[], [None], *([value] * 2 for value in found)] if isinstance(inner, GraphQLList) else found
 
 
-def _wishes(kind: GraphQLInputType, ids: dict[str, Any], name: str) -> Iterator[Any]:
+def _wishes(kind: GraphQLInputType, ids: dict[str, Any]) -> Iterator[Any]:
     """Values for one argument; of an input object one field at a time is odd, the others are sound."""
     named = get_named_type(kind)
     if not isinstance(named, GraphQLInputObjectType):
@@ -78,7 +78,7 @@ def _wishes(kind: GraphQLInputType, ids: dict[str, Any], name: str) -> Iterator[
     sound = {field: ids[field] for field, entry in named.fields.items() if field in ids and _needed(named, entry)}
     for field, entry in named.fields.items():
         nested = isinstance(get_named_type(entry.type), GraphQLInputObjectType)
-        for value in _wishes(entry.type, ids, field) if nested else _values(entry.type):
+        for value in _wishes(entry.type, ids) if nested else _values(entry.type):
             yield {**sound, field: value}
 
 
@@ -94,7 +94,7 @@ def _operations(schema: GraphQLSchema, ids: dict[str, Any]) -> Iterator[tuple[st
             selection = "{ userErrors { code field } }" if word == "mutation" else _selection(field.type)
             for argument, definition in field.args.items():
                 text = f"{word}($v: {definition.type}) {{ {name}({argument}: $v) {selection} }}"
-                for wish in _wishes(definition.type, ids, argument):
+                for wish in _wishes(definition.type, ids):
                     yield f"{name}({argument})", text, {"v": wish}
 
 

@@ -25,7 +25,7 @@ from tests.services.conftest import Fresh
 from tests.support.house import House, open_house
 from tests.support.kills import EVER, Points, in_child, killed, mortal
 from tests.support.meanwhile import just_before
-from tests.support.outside import dashboard, faults_always, sandbox_of
+from tests.support.outside import LOST_ANSWERS, dashboard, faults_always, sandbox_of
 
 USER = "demo-card"
 ADMIN = "demo-admin"
@@ -165,20 +165,8 @@ def test_a_cancellation_with_a_refund_killed_at_every_point_gives_back_once(fres
     assert 0 < ended < points
 
 
-LOST = [
-    Fault.TIMEOUT_BEFORE,
-    Fault.TIMEOUT_AFTER,
-    Fault.RESET_BEFORE,
-    Fault.RESET_AFTER,
-    Fault.CONFLICT_409,
-    Fault.RATE_LIMIT_429,
-    Fault.ERROR_500_BEFORE,
-    Fault.ERROR_500_AFTER,
-]
-
-
 @pytest.mark.parametrize("forgotten", [False, True], ids=["", "keys forgotten"])
-@pytest.mark.parametrize("fault", LOST)
+@pytest.mark.parametrize("fault", LOST_ANSWERS)
 async def test_a_lost_answer_is_found_within_a_minute_and_never_asked_for_twice(
     small_house: House, fault: Fault, forgotten: bool
 ) -> None:

@@ -16,20 +16,11 @@ from services.payments.outcomes import PaymentOutcome
 from services.subscriptions.ordering import SubscribeWish
 from services.subscriptions.subscribing import subscribe
 from tests.support.house import House
+from tests.support.outside import LOST_ANSWERS
 from worker import Worker
 
-BROKEN = [
-    Fault.TIMEOUT_BEFORE,
-    Fault.TIMEOUT_AFTER,
-    Fault.RESET_BEFORE,
-    Fault.RESET_AFTER,
-    Fault.CONFLICT_409,
-    Fault.RATE_LIMIT_429,
-    Fault.ERROR_500_BEFORE,
-    Fault.ERROR_500_AFTER,
-]
 # The adapter asks once more by itself, but not after a 429.
-TRIES = {fault: 1 if fault is Fault.RATE_LIMIT_429 else 2 for fault in BROKEN}
+TRIES = {fault: 1 if fault is Fault.RATE_LIMIT_429 else 2 for fault in LOST_ANSWERS}
 
 
 async def _subscribe(house: House, user: str) -> PaymentOutcome:
@@ -52,7 +43,7 @@ async def _charged(house: House) -> list[str]:
     return sorted(row["status"] for row in listed.json()["data"])
 
 
-@pytest.mark.parametrize("fault", BROKEN)
+@pytest.mark.parametrize("fault", LOST_ANSWERS)
 async def test_a_lost_answer_to_the_charge_is_found_out_by_the_worker(house: House, fault: Fault) -> None:
     _arm(house, fault, "/confirm")
     outcome = await _subscribe(house, "demo-card")
@@ -74,7 +65,7 @@ async def test_a_lost_answer_to_the_charge_is_found_out_by_the_worker(house: Hou
     assert await house.audit() == []
 
 
-@pytest.mark.parametrize("fault", BROKEN)
+@pytest.mark.parametrize("fault", LOST_ANSWERS)
 async def test_a_lost_decline_is_found_out_and_never_counts_twice(house: House, fault: Fault) -> None:
     _arm(house, fault, "/confirm")
     outcome = await _subscribe(house, "demo-decline")
@@ -92,7 +83,7 @@ async def test_a_lost_decline_is_found_out_and_never_counts_twice(house: House, 
 
 
 @pytest.mark.parametrize("path", ["/v1/customers", "/v1/payment_intents"])
-@pytest.mark.parametrize("fault", BROKEN)
+@pytest.mark.parametrize("fault", LOST_ANSWERS)
 async def test_a_gateway_that_does_not_answer_is_told_and_the_repeat_goes_on(
     small_house: House, fault: Fault, path: str
 ) -> None:

@@ -50,6 +50,13 @@ class Installation:
             faults_always(house, Fault.WEBHOOKS_OFF)
             yield house
 
+    def restore(self, backup: Place, books: bytes) -> None:
+        """Both as they were."""
+        self.place.restore(backup)
+        for leftover in ("-wal", "-shm"):
+            self.books.with_name(f"{self.books.name}{leftover}").unlink(missing_ok=True)
+        self.books.write_bytes(books)
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
@@ -158,8 +165,7 @@ def test_a_backup_from_any_moment_of_a_purchase_charges_nobody_twice(
 ) -> None:
     """Saved at every commit and gateway call of a subscribe that then goes on to be paid."""
     backup, then = home.place.save(), home.place.save()
-    books = home.books
-    fresh_books = books.read_bytes()
+    books = home.books.read_bytes()
     backups_that_know = 0
 
     def subscribing(points: Points) -> Awaitable[None]:
@@ -186,10 +192,7 @@ def test_a_backup_from_any_moment_of_a_purchase_charges_nobody_twice(
     points = in_child(subscribing, EVER)
     assert points is not None
     for deadly in range(points):
-        home.place.restore(backup)
-        for leftover in ("-wal", "-shm"):
-            books.with_name(f"{books.name}{leftover}").unlink(missing_ok=True)
-        books.write_bytes(fresh_books)
+        home.restore(backup, books)
         killed(subscribing, deadly, home.place.url)
         then.restore(home.place)
         asyncio.run(in_use(home, bought_again, after=timedelta(minutes=1)))

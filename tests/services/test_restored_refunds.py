@@ -88,8 +88,7 @@ def test_a_backup_from_any_moment_of_a_refund_gives_back_nothing_twice(
     """Saved at every commit and gateway call of a refund that then goes on to be made."""
     asyncio.run(in_use(home, buy))
     backup, then = home.place.save(), home.place.save()
-    books = home.books
-    fresh_books = books.read_bytes()
+    books = home.books.read_bytes()
 
     def refunding(points: Points) -> Awaitable[None]:
         async def work() -> None:
@@ -110,10 +109,7 @@ def test_a_backup_from_any_moment_of_a_refund_gives_back_nothing_twice(
     points = in_child(refunding, EVER)
     assert points is not None
     for deadly in range(points):
-        home.place.restore(backup)
-        for leftover in ("-wal", "-shm"):
-            books.with_name(f"{books.name}{leftover}").unlink(missing_ok=True)
-        books.write_bytes(fresh_books)
+        home.restore(backup, books)
         killed(refunding, deadly, home.place.url)
         then.restore(home.place)
         asyncio.run(in_use(home, _refund, after=timedelta(minutes=1)))

@@ -117,7 +117,8 @@ async def test_a_subscribe_that_meets_a_cancel_leaves_nothing_that_could_be_paid
     app = after_commit(house.app, cancel_in_the_other_tab)
     outcome = await subscribe(app, house.actor(USER), SubscribeWish(plan_code="reader-pro"))
     assert [problem.code.value for problem in outcome.problems] == ["INVALID_STATE"]
-    assert outcome.intent is None or outcome.intent.snapshot is None
+    assert outcome.intent is not None
+    assert (outcome.intent.row.status, outcome.intent.snapshot) == ("canceled", None)
     assert await _rows(house) == ENDED
     assert await _live_intents(house) == []
 

@@ -129,12 +129,6 @@ class Asker:
         answer = await self.send(kind, "POST", "/graphql", body, Authorization=f"Bearer {self.tokens[role]}")
         return answer.json()
 
-    async def worst_known(self) -> None:
-        """What once held the loop for longest."""
-        await self.ask("warming up", "{ me { id } }", role=Role.CUSTOMER)
-        await self._introspection()
-        await self._usage()
-
     async def everything(self) -> None:
         await self.ask("warming up", "{ me { id } plans { nodes { id } } }", role=Role.CUSTOMER)
         del self.held["warming up"]
@@ -312,19 +306,19 @@ def _selections(tree: Mapping[str, Any]) -> str:
     return " ".join(f"{name} {{ {_selections(below)} }}" if below else name for name, below in tree.items())
 
 
-def measure(url: str, folder: Path, *, rounds: int, seed: int, short: bool = False) -> dict[str, Held]:
+def measure(url: str, folder: Path, *, rounds: int, seed: int) -> dict[str, Held]:
     shop = asyncio.run(stock(url))
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     settings = {"PERENNIAL_PORT": str(port), "PERENNIAL_DATABASE_URL": url, "PERENNIAL_WORKER": "off"}
     with running(["-m", "tests.support.watched_loop"], f"{address}/health/ready", folder, settings):
-        return asyncio.run(_measure(address, shop, rounds, seed, short))
+        return asyncio.run(_measure(address, shop, rounds, seed))
 
 
-async def _measure(address: str, shop: Shop, rounds: int, seed: int, short: bool) -> dict[str, Held]:
+async def _measure(address: str, shop: Shop, rounds: int, seed: int) -> dict[str, Held]:
     async with httpx.AsyncClient(base_url=address, timeout=60) as http:
         asker = Asker(http, shop, rounds, seed)
-        await (asker.worst_known() if short else asker.everything())
+        await asker.everything()
     return asker.held
 
 

@@ -29,18 +29,8 @@ from tests.scenarios.changing import Changer, codes
 from tests.soak.interleavings import Fresh, databases
 from tests.soak.surroundings import parser
 from tests.support.house import House, open_house
-from tests.support.outside import dashboard, sandbox_of
+from tests.support.outside import LOST_ANSWERS, dashboard, sandbox_of
 
-FAULTS = (
-    Fault.TIMEOUT_BEFORE,
-    Fault.TIMEOUT_AFTER,
-    Fault.RESET_BEFORE,
-    Fault.RESET_AFTER,
-    Fault.ERROR_500_BEFORE,
-    Fault.ERROR_500_AFTER,
-    Fault.CONFLICT_409,
-    Fault.RATE_LIMIT_429,
-)
 # The adapter asks once more by itself.
 _ASKED_AT_ONCE = 2
 _LONG = 1_000
@@ -144,7 +134,7 @@ class Seen:
     broken: list[str] = field(default_factory=list)
 
 
-async def all_cases(fresh: Fresh, acts: Sequence[str] = tuple(ACTS), faults: Sequence[Fault] = FAULTS) -> Seen:
+async def all_cases(fresh: Fresh, acts: Sequence[str] = tuple(ACTS), faults: Sequence[Fault] = LOST_ANSWERS) -> Seen:
     seen = Seen()
     for name in acts:
         calls = (await _live(fresh, name, _Striking()))[0]
@@ -212,8 +202,8 @@ def main() -> int:
         seen = asyncio.run(all_cases(fresh))
     sys.stdout.write("".join(f"{sentence}\n" for sentence in seen.broken))
     sys.stdout.write(
-        f"{asked.database}: {len(ACTS)} acts, {len(FAULTS)} faults at each of their gateway calls, {seen.cases} cases: "
-        f"{len(seen.broken)} broken\n"
+        f"{asked.database}: {len(ACTS)} acts, {len(LOST_ANSWERS)} faults at each of their gateway calls, "
+        f"{seen.cases} cases: {len(seen.broken)} broken\n"
     )
     return 1 if seen.broken else 0
 

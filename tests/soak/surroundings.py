@@ -64,10 +64,10 @@ class Gateway:
     url: str
     process: "subprocess.Popen[bytes]"
 
-    def lose_answers(self, seed: int, *, share: float = LOST_SHARE) -> None:
-        """That share of all answers is lost or broken, each way as often as the others."""
+    def lose_answers(self, seed: int) -> None:
+        """A share of all answers is lost or broken, each way as often as the others."""
         for place, kind in enumerate(LOST):
-            self.arm(kind, rate=share / len(LOST), seed=seed + place)
+            self.arm(kind, rate=LOST_SHARE / len(LOST), seed=seed + place)
 
     def forget_keys(self) -> None:
         """Each idempotency key is met as if it had never been seen."""

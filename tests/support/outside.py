@@ -19,6 +19,18 @@ ASKS_THEN_DECLINES = "4000008400001629"
 
 RETURN_URL = "https://shop.example/return"
 
+LOST_ANSWERS = (
+    Fault.TIMEOUT_BEFORE,
+    Fault.TIMEOUT_AFTER,
+    Fault.RESET_BEFORE,
+    Fault.RESET_AFTER,
+    Fault.ERROR_500_BEFORE,
+    Fault.ERROR_500_AFTER,
+    Fault.CONFLICT_409,
+    Fault.RATE_LIMIT_429,
+)
+"""Each way in which the answer to a call can be lost."""
+
 
 class Browser:
     """What a page can do with the publishable key and a client secret, in the wire's own words."""
