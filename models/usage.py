@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Index, UniqueConstraint, and_, update
 from sqlmodel import Field, SQLModel, col, select
@@ -143,24 +144,32 @@ async def insert_missing(session: AsyncSession, rows: Sequence[UsageRecord]) -> 
     return await inserting.insert_missing(session, UsageRecord, rows, unique=["subscription_id", "idempotency_key"])
 
 
-async def subscriptions_measuring(
+async def subscriptions_counting(
     session: AsyncSession, customer_ids: Sequence[str], feature_ids: Sequence[str]
-) -> Sequence[tuple[str, str, str]]:
-    """(customer, feature, subscription) of the customers' live subscriptions that are billed by these features."""
-    query = (
-        select(Subscription.customer_id, Plan.meter_feature_id, Subscription.id)
-        .join(SubscriptionItem, col(SubscriptionItem.subscription_id) == Subscription.id)
-        .join(Plan, col(Plan.id) == SubscriptionItem.plan_id)
-        .where(
-            col(Subscription.customer_id).in_(customer_ids),
-            col(Subscription.status).not_in(SUBSCRIPTION.final),
-            col(SubscriptionItem.ended_at).is_(None),
-            col(Plan.meter_feature_id).in_(feature_ids),
+) -> Mapping[tuple[str, str], Sequence[str]]:
+    """(customer, feature) → the customer's live subscriptions that are billed by the feature; where none is, those
+    that allow it."""
+    counting: dict[tuple[str, str], list[str]] = {}
+    measured: tuple[Any, Any, Any] = (Plan, Plan.id, Plan.meter_feature_id)
+    allowed: tuple[Any, Any, Any] = (PlanEntitlement, PlanEntitlement.plan_id, PlanEntitlement.feature_id)
+    for table, plan_id, feature in (measured, allowed):
+        query = (
+            select(Subscription.customer_id, col(feature), Subscription.id)
+            .join(SubscriptionItem, col(SubscriptionItem.subscription_id) == Subscription.id)
+            .join(table, col(plan_id) == SubscriptionItem.plan_id)
+            .where(
+                col(Subscription.customer_id).in_(customer_ids),
+                col(Subscription.status).not_in(SUBSCRIPTION.final),
+                col(SubscriptionItem.ended_at).is_(None),
+                col(feature).in_(feature_ids),
+            )
+            .distinct()
         )
-        .distinct()
-    )
-    found = (await session.exec(query)).all()
-    return [(customer, feature, id) for customer, feature, id in found if feature is not None]
+        found: dict[tuple[str, str], list[str]] = {}
+        for customer_id, feature_id, id in (await session.exec(query)).all():
+            found.setdefault((customer_id, feature_id), []).append(id)
+        counting = found | counting
+    return counting
 
 
 async def counted_features(

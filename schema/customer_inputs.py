@@ -85,7 +85,7 @@ class CustomerInput:
         return CustomerChange(self._facts(), _without_unset(settled))
 
     def _facts(self) -> dict[str, Any]:
-        """By the column of the row; an empty text is none."""
+        """By the column of the row; a text without a letter is none."""
         facts = {
             "external_id": self.external_id,
             "account_id": self.account_id,
@@ -108,7 +108,10 @@ class CustomerInput:
             "meta": self.metadata if self.metadata is strawberry.UNSET else notes(self.metadata),
             "addresses": [_address(each) for each in self.addresses] if self.addresses else self.addresses,
         }
-        return {column: None if value == "" else value for column, value in _without_unset(facts).items()}
+        return {
+            column: None if isinstance(value, str) and not value.strip() else value
+            for column, value in _without_unset(facts).items()
+        }
 
 
 def _without_unset(values: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from schema.user_errors import UserError
 from services.usage.recording import NewUsage, Recorded
 
 
-@strawberry.input(description="One thing that was used. Name the subscription, or the customer if one measures it.")
+@strawberry.input(description="One thing that was used. Name the subscription, or the customer if just one counts it.")
 class UsageEventInput:
     subscription_id: strawberry.ID | None = optional("The subscription.")
-    customer: CustomerLookup | None = optional("The customer, whose one subscription measures the feature.")
+    customer: CustomerLookup | None = optional(
+        "The customer, whose one subscription measures the feature or, where none does, allows it."
+    )
     feature_code: str = described("What was used.")
     quantity: Decimal = described("How much of it; not negative, at most 12 decimals.")
     unique_value: str | None = optional(

@@ -19,6 +19,7 @@ from services.amendments.changing import CHANGE_OUTCOMES, Act, ChangeOutcome, ch
 from services.amendments.planned import refuse_if_over
 from services.app import Actor, ActorKind, App
 from services.changes import Why, announce
+from services.ends.ending import Ending
 from services.idempotency import answer_with, once
 from services.owned import already_ended, locked_subscription, own_subscription
 from services.quotes.changes import ChangeAsked, quote_change
@@ -194,7 +195,9 @@ def _renew_or_not(app: App, row: Subscription, wish: UpdateWish, why: Why) -> No
     if wish.auto_renew:
         refuse_if_over(app, row)
     row.cancel_at_period_end = not wish.auto_renew
-    if wish.auto_renew and row.cancel_at is None:
+    if not wish.auto_renew:
+        Ending().note(row, why)
+    elif row.cancel_at is None:
         _forget_cancellation(row)
 
 

@@ -148,7 +148,8 @@ async def _let_run_out(app: App, seen: Subscription, wish: CancelWish, why: Why)
             row.due_at = row.next_due()
             payload = {"at": wish.at or row.period_end}
             announce(session, CANCEL_SCHEDULED, row.id, why, customer_id=row.customer_id, payload=payload)
-        if is_news or ending.says_more(row):  # Customers are often asked why when the end is settled already.
+        # What ends by its plan was canceled by nobody yet, and why is often asked when the end is settled.
+        if is_news or row.canceled_at is None or ending.says_more(row):
             ending.note(row, why)
             row.touch(why.now)
         outcome = CancelOutcome(row)

@@ -145,7 +145,9 @@ async def _subscription(app: App, wish: CreditWish) -> Subscription:
         raise UserProblem(ErrorCode.NOT_FOUND, "There is no such customer with a subscription.", ["customerId"])
     if len(candidates) > 1:
         raise UserProblem(
-            ErrorCode.INVALID, "The customer has several such subscriptions: give subscriptionId.", ["customerId"]
+            ErrorCode.INVALID,
+            "Several subscriptions of the customer could be meant: give subscriptionId.",
+            ["customerId"],
         )
     return candidates[0]
 

@@ -27,7 +27,7 @@ from models.usage import (
     hold_customers,
     insert_missing,
     recorded_hashes,
-    subscriptions_measuring,
+    subscriptions_counting,
     subscriptions_told_of,
 )
 from services.app import App
@@ -143,9 +143,7 @@ async def _find_features(session: AsyncSession, batch: _Batch) -> None:
 async def _find_subscriptions(app: App, session: AsyncSession, batch: _Batch) -> None:
     customers = await _customers(app, session, batch)
     features = sorted({batch.features[n] for n, _ in batch.going})
-    measuring: dict[tuple[str, str], list[str]] = {}
-    for customer, feature, id in await subscriptions_measuring(session, sorted(set(customers.values())), features):
-        measuring.setdefault((customer, feature), []).append(id)
+    counting = await subscriptions_counting(session, sorted(set(customers.values())), features)
     keys = {(customers[n], event.idempotency_key) for n, event in batch.going if n in customers}
     told = await subscriptions_told_of(session, sorted(keys))
     for n, event in batch.going:
@@ -157,16 +155,16 @@ async def _find_subscriptions(app: App, session: AsyncSession, batch: _Batch) ->
             batch.refuse(n, ErrorCode.NOT_FOUND, "There is no such customer.", "customer")
             continue
         before = told.get((owner, batch.features[n], event.idempotency_key))
-        found = measuring.get((owner, batch.features[n]), [])
+        found = counting.get((owner, batch.features[n]), ())
         if before is not None:
             batch.subscriptions[n] = before  # It is sent again, though another one has taken its place since.
         elif len(found) == 1:
             batch.subscriptions[n] = found[0]
         elif found:
-            message = "Several subscriptions of this customer measure the feature: give subscriptionId."
+            message = "Several subscriptions of this customer count the feature: give subscriptionId."
             batch.refuse(n, ErrorCode.INVALID, message, "customer")
         else:
-            message = "No subscription of this customer measures the feature."
+            message = "No subscription of this customer measures or allows the feature."
             batch.refuse(n, ErrorCode.NOT_FOUND, message, "customer")
 
 

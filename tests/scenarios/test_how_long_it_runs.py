@@ -201,6 +201,9 @@ async def test_without_auto_renew_it_ends_with_its_period(house: House) -> None:
         None,
         None,
     )
+    canceled = (await subscriber.ask(CANCEL, effectiveAt="PERIOD_END"))["subscription"]
+    assert canceled["cancellation"] == {"reason": None, "requestedBy": "CUSTOMER"}
+    assert (await subscriber.ask(CANCEL, effectiveAt="PERIOD_END"))["subscription"] == canceled
     ended = await subscriber.pass_days(28)
     assert (ended["status"], len(ended["invoices"]["nodes"])) == ("CANCELED", 1)
 
@@ -210,9 +213,11 @@ async def test_auto_renew_is_switched_off_and_on(house: House) -> None:
     before = await subscriber.begin()
     off = (await subscriber.ask(UPDATE, autoRenew=False))["subscription"]
     assert (off["cancelAtPeriodEnd"], off["nextBillingAt"], off["version"]) == (True, None, before["version"] + 1)
+    asked = {"reason": None, "requestedBy": "CUSTOMER"}
+    assert (off["canceledAt"], off["cancellation"]) == ("2026-01-31T09:30:00Z", asked)
     assert (await subscriber.ask(UPDATE, autoRenew=False))["subscription"] == off
     on = (await subscriber.ask(UPDATE, autoRenew=True))["subscription"]
-    assert on["nextBillingAt"] == before["nextBillingAt"]
+    assert (on["nextBillingAt"], on["cancellation"]) == (before["nextBillingAt"], None)
     # It takes a cancellation at the period's end back, and leaves a date alone.
     await subscriber.ask(CANCEL, effectiveAt="PERIOD_END")
     assert (await subscriber.ask(UPDATE, autoRenew=True))["subscription"]["canceledAt"] is None

@@ -321,6 +321,34 @@ async def test_a_licensed_plan_measures_nothing(house: House) -> None:
     assert answer["recordUsage"] == {"accepted": 0, "duplicates": 0, "userErrors": refused}
 
 
+async def test_what_is_only_allowed_is_counted_of_a_customer_as_of_the_subscription(house: House) -> None:
+    """A customer's counters; where something is billed by the feature, that counts alone."""
+    used = "{ me { entitlements { items { feature { code } used remaining } } } }"
+    seats = {"usageType": "LICENSED", "aggregateUsage": None, "featureCode": None}
+    price = {
+        "prices": [{"currencyCode": "USD", "amount": "1.00"}],
+        "entitlements": [{"featureCode": "calls", "limit": 9}],
+    }
+    await sell(house, "team", **seats, **price)
+    await take(house, "team")
+    key, of_customer = await key_of(house), {"customer": {"userId": USER}, "quantity": "2"}
+    told = await tell(house, key, of_customer, {"customer": {"userId": "demo-decline"}})
+    refused = [{"code": "NOT_FOUND", "field": ["events", "1", "customer"]}]
+    assert told == {"accepted": 1, "duplicates": 0, "userErrors": refused}
+    calls = {"feature": {"code": "calls"}, "used": 2, "remaining": 7}
+    assert (await house.ask(used, user=USER))["me"]["entitlements"]["items"] == [calls]
+    await sell(house, "team-2", productCode="acme-music", **seats, **price)
+    await take(house, "team-2")
+    told = await tell(house, key, {**of_customer, "idempotencyKey": "either"})
+    assert told["userErrors"] == [{"code": "INVALID", "field": ["events", "0", "customer"]}]
+    await sell(house, "api", productCode="reader-pro")
+    metered = await take(house, "api")
+    told = await tell(house, key, {**of_customer, "idempotencyKey": "billed"})
+    assert told == {"accepted": 1, "duplicates": 0, "userErrors": []}
+    (meter,) = (await house.ask(USAGE, {"id": metered}, user=ADMIN))["subscription"]["usage"]
+    assert meter["quantity"] == "2"
+
+
 CHANGE = """mutation ($i: ChangePlanInput!) { changePlan(input: $i) {
   subscription { plan { code } } userErrors { code field } } }"""
 VOID = "mutation ($id: ID!) { voidInvoice(id: $id) { invoice { status } userErrors { code } } }"

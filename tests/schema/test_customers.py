@@ -88,6 +88,15 @@ async def test_a_customer_is_all_that_it_was_made_as(house: House) -> None:
     assert made["id"] == "cst_" + made["uuid"].replace("-", "")
 
 
+async def test_blanks_are_no_name(small_house: House) -> None:
+    """Lists would show nobody."""
+    made = await profile(
+        small_house, "u-1", name="  ", firstName=" ", lastName="", username="\t", email="ada@shop.example"
+    )
+    assert (made["userErrors"], made["customer"]["name"]) == ([], None)
+    assert made["customer"]["user"]["displayName"] == "ada@shop.example"
+
+
 async def test_which_of_the_staff_or_which_key_made_a_customer_is_for_staff(small_house: House) -> None:
     by_key = await secret_of_key(small_house, "act_for_customer", "read")
     await create(small_house, "u-1")
