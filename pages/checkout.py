@@ -1,5 +1,6 @@
 """The checkout page: what a link stands for is shown, paid in the browser, and led back to the shop."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 
+_MONTH, _YEAR = re.compile(r"[0-9]{1,2}"), re.compile(r"[0-9]{2}|[0-9]{4}")
 _PASSING = frozenset((ErrorCode.GATEWAY_UNAVAILABLE, ErrorCode.PAYMENT_IN_PROGRESS, ErrorCode.PAYMENT_OUTCOME_UNKNOWN))
 
 
@@ -233,6 +235,6 @@ def _card(form: Mapping[str, str]) -> CardInput:
     number, cvc = form.get("number", "").replace(" ", ""), form.get("cvc", "")
     if not (number.isascii() and number.isdecimal() and cvc.isascii() and cvc.isdecimal()):
         raise UserProblem(ErrorCode.INVALID, "Type the card's number and its security code, in digits.")
-    if not (month.isascii() and month.isdecimal() and year.isascii() and year.isdecimal() and len(year) in (2, 4)):
+    if not (_MONTH.fullmatch(month) and _YEAR.fullmatch(year)):
         raise UserProblem(ErrorCode.INVALID, "Type the card's expiry as month and year: 12/34.")
     return CardInput(number=number, exp_month=int(month), exp_year=int(year) + (2000 if len(year) == 2 else 0), cvc=cvc)

@@ -24,6 +24,7 @@ DEEPEST_NESTING = 10
 
 # Eighteen digits: what a 64-bit column holds.
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_PLACE = re.compile(r"[0-9]{1,9}")
 _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _SCHEME = re.compile(r"(?!(?i:javascript|data|vbscript)$)[A-Za-z][A-Za-z0-9+.-]*")
@@ -224,7 +225,7 @@ class Many:
     def read(self, raw: Raw, name: str) -> list[Any] | None:
         if raw == "" and self.clearable:
             return None
-        if not isinstance(raw, dict) or not all(key.isdigit() for key in raw):
+        if not isinstance(raw, dict) or not all(map(_PLACE.fullmatch, raw)):
             raise invalid("Invalid array", name)
         return [self.member.read(raw[key], f"{name}[{key}]") for key in sorted(raw, key=int)]
 

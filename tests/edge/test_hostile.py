@@ -151,6 +151,8 @@ BODIES = {
     "deep arrays": b"[" * 100_000 + b"]" * 100_000,
     "deep objects": b'{"a":' * 40_000 + b"1" + b"}" * 40_000,
     "deep variables": body(variables={"v": json.loads("[" * 40 + "]" * 40)}),
+    "4,001 objects": b'{"query":"{hello}","variables":{"v":[' + b",".join([b"{}"] * 3_999) + b"]}}",
+    "60,000 objects": b'{"query":"{hello}","variables":{"v":[' + b",".join([b"{}"] * 60_000) + b"]}}",
     "a lone surrogate": b'{"query":"{hello}","variables":{"v":"\\ud800"}}',
     "the null character": body(variables={"v": "a\x00b"}),
     "the null character in a key": body(variables={"a\x00b": 1}),
@@ -191,6 +193,13 @@ async def test_a_hundred_thousand_variables_are_passed_over(toy: Toy):
     extra = {f"v{n}": n for n in range(15_000)}
     response = await toy.ask("{hello}", variables=extra)
     assert response.json()["data"] == {"hello": "hello world"}
+
+
+async def test_four_thousand_objects_are_as_many_as_are_read(toy: Toy):
+    most = {"v": [{}] * 3_998}
+    assert (await toy.ask("{hello}", variables=most)).json()["data"] == {"hello": "hello world"}
+    refused = (await toy.ask("{hello}", variables={"v": [*most["v"], {}]})).json()
+    assert refused["errors"][0]["message"] == "The body holds more than 4000 objects; send less at once."
 
 
 async def test_a_field_that_fails_a_hundred_times_is_told_fifty_times(toy: Toy):

@@ -105,6 +105,8 @@ async def test_unknown_addresses_are_told_so(quick, path) -> None:
             "allowed_payment_method_types",
         ),
         ("/v1/payment_intents", {**INTENT, "expand": "customer"}, None, "expand"),
+        ("/v1/payment_intents", {**INTENT, "expand[²]": "customer"}, None, "expand"),
+        ("/v1/payment_intents", {**INTENT, f"expand[{'9' * 5_000}]": "customer"}, None, "expand"),
         ("/v1/payment_intents", {**INTENT, "customer": "cus_no"}, "resource_missing", "customer"),
         ("/v1/payment_intents", {**INTENT, "payment_method": "pm_no"}, "resource_missing", "payment_method"),
         (

@@ -220,6 +220,7 @@ async def test_a_price_that_has_changed_meanwhile_is_shown_again_before_it_is_ch
         ({"number": "four"}, "Type the card's number and its security code, in digits."),
         ({"cvc": ""}, "Type the card's number and its security code, in digits."),
         ({"expiry": "soon"}, "Type the card's expiry as month and year: 12/34."),
+        ({"expiry": "9" * 5_000 + "/34"}, "Type the card's expiry as month and year: 12/34."),
         ({"number": "4242424242424241"}, "Your card number is incorrect. Use another card."),
         ({"expiry": "01/20"}, "Your card's expiration year is invalid. Check the card's details, or use another card."),
     ],
