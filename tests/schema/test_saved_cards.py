@@ -548,10 +548,10 @@ async def test_what_the_customer_has_at_the_gateway_for_another_shop_is_never_ch
     assert await only_card(house, "gatewayId isDefault") == {"gatewayId": card, "isDefault": True}
 
 
-async def pin(house: House, subscription: str, user: str = "demo-card", **wish: Any) -> dict[str, Any]:
+async def pin(house: House, subscription: str, **wish: Any) -> dict[str, Any]:
     mutation = f"""mutation($input: UpdateSubscriptionPaymentMethodInput!) {{
         updateSubscriptionPaymentMethod(input: $input) {{ subscription {{ paymentMethod {{ id }} }} {ERRORS} }} }}"""
-    told = await house.ask(mutation, {"input": {"subscriptionId": subscription, **wish}}, user)
+    told = await house.ask(mutation, {"input": {"subscriptionId": subscription, **wish}}, "demo-card")
     return told["updateSubscriptionPaymentMethod"]
 
 
