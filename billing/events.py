@@ -97,7 +97,7 @@ EVENT_MEANINGS: Mapping[str, str] = {
     "invoice.issued": "An invoice is open.",
     "invoice.paid": "An invoice is paid.",
     "invoice.voided": "An invoice is void: nothing is owed for it.",
-    "invoice.uncollectible": "An invoice was written off: dunning is over, and nobody is asked for it again.",
+    "invoice.uncollectible": "An invoice was written off: it was not paid, and nothing more is tried.",
     "payment.succeeded": "A payment has come.",
     "payment.failed": "A payment was refused.",
     "payment.action_required": "The bank asks the customer to confirm a payment.",

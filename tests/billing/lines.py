@@ -18,7 +18,6 @@ def line(
     kind: LineKind = LineKind.RECURRING,
     product: str | None = "coffee",
     tax: str | None = None,
-    is_proration: bool = False,
 ) -> Line:
     """An amount that is what it is."""
     amount = Money(minor, currency)
@@ -30,5 +29,4 @@ def line(
         Explanation("It is so.", "amount", (ExplanationInput("amount", str(amount)),)),
         product_id=product,
         tax_percent=Decimal(tax) if tax is not None else None,
-        is_proration=is_proration,
     )

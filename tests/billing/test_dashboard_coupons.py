@@ -15,13 +15,11 @@ FIFTH = TakesOff(Decimal(20), {}, CouponDuration.ONCE, None)
 
 def here(
     *,
-    name: str | None = "Spring",
-    off: TakesOff = TENTH,
     ours: bool = False,
     gone: bool = False,
     redeemed: bool = False,
 ) -> HeldCoupon:
-    return HeldCoupon(is_ours=ours, is_gone=gone, is_redeemed=redeemed, name=name, takes_off=off)
+    return HeldCoupon(is_ours=ours, is_gone=gone, is_redeemed=redeemed, name="Spring", takes_off=TENTH)
 
 
 def there(

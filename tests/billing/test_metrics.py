@@ -15,8 +15,8 @@ from billing.pricing import BillingScheme, PriceTerms, Tier, TiersMode
 USD = PriceTerms("prc_1", "USD", Decimal("12.00"))
 
 
-def alike(interval: Interval, count: int = 1, *, of: int = 1, quantity: int = 1, off: Fraction = Fraction(0)) -> Alike:
-    return Alike(USD, quantity, interval, count, of, off)
+def alike(interval: Interval, *, of: int = 1, quantity: int = 1, off: Fraction = Fraction(0)) -> Alike:
+    return Alike(USD, quantity, interval, 1, of, off)
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,9 @@ def item(name: str, price: str, currency: str = "USD", quantity: int = 1, tax: s
     )
 
 
-def billed(lines: Sequence[Line], *, is_paid: bool = True, returned: int = 0, used: int = 0) -> list[Billed]:
+def billed(lines: Sequence[Line], *, returned: int = 0, used: int = 0) -> list[Billed]:
     return [
-        Billed(line, is_paid, Money(returned, line.amount.currency), Money(used, line.amount.currency))
+        Billed(line, True, Money(returned, line.amount.currency), Money(used, line.amount.currency))
         for line in lines
         if line.kind is LineKind.RECURRING
     ]

@@ -27,8 +27,8 @@ ZONE = ZoneInfo("UTC")
 INSTANTS = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-def item(amount: str = "7.00", name: str = "Reader") -> RecurringItem:
-    return RecurringItem("pln_1", name, PriceTerms("prc_1", "USD", Decimal(amount)), 1, Interval.MONTH, 1)
+def item(amount: str = "7.00") -> RecurringItem:
+    return RecurringItem("pln_1", "Reader", PriceTerms("prc_1", "USD", Decimal(amount)), 1, Interval.MONTH, 1)
 
 
 def outlook(balance: int = 0, **dates: object) -> Outlook:
@@ -39,8 +39,8 @@ def outlook(balance: int = 0, **dates: object) -> Outlook:
     return Outlook(replace(schedule, **dates), grid, 0, agreement)  # pyright: ignore[reportArgumentType]
 
 
-def quoted(at: datetime = START, balance: int = 0) -> Quote:
-    now = outlook(balance)
+def quoted(at: datetime = START) -> Quote:
+    now = outlook(0)
     span = now.grid.span_from(START)
     draft = now.agreement.draft_period(span, reason=InvoiceReason.SUBSCRIPTION_CREATE, occasion="0")
     asked = Asked("subscribe", "a-user", {"plan_code": "reader"}, 1)

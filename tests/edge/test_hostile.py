@@ -19,8 +19,8 @@ def doubling(levels: int) -> str:
     return "{...F0}" + pairs + f"fragment F{levels} on Query{{hello}}"
 
 
-def many(count: int, template: str, joiner: str = " ") -> str:
-    return joiner.join(template.replace("#", str(n)) for n in range(count))
+def many(count: int, template: str) -> str:
+    return " ".join(template.replace("#", str(n)) for n in range(count))
 
 
 DOCUMENTS = {

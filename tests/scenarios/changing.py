@@ -42,11 +42,6 @@ class Changer(Shopper):
     async def mine(self) -> dict[str, Any]:
         return (await self.house.ask(MINE, {"id": self.subscribed[-1]}, "demo-admin"))["subscription"]
 
-    async def ask(self, query: str, user: str | None = None, **wish: Any) -> dict[str, Any]:
-        given = {"subscriptionId": self.subscribed[-1], **wish}
-        (told,) = (await self.house.ask(query, {"input": given}, user or self.user)).values()
-        return told
-
     async def change(self, plan: str, proration: str | None = None, **more: Any) -> dict[str, Any]:
         """At once."""
         return await self.ask(CHANGE, planCode=plan, effectiveAt="NOW", proration=proration, **more)

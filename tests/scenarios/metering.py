@@ -61,9 +61,9 @@ async def pass_to(house: House, days: float) -> None:
     await house.deliver()
 
 
-async def bills(house: House, user: str = USER) -> list[dict[str, Any]]:
+async def bills(house: House) -> list[dict[str, Any]]:
     """The invoices, the oldest first."""
-    return (await house.ask(INVOICES, user=user))["me"]["invoices"]["nodes"][::-1]
+    return (await house.ask(INVOICES, user=USER))["me"]["invoices"]["nodes"][::-1]
 
 
 def told(invoice: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from gateways.sandbox import Fault
 from tests.support.house import House
 from tests.support.outside import Browser, faults_always
 
+_DAY = timedelta(days=1)
 SUBSCRIBE = """
 mutation Subscribe($input: SubscribeInput!) {
   subscribe(input: $input) {
@@ -116,6 +117,19 @@ class Shopper:
     async def default_card(self) -> str:
         told = await self.house.ask("{ me { defaultPaymentMethod { id } } }", user=self.user)
         return told["me"]["defaultPaymentMethod"]["id"]
+
+    async def ask(self, query: str, user: str | None = None, **wish: Any) -> dict[str, Any]:
+        """A mutation about the newest subscription."""
+        given = {"subscriptionId": self.subscribed[-1], **wish}
+        (told,) = (await self.house.ask(query, {"input": given}, user or self.user)).values()
+        return told
+
+    async def pass_to(self, at: datetime) -> None:
+        """Day by day, the worker running."""
+        while self.house.clock.now() < at:
+            self.house.pass_time(min(_DAY, at - self.house.clock.now()))
+            await self.house.work()
+        await self.house.deliver()
 
     async def hear(self) -> None:
         """A moment between two acts, in which webhooks come if they do."""

@@ -41,12 +41,12 @@ async def sell_credits(house: House, code: str, *credits: dict[str, Any], **wish
 
 
 async def consume(
-    house: House, key: str, subscription: str, quantity: int = 1, *, unit: str = "cup", idem: str | None = None
+    house: House, key: str, subscription: str, quantity: int = 1, *, idem: str | None = None
 ) -> dict[str, Any]:
     """The payload of `consumeCredits`; without `idem` under a key of its own."""
     wish = {
         "subscriptionId": subscription,
-        "unit": unit,
+        "unit": "cup",
         "quantity": quantity,
         "idempotencyKey": idem or f"use-{next(numbers)}",
     }

@@ -38,8 +38,8 @@ async def pages(house: House, url: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-async def newest(house: House, user: str = USER) -> dict[str, Any]:
-    return (await house.ask(INVOICES, user=user))["invoices"]["nodes"][0]
+async def newest(house: House) -> dict[str, Any]:
+    return (await house.ask(INVOICES, user=USER))["invoices"]["nodes"][0]
 
 
 async def priced(house: House, code: str, currency: str, amount: str, **more: Any) -> str:

@@ -67,13 +67,6 @@ class Debtor(Shopper):
         assert told["subscription"]["status"] == "ACTIVE"
         await self.house.deliver()
 
-    async def pass_to(self, at: datetime) -> None:
-        """Day by day, the worker running."""
-        while self.house.clock.now() < at:
-            self.house.pass_time(min(DAY, at - self.house.clock.now()))
-            await self.house.work()
-        await self.house.deliver()
-
     async def life(self) -> dict[str, Any]:
         return (await self.house.ask(LIFE, user=self.user))["mySubscription"]
 

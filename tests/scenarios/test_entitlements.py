@@ -51,8 +51,8 @@ async def stock(house: House) -> None:
                 )
 
 
-async def _mine(house: House, user: str = USER) -> dict[str, Any]:
-    return (await house.ask(MINE, user=user))["me"]
+async def _mine(house: House) -> dict[str, Any]:
+    return (await house.ask(MINE, user=USER))["me"]
 
 
 def _limits(told: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from models.subscriptions import Subscription
+from tests.scenarios.changing import codes
 from tests.scenarios.shopping import Shopper
 from tests.support.house import House
 from tests.support.outside import charges_by_invoice
@@ -29,19 +30,10 @@ class Subscriber(Shopper):
     async def mine(self) -> dict[str, Any]:
         return (await self.house.ask(MINE, {"id": self.subscribed[-1]}, self.user))["subscription"]
 
-    async def ask(self, query: str, user: str | None = None, **wish: Any) -> dict[str, Any]:
-        given = {"subscriptionId": self.subscribed[-1], **wish}
-        (told,) = (await self.house.ask(query, {"input": given}, user or self.user)).values()
-        return told
-
     async def pass_days(self, days: float) -> dict[str, Any]:
         self.house.pass_time(timedelta(days=days))
         await self.house.work()
         return await self.mine()
-
-
-def _codes(told: dict[str, Any]) -> list[str]:
-    return [error["code"] for error in told["userErrors"]]
 
 
 # ── a date ──
@@ -52,7 +44,7 @@ async def test_it_ends_at_a_date_within_its_period(house: House) -> None:
     await subscriber.begin()
     told = await subscriber.ask(CANCEL, effectiveAt="AT_DATE", date="2026-02-10T12:00:00Z", reason="UNUSED")
     shown = told["subscription"]
-    assert (_codes(told), shown["status"], shown["isActive"]) == ([], "ACTIVE", True)
+    assert (codes(told), shown["status"], shown["isActive"]) == ([], "ACTIVE", True)
     assert (shown["cancelAt"], shown["endsAt"], shown["nextBillingAt"], shown["cancelAtPeriodEnd"]) == (
         "2026-02-10T12:00:00Z",
         "2026-02-10T12:00:00Z",
@@ -146,7 +138,7 @@ async def test_a_cancellation_is_taken_back(house: House) -> None:
     for wish in ({"effectiveAt": "PERIOD_END"}, {"effectiveAt": "AT_DATE", "date": "2026-02-10T00:00:00Z"}):
         await subscriber.ask(CANCEL, reason="UNUSED", **wish)
         told = await subscriber.ask(UNCANCEL)
-        assert _codes(told) == []
+        assert codes(told) == []
         shown = told["subscription"]
         assert {**before, "version": shown["version"], "invoices": 0} == {**shown, "invoices": 0}
         assert await subscriber.ask(UNCANCEL) == told
@@ -160,16 +152,16 @@ async def test_what_has_ended_stays_ended(house: House) -> None:
     await subscriber.ask(CANCEL, effectiveAt="PERIOD_END")
     version = (await subscriber.mine())["version"]
     stale = await subscriber.ask(UNCANCEL, expectedVersion=version - 1)
-    assert (_codes(stale), stale["userErrors"][0]["currentVersion"]) == (["VERSION_CONFLICT"], version)
+    assert (codes(stale), stale["userErrors"][0]["currentVersion"]) == (["VERSION_CONFLICT"], version)
     stranger = Subscriber(house, "demo-decline", subscribed=subscriber.subscribed)
-    assert _codes(await stranger.ask(UNCANCEL)) == ["NOT_FOUND"]
+    assert codes(await stranger.ask(UNCANCEL)) == ["NOT_FOUND"]
     house.pass_time(timedelta(days=28))
     # The worker has not come to it yet.
     late = await subscriber.ask(UNCANCEL)
     assert [(e["code"], e["message"]) for e in late["userErrors"]] == [
         ("INVALID_STATE", "Its period is just ending. Read it again in a minute.")
     ]
-    assert _codes(await subscriber.ask(UPDATE, autoRenew=True)) == ["INVALID_STATE"]
+    assert codes(await subscriber.ask(UPDATE, autoRenew=True)) == ["INVALID_STATE"]
     assert (await subscriber.pass_days(0))["status"] == "CANCELED"
     for told in (await subscriber.ask(UNCANCEL), await subscriber.ask(UPDATE, name="x")):
         assert [(e["code"], e["message"]) for e in told["userErrors"]] == [
@@ -184,9 +176,9 @@ async def test_nobody_changes_its_mind_while_the_worker_is_at_it(house: House) -
     async with house.app.database.write() as session:
         row = await session.get_one(Subscription, subscriber.subscribed[-1])
         row.leased_until = house.machine.now() + timedelta(seconds=1)
-    assert _codes(await subscriber.ask(UNCANCEL)) == ["INVALID_STATE"]
+    assert codes(await subscriber.ask(UNCANCEL)) == ["INVALID_STATE"]
     house.pass_time(timedelta(seconds=1))
-    assert _codes(await subscriber.ask(UNCANCEL)) == []
+    assert codes(await subscriber.ask(UNCANCEL)) == []
 
 
 # ── renewing or not, name and notes ──
@@ -251,6 +243,6 @@ async def test_name_and_notes_change_alone(house: House) -> None:
     assert (await subscriber.ask(UPDATE))["subscription"] == told
     assert (await subscriber.ask(UPDATE, name=""))["subscription"]["name"] is None
     stale = await subscriber.ask(UPDATE, name="Third", expectedVersion=before["version"])
-    assert _codes(stale) == ["VERSION_CONFLICT"]
-    assert _codes(await subscriber.ask(UPDATE, name="x" * 251)) == ["INVALID"]
-    assert _codes(await subscriber.ask(UPDATE, metadata=[1])) == ["INVALID"]
+    assert codes(stale) == ["VERSION_CONFLICT"]
+    assert codes(await subscriber.ask(UPDATE, name="x" * 251)) == ["INVALID"]
+    assert codes(await subscriber.ask(UPDATE, metadata=[1])) == ["INVALID"]

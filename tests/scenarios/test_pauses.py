@@ -44,8 +44,8 @@ async def resume(shopper: Shopper, **more: Any) -> dict[str, Any]:
     return (await shopper.house.ask(RESUME, {"input": given}, shopper.user))["resumeSubscription"]
 
 
-async def standing(house: House, user: str = "demo-card") -> dict[str, Any]:
-    return (await house.ask(STANDING, user=user))["me"]["subscriptions"]["nodes"][0]
+async def standing(house: House) -> dict[str, Any]:
+    return (await house.ask(STANDING, user="demo-card"))["me"]["subscriptions"]["nodes"][0]
 
 
 def bills(told: dict[str, Any]) -> list[tuple[str, str, str, int]]:

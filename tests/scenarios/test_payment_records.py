@@ -12,9 +12,9 @@ from tests.scenarios.by_hand import aed, write_down
 from tests.scenarios.orders import ADMIN, life, ordered
 from tests.scenarios.shopping import Shopper
 from tests.schema.keys import ask_with_key, post_with_key, secret_of_key
-from tests.schema.test_access import everything
 from tests.support.house import House
 from tests.support.outside import VISA, gateway_books
+from tests.support.tables import everything
 
 _TOLD = """payment { id version platform status statusLiteral success paidOutOfBand gatewayPaymentId gatewayStatus
   redirectUrl isArchived amount { formatted } amountPaid { formatted } } invoice { status amountDue { formatted } }
@@ -123,12 +123,12 @@ async def test_what_has_come_to_its_end_stays_and_only_its_texts_change(house: H
     _, invoice = await owing(house)
     gone = (await create(house, invoice, "CANCELED", "gone"))["payment"]["id"]
     paid = (await create(house, invoice, "PAID", "paid"))["payment"]["id"]
-    before = await everything(house)
+    before = await everything(house.app)
     for record, literal in ((gone, "PENDING"), (gone, "PAID"), (paid, "PENDING"), (paid, "CANCELED")):
         assert errors(await update(house, record, statusLiteral=literal)) == [("INVALID_STATE", ["statusLiteral"])]
     refused = await delete(house, paid)
     assert errors(refused) == [("INVALID_STATE", ["id"])]
-    assert await everything(house) == before
+    assert await everything(house.app) == before
     renamed = await update(house, paid, gatewayPaymentId="wire-9", redirectUrl="https://shop.example/done")
     assert renamed["payment"]["gatewayPaymentId"] == "wire-9"
     assert renamed["payment"]["redirectUrl"] == "https://shop.example/done"
@@ -208,7 +208,7 @@ async def test_a_card_that_could_still_pay_is_stopped_and_a_paid_one_wins(house:
 async def test_what_a_gateway_collects_is_never_edited_by_hand(house: House) -> None:
     await ordered(house, "demo-card", planCode="reader-pro")
     payment = (await house.ask("{ payments { nodes { id } } }", user=ADMIN))["payments"]["nodes"][0]["id"]
-    before = await everything(house)
+    before = await everything(house.app)
     for change in ({"statusLiteral": "CANCELED"}, {"statusLiteral": "PAID"}, {"gatewayStatus": "failed"}):
         assert errors(await update(house, payment, **change)) == [("NOT_PERMITTED", ["paymentId"])]
     refused = await delete(house, payment)
@@ -220,7 +220,7 @@ async def test_what_a_gateway_collects_is_never_edited_by_hand(house: House) -> 
             "hand.",
         }
     ]
-    assert await everything(house) == before
+    assert await everything(house.app) == before
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
@@ -240,22 +240,22 @@ async def test_what_cannot_have_been_paid_is_refused_and_changes_nothing(
 ) -> None:
     changes, code, field = REFUSED[case]
     _, invoice = await owing(small_house)
-    before = await everything(small_house)
+    before = await everything(small_house.app)
     told = await create(small_house, **{"order": invoice, "literal": literal, **changes})
     assert (told["payment"], errors(told)) == (None, [(code, field)])
-    assert await everything(small_house) == before
+    assert await everything(small_house.app) == before
 
 
 async def test_unknown_records_and_stale_versions_are_refused(small_house: House) -> None:
     _, invoice = await owing(small_house)
     record = (await create(small_house, invoice, "PENDING"))["payment"]["id"]
-    before = await everything(small_house)
+    before = await everything(small_house.app)
     assert errors(await update(small_house, "pay_none", statusLiteral="PAID")) == [("NOT_FOUND", ["paymentId"])]
     assert errors(await delete(small_house, "pay_none")) == [("NOT_FOUND", ["id"])]
     for change in ({"statusLiteral": "PAID"}, {"gatewayStatus": "other"}):
         told = await update(small_house, record, expectedVersion=2, **change)
         assert errors(told) == [("VERSION_CONFLICT", ["expectedVersion"])]
-    assert await everything(small_house) == before
+    assert await everything(small_house.app) == before
 
 
 async def test_a_key_that_records_payments_writes_but_does_not_delete(small_house: House) -> None:
@@ -273,7 +273,7 @@ async def test_a_key_that_records_payments_writes_but_does_not_delete(small_hous
 async def test_asking_the_gateway_about_what_was_written_down_changes_nothing(small_house: House) -> None:
     subscription, invoice = await owing(small_house)
     await create(small_house, invoice, "PROCESSING")
-    before = await everything(small_house)
+    before = await everything(small_house.app)
     refresh = """mutation ($id: ID!) { refreshSubscriptionPayment(input: {subscriptionId: $id}) {
       success paymentTicketId payment { statusLiteral } userErrors { code } } }"""
     told = (await small_house.ask(refresh, {"id": subscription}, ADMIN))["refreshSubscriptionPayment"]
@@ -283,4 +283,4 @@ async def test_asking_the_gateway_about_what_was_written_down_changes_nothing(sm
         "payment": {"statusLiteral": "PROCESSING"},
         "userErrors": [],
     }
-    assert await everything(small_house) == before
+    assert await everything(small_house.app) == before

@@ -28,8 +28,8 @@ CHANGE = f"""mutation ($input: ChangePlanInput!) {{ changePlan(input: $input) {{
   invoice {{ amountDue {{ formatted }} amountPaid {{ formatted }} {LINES} {AMOUNTS} }} {ERRORS} }} }}"""
 
 
-async def _started(house: House, plan: str = "reader-pro") -> str:
-    done = await subscribed(house, planCode=plan, paymentMethodId=await card_of(house))
+async def _started(house: House) -> str:
+    done = await subscribed(house, planCode="reader-pro", paymentMethodId=await card_of(house))
     return done["subscription"]["id"]
 
 

@@ -30,8 +30,8 @@ SUBSCRIBE = f"""mutation ($input: SubscribeInput!) {{ subscribe(input: $input) {
 USER = "demo-card"
 
 
-async def card_of(house: House, user: str = USER) -> str:
-    return (await house.ask("{ me { defaultPaymentMethod { id } } }", user=user))["me"]["defaultPaymentMethod"]["id"]
+async def card_of(house: House) -> str:
+    return (await house.ask("{ me { defaultPaymentMethod { id } } }", user=USER))["me"]["defaultPaymentMethod"]["id"]
 
 
 async def quoted(house: House, user: str | None = USER, **wish: Any) -> dict[str, Any]:
@@ -44,10 +44,10 @@ async def subscribed(house: House, user: str = USER, **wish: Any) -> dict[str, A
     return (await house.ask(SUBSCRIBE, {"input": {"planCode": "reader-pro", **wish}}, user))["subscribe"]
 
 
-async def give_balance(house: House, minor: int, currency: str = "USD", user: str = USER) -> None:
-    me = await house.ask("{ me { id } }", user=user)
+async def give_balance(house: House, minor: int) -> None:
+    me = await house.ask("{ me { id } }", user=USER)
     async with house.app.database.write() as session:
-        await change_balance(session, me["me"]["id"], Money(minor, currency))
+        await change_balance(session, me["me"]["id"], Money(minor, "USD"))
 
 
 def same(preview: Mapping[str, Any], invoice: Mapping[str, Any]) -> None:
@@ -102,16 +102,16 @@ async def test_a_card_that_will_not_be_kept_is_warned_of(small_house: House) -> 
 # ── stale ──
 
 
-async def _is_stale(house: House, preview: Mapping[str, Any], user: str = USER, **wish: Any) -> dict[str, Any]:
+async def _is_stale(house: House, preview: Mapping[str, Any], **wish: Any) -> dict[str, Any]:
     """The refused act's fresh quote; nothing has changed, and the fresh token is good for the same wish."""
     before = await everything(house.app)
-    refused = await subscribed(house, user, quoteToken=preview["quoteToken"], **wish)
+    refused = await subscribed(house, USER, quoteToken=preview["quoteToken"], **wish)
     (error,) = refused["userErrors"]
     assert (error["code"], error["field"]) == ("QUOTE_STALE", ["quoteToken"])
     assert (refused["subscription"], refused["payment"]) == (None, None)
     assert await everything(house.app) == before
     fresh = error["freshQuote"]
-    done = await subscribed(house, user, quoteToken=fresh["quoteToken"], **wish)
+    done = await subscribed(house, USER, quoteToken=fresh["quoteToken"], **wish)
     assert done["userErrors"] == []
     assert done["payment"]["amount"] == fresh["dueNow"]
     same(fresh, done["payment"]["invoice"])
@@ -255,8 +255,8 @@ ISSUED = f"""{{ mySubscription {{ invoices(first: 12) {{ nodes {{
   issuedAt period {{ start end }} {LINES} {AMOUNTS} payments {{ amount {{ formatted }} }} }} }} }} }}"""
 
 
-async def upcoming(house: House, user: str = USER) -> list[dict[str, Any]]:
-    return (await house.ask(UPCOMING, user=user))["mySubscription"]["upcomingInvoices"]
+async def upcoming(house: House) -> list[dict[str, Any]]:
+    return (await house.ask(UPCOMING, user=USER))["mySubscription"]["upcomingInvoices"]
 
 
 @pytest.mark.parametrize("balance", [0, 150, 1_000, 695, -25])

@@ -53,13 +53,6 @@ class Visitor(Shopper):
             self.subscribed.append(told["subscription"]["id"])
         return told
 
-    async def pass_to(self, at: datetime) -> None:
-        """Day by day, the worker running."""
-        while self.house.clock.now() < at:
-            self.house.pass_time(min(DAY, at - self.house.clock.now()))
-            await self.house.work()
-        await self.house.deliver()
-
     async def life(self) -> dict[str, Any]:
         """The newest subscription, and whether a trial was used."""
         me = (await self.house.ask(LIFE, user=self.user))["me"]

@@ -26,8 +26,8 @@ OPEN = """
 """
 
 
-async def void(house: House, invoice: str, version: int | None = None, user: str = "demo-admin") -> dict[str, Any]:
-    return (await house.ask(VOID, {"id": invoice, "version": version}, user))["voidInvoice"]
+async def void(house: House, invoice: str, version: int | None = None) -> dict[str, Any]:
+    return (await house.ask(VOID, {"id": invoice, "version": version}, "demo-admin"))["voidInvoice"]
 
 
 async def invoices(house: House, user: str = "demo-card") -> list[tuple[str, str]]:

@@ -7,14 +7,13 @@ from typing import Any
 import orjson
 import pytest
 from graphql import GraphQLSchema, is_object_type
-from sqlmodel import select
 
-from models.base import metadata
 from resolvers.access import ACCESS
 from resolvers.identity import Role
 from schema.build import build_schema, enforce_access
 from tests.schema.rows import add_customer
 from tests.support.house import House
+from tests.support.tables import everything
 
 OWNER, OTHER, SUPPORT, ADMIN = "owner", "other", "demo-support", "demo-admin"
 CALLERS = (None, OWNER, OTHER, SUPPORT, ADMIN)
@@ -146,15 +145,6 @@ async def world(house: House) -> World:
         ids[f"{user}_invoice"] = data["me"]["invoices"]["nodes"][0]["id"]
         ids[f"{user}_payment"] = data["me"]["payments"]["nodes"][0]["id"]
     return World(house, ids)
-
-
-async def everything(house: House) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table of ours."""
-    async with house.app.database.engine.connect() as connection:
-        return {
-            table.name: sorted((tuple(row) for row in await connection.execute(select(table))), key=repr)
-            for table in metadata().sorted_tables
-        }
 
 
 def outcome(answer: dict[str, Any], path: str) -> Any:
@@ -436,19 +426,19 @@ def test_the_matrix_has_every_query(graphql_schema: GraphQLSchema) -> None:
 @pytest.mark.parametrize("which", range(len(CALLERS)), ids=["nobody", "owner", "other", "support", "admin"])
 async def test_what_each_caller_reads(world: World, which: int) -> None:
     found, expected = {}, {}
-    before = await everything(world.house)
+    before = await everything(world.house.app)
     for name, (operation, path, outcomes) in {**QUERIES, **MORE_LISTS}.items():
         query = operation % world.ids if "%(" in operation else operation
         answer = (await world.house.post(query, user=CALLERS[which])).json()
-        found[name], expected[name] = outcome(answer, path), _named(world, outcomes[which])
+        found[name], expected[name] = outcome(answer, path), named(world.ids, outcomes[which])
     assert found == expected
-    assert await everything(world.house) == before
+    assert await everything(world.house.app) == before
 
 
-def _named(world: World, expected: Any) -> Any:
+def named(ids: Mapping[str, str], expected: Any) -> Any:
     if isinstance(expected, list):
-        return [_named(world, each) for each in expected]
-    return world.ids.get(expected, expected) if isinstance(expected, str) else expected
+        return [named(ids, each) for each in expected]
+    return ids.get(expected, expected) if isinstance(expected, str) else expected
 
 
 async def test_a_foreign_and_a_missing_object_look_the_same(world: World) -> None:
@@ -793,7 +783,7 @@ def test_the_matrix_has_every_mutation(graphql_schema: GraphQLSchema) -> None:
 
 @pytest.mark.parametrize(("which", "user"), [(0, None), (1, OTHER), (2, SUPPORT)], ids=["nobody", "other", "support"])
 async def test_who_may_not_change_changes_nothing(world: World, which: int, user: str | None) -> None:
-    before = await everything(world.house)
+    before = await everything(world.house.app)
     found, expected = {}, {}
     for name, (kind, given, outcomes) in MUTATIONS.items():
         if outcomes[which] is None:
@@ -802,7 +792,7 @@ async def test_who_may_not_change_changes_nothing(world: World, which: int, user
         answer = (await world.house.post(query, {"input": orjson.loads(given % world.ids)}, user=user)).json()
         found[name], expected[name] = outcome(answer, f"{name}.userErrors.*.code"), outcomes[which]
     assert found == expected
-    assert await everything(world.house) == before
+    assert await everything(world.house.app) == before
 
 
 async def test_staff_acts_for_a_customer_but_never_sees_the_secret(house: House) -> None:

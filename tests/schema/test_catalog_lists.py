@@ -36,9 +36,9 @@ async def shop(house: House) -> House:
     return house
 
 
-async def plans(house: House, user: str | None = None, **asked: Any) -> dict[str, Any]:
+async def plans(house: House, **asked: Any) -> dict[str, Any]:
     asked["f"] = {"productCode": "tea", **asked.get("f", {})}
-    return (await house.ask(PLANS, asked, user))["plans"]
+    return (await house.ask(PLANS, asked))["plans"]
 
 
 def codes(page: dict[str, Any]) -> str:

@@ -25,8 +25,8 @@ STATUS = "query ($user: ID!) { subscriptionStatus(userId: $user) { entitlements 
 ISSUER = "http://127.0.0.1:8000"
 
 
-async def _token(house: House, user: str = USER) -> str:
-    return (await house.ask(MINE, user=user))["me"]["entitlements"]["token"]
+async def _token(house: House) -> str:
+    return (await house.ask(MINE, user=USER))["me"]["entitlements"]["token"]
 
 
 async def _checked(house: House, token: str, **expected: Any) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from sqlmodel import select
 
 from gateways.sandbox import Fault
 from gateways.sandbox.tables import objects
-from models.base import metadata
 from models.customers import PaymentMethod
 from schema.build import build_schema
 from tests.scenarios.shopping import Shopper
 from tests.schema.rows import CARD, add_customer
 from tests.support.house import House, counted
 from tests.support.outside import Browser, dashboard, sandbox_of
+from tests.support.tables import everything
 
 ADMIN, SUPPORT = "demo-admin", "demo-support"
 VISA, ASKS = "4242424242424242", "4000002760003184"
@@ -254,7 +254,7 @@ async def test_what_is_wrong_about_a_card_is_named(small_house: House, wish: dic
 
 @pytest.mark.parametrize("types", [[], ["sepa_debit"], ["card", "ideal"], ["nonsense"]])
 async def test_only_what_can_be_charged_again_is_saved(small_house: House, types: list[str]) -> None:
-    before = await everything(small_house)
+    before = await everything(small_house.app)
     told = await small_house.ask(SETUP, {"input": {"paymentMethodTypes": types}}, "demo-new")
     assert told["createSetupIntent"] == {
         "setupIntent": None,
@@ -266,7 +266,7 @@ async def test_only_what_can_be_charged_again_is_saved(small_house: House, types
             }
         ],
     }
-    assert await everything(small_house) == before
+    assert await everything(small_house.app) == before
 
 
 async def test_an_intent_as_the_gateway_tells_it_holds_no_secret_and_nobody(house: House) -> None:
@@ -479,23 +479,23 @@ async def test_a_foreign_token_is_not_found_and_pays_nothing(house: House) -> No
     shopper = Shopper(house, "demo-card")
     card = await shopper.default_card()
     begun = await shopper.subscribe(paymentMethodId=card)
-    before = await everything(house)
+    before = await everything(house.app)
     foreign = await _ref(house, "demo-decline")
     refused = await pin(house, begun["subscription"]["id"], cardToken=foreign)
     assert refused["userErrors"] == [
         {"code": "NOT_FOUND", "field": ["cardToken"], "message": refused["userErrors"][0]["message"]}
     ]
     assert foreign not in refused["userErrors"][0]["message"]
-    assert await everything(house) == before
+    assert await everything(house.app) == before
 
 
 async def test_a_declined_token_leaves_the_card_that_was_there(house: House) -> None:
     shopper = Shopper(house, "demo-card")
     begun = await shopper.subscribe(paymentMethodId=await shopper.default_card())
-    before = await everything(house)
+    before = await everything(house.app)
     refused = await pin(house, begun["subscription"]["id"], cardToken="tok_visa_chargeDeclinedInsufficientFunds")
     assert [(error["code"], error["field"]) for error in refused["userErrors"]] == [("CARD_DECLINED", ["cardToken"])]
-    assert await everything(house) == before
+    assert await everything(house.app) == before
 
 
 async def test_an_id_of_the_old_kind_is_as_good_as_any(house: House) -> None:
@@ -548,10 +548,10 @@ async def test_what_the_customer_has_at_the_gateway_for_another_shop_is_never_ch
     assert await only_card(house, "gatewayId isDefault") == {"gatewayId": card, "isDefault": True}
 
 
-async def pin(house: House, subscription: str, user: str = "demo-card", **wish: Any) -> dict[str, Any]:
+async def pin(house: House, subscription: str, **wish: Any) -> dict[str, Any]:
     mutation = f"""mutation($input: UpdateSubscriptionPaymentMethodInput!) {{
         updateSubscriptionPaymentMethod(input: $input) {{ subscription {{ paymentMethod {{ id }} }} {ERRORS} }} }}"""
-    told = await house.ask(mutation, {"input": {"subscriptionId": subscription, **wish}}, user)
+    told = await house.ask(mutation, {"input": {"subscriptionId": subscription, **wish}}, "demo-card")
     return told["updateSubscriptionPaymentMethod"]
 
 
@@ -586,14 +586,6 @@ NOTING = {
 }
 
 
-async def everything(house: House) -> dict[str, list[tuple[Any, ...]]]:
-    async with house.app.database.engine.connect() as connection:
-        return {
-            table.name: sorted((tuple(row) for row in await connection.execute(select(table))), key=repr)
-            for table in metadata().sorted_tables
-        }
-
-
 async def stored(house: House, kind: str) -> list[dict[str, Any]]:
     """The sandbox's objects of a kind."""
     async with house.app.database.engine.connect() as connection:
@@ -605,7 +597,7 @@ async def stored(house: House, kind: str) -> list[dict[str, Any]]:
 async def test_a_number_in_place_of_a_card_is_refused_everywhere(
     small_house: House, number: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before, objects_before = await everything(small_house), await stored(small_house, "payment_method")
+    before, objects_before = await everything(small_house.app), await stored(small_house, "payment_method")
     for mutation, (kind, others, names) in NAMING.items():
         query = f"mutation($input: {kind}) {{ {mutation}(input: $input) {{ {ERRORS} }} }}"
         for name in names:
@@ -618,7 +610,7 @@ async def test_a_number_in_place_of_a_card_is_refused_everywhere(
                     "give the card to the gateway and send what it gets for it.",
                 }
             ], mutation
-    assert await everything(small_house) == before
+    assert await everything(small_house.app) == before
     assert await stored(small_house, "payment_method") == objects_before
     logged = "".join(capfd.readouterr())
     assert logged
@@ -630,7 +622,7 @@ async def test_a_number_in_place_of_a_card_is_refused_everywhere(
 async def test_a_number_among_notes_is_refused(
     small_house: House, notes: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = await everything(small_house)
+    before = await everything(small_house.app)
     for mutation, (kind, others, user) in NOTING.items():
         query = f"mutation($input: {kind}) {{ {mutation}(input: $input) {{ {ERRORS} }} }}"
         told = await small_house.ask(query, {"input": {**others, "metadata": notes}}, user)
@@ -642,7 +634,7 @@ async def test_a_number_among_notes_is_refused(
                 "out.",
             }
         ], mutation
-    assert await everything(small_house) == before
+    assert await everything(small_house.app) == before
     assert VISA not in "".join(capfd.readouterr())
 
 

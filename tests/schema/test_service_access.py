@@ -13,8 +13,9 @@ from schema.build import build_schema
 from services.scopes import Scope
 from tests.schema.keys import ADMIN, ask_with_key, post_with_key, secret_of_key
 from tests.schema.rows import add_customer
-from tests.schema.test_access import MUTATIONS, QUERIES, everything, mutation, outcome
+from tests.schema.test_access import MUTATIONS, QUERIES, mutation, named, outcome
 from tests.support.house import House
+from tests.support.tables import everything
 
 OWNER = "owner"
 NO = "FORBIDDEN"
@@ -237,7 +238,7 @@ def test_the_matrix_has_every_query_that_a_key_may_ask() -> None:
 
 @pytest.mark.parametrize("scope", list(Scope))
 async def test_what_a_key_of_each_scope_reads(world: World, scope: Scope) -> None:
-    before = await everything(world.house)
+    before = await everything(world.house.app)
     found, expected = {}, {}
     for name, (operation, path, _) in QUERIES.items():
         query = operation % world.ids if "%(" in operation else operation
@@ -249,19 +250,13 @@ async def test_what_a_key_of_each_scope_reads(world: World, scope: Scope) -> Non
             wanted = None  # there is no such run or clock
         if ACCESS[f"Query.{name}"].scope is scope is Scope.MANAGE_CATALOG:
             wanted = [10, 20, 700]
-        found[name], expected[name] = outcome(answer, path), _named(world, wanted)
+        found[name], expected[name] = outcome(answer, path), named(world.ids, wanted)
     assert found == expected
-    assert await everything(world.house) == before
-
-
-def _named(world: World, expected: Any) -> Any:
-    if isinstance(expected, list):
-        return [_named(world, each) for each in expected]
-    return world.ids.get(expected, expected) if isinstance(expected, str) else expected
+    assert await everything(world.house.app) == before
 
 
 async def test_a_key_without_the_scope_is_told_which_one_is_missing_and_changes_nothing(world: World) -> None:
-    before = await everything(world.house)
+    before = await everything(world.house.app)
     found, expected = {}, {}
     for name, (kind, given, _) in MUTATIONS.items():
         allowed = ACCESS[f"Mutation.{name}"]
@@ -273,7 +268,7 @@ async def test_a_key_without_the_scope_is_told_which_one_is_missing_and_changes_
         message = missing if Role.SERVICE in allowed.roles else "The role service may not do this."
         expected[name] = (NO, message)
     assert found == expected
-    assert await everything(world.house) == before
+    assert await everything(world.house.app) == before
 
 
 # What a key that acts is told by each mutation of the matrix when it names nobody, or what is not there.
@@ -311,7 +306,7 @@ NOT_THERE: dict[str, tuple[str, Any]] = {
 
 
 async def test_a_key_that_acts_names_for_whom_and_what(world: World) -> None:
-    before = await everything(world.house)
+    before = await everything(world.house.app)
     found, expected = {}, {}
     for name, (kind, given, _) in MUTATIONS.items():
         wish, wanted = NOT_THERE.get(name, (given, NO))
@@ -320,7 +315,7 @@ async def test_a_key_that_acts_names_for_whom_and_what(world: World) -> None:
         answer = (await post_with_key(world.house, key, mutation(name, kind), variables)).json()
         found[name], expected[name] = outcome(answer, f"{name}.userErrors.*.code"), wanted
     assert found == expected
-    assert await everything(world.house) == before
+    assert await everything(world.house.app) == before
     admitted = {name for name in _mutations() if ACCESS[f"Mutation.{name}"].scope is Scope.ACT_FOR_CUSTOMER}
     assert admitted <= set(NOT_THERE)
 
@@ -478,12 +473,12 @@ async def test_support_does_not_play_the_customers_browser(house: House) -> None
         'mutation { subscribe(input: {planCode: "reader-pro"}) { paymentIntent { clientSecret } userErrors { code } } }'
     )
     secret = (await house.ask(begin, user="demo-card"))["subscribe"]["paymentIntent"]["clientSecret"]
-    before = await everything(house)
+    before = await everything(house.app)
     confirm = "mutation($i: SandboxConfirmInput!) { sandboxConfirmPaymentIntent(input: $i) { userErrors { code } } }"
     wish = {"i": {"clientSecret": secret, "cardNumber": "4242424242424242"}}
     answer = (await house.post(confirm, wish, user="demo-support")).json()
     assert [error["extensions"]["code"] for error in answer["errors"]] == [NO]
-    assert await everything(house) == before
+    assert await everything(house.app) == before
 
 
 # ── looking up ──

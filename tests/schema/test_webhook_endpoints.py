@@ -9,7 +9,6 @@ import pytest
 import structlog
 from sqlmodel import select
 
-from models.base import metadata
 from models.endpoints import WebhookEndpoint
 from services.events.endpoints import MOST_ENDPOINTS, IssuedSecret
 from tests.support.databases import copy_of_file
@@ -27,6 +26,7 @@ from tests.support.endpoints import (
 )
 from tests.support.house import House, open_house
 from tests.support.receiver import receiver
+from tests.support.tables import everything
 from tests.support.written import written_logs
 
 LIST = f"{{ webhookEndpoints {ENDPOINT} }}"
@@ -254,7 +254,7 @@ async def test_secrets_are_in_two_answers_and_nowhere_else(house: House) -> None
             await house.work()
         answers = [await house.ask(query, user=ADMIN) for query in (LIST, DELIVERIES)]
         structlog.get_logger("test").info("row", row=IssuedSecret(await row_of(house), made["secret"]))
-    kept = "".join([repr(await everything(house)), repr(answers), heard.getvalue()])
+    kept = "".join([repr(await everything(house.app)), repr(answers), heard.getvalue()])
     assert id in heard.getvalue()
     for secret in (made["secret"], rotated["secret"]):
         key = base64.b64decode(secret.removeprefix("whsec_"))
@@ -266,9 +266,3 @@ async def test_secrets_are_in_two_answers_and_nowhere_else(house: House) -> None
 async def row_of(house: House) -> WebhookEndpoint:
     async with house.app.database.read() as session:
         return (await session.exec(select(WebhookEndpoint))).one()
-
-
-async def everything(house: House) -> list[tuple[Any, ...]]:
-    """Every row of every table of ours."""
-    async with house.app.database.engine.connect() as connection:
-        return [tuple(row) for table in metadata().sorted_tables for row in await connection.execute(select(table))]

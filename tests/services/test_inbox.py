@@ -46,8 +46,8 @@ async def account(house: House, user: str = "demo-card") -> str:
     return told["me"]["gatewayAccounts"][0]["customerId"]
 
 
-async def saved_ref(house: House, user: str = "demo-card") -> str:
-    told = await house.ask("{ me { defaultPaymentMethod { gatewayId } } }", user=user)
+async def saved_ref(house: House) -> str:
+    told = await house.ask("{ me { defaultPaymentMethod { gatewayId } } }", user="demo-card")
     return told["me"]["defaultPaymentMethod"]["gatewayId"]
 
 

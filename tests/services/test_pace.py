@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -129,8 +129,8 @@ async def _at_once(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-def _paced(gateway: _Scripted, pace: _Ledger, sleep: Callable[[float], Awaitable[None]] = _at_once) -> PaymentGateway:
-    return paced(cast(PaymentGateway, gateway), pace, sleep=sleep)
+def _paced(gateway: _Scripted, pace: _Ledger) -> PaymentGateway:
+    return paced(cast(PaymentGateway, gateway), pace, sleep=_at_once)
 
 
 async def test_a_request_waits_for_nobody_and_a_hundred_calls_of_the_worker_are_one_reservation() -> None:

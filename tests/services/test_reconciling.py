@@ -364,8 +364,8 @@ async def cards(house: House, user: str = "demo-card") -> tuple[str | None, list
     return default and default["card"]["last4"], [card["card"]["last4"] for card in me["paymentMethods"]["nodes"]]
 
 
-async def the_account(house: House, user: str = "demo-card") -> str:
-    data = await house.ask("{ me { gatewayAccounts { customerId } } }", user=user)
+async def the_account(house: House) -> str:
+    data = await house.ask("{ me { gatewayAccounts { customerId } } }", user="demo-card")
     return data["me"]["gatewayAccounts"][0]["customerId"]
 
 

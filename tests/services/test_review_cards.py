@@ -30,10 +30,10 @@ from tests.support.outside import VISA
 USER = "somebody"
 
 
-async def _setup(house: House, user: str = USER) -> SetupIntentView:
+async def _setup(house: House) -> SetupIntentView:
     return await create_setup_intent(
         house.app,
-        house.actor(user),
+        house.actor(USER),
         usage=SetupFutureUsage.OFF_SESSION,
         return_url="https://shop.example/back",
         customer_id=None,

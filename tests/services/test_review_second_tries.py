@@ -25,8 +25,8 @@ async def _card(house: House, token: str) -> str:
     return row.id
 
 
-async def _subscribe(house: House, card: str | None, key: str | None = None) -> PaymentOutcome:
-    wish = SubscribeWish(plan_code="reader-pro", payment_method_id=card, idempotency_key=key)
+async def _subscribe(house: House, card: str | None) -> PaymentOutcome:
+    wish = SubscribeWish(plan_code="reader-pro", payment_method_id=card)
     return await subscribe(house.app, house.actor(USER), wish)
 
 

@@ -25,8 +25,8 @@ def house(small_house: House) -> House:
     return small_house
 
 
-async def _setup_intent(house: House, user: str = NEW) -> dict[str, Any]:
-    return (await done(house, "createSetupIntent", SAVE, {}, SETUP, user=user))["setupIntent"]
+async def _setup_intent(house: House) -> dict[str, Any]:
+    return (await done(house, "createSetupIntent", SAVE, {}, SETUP, user=NEW))["setupIntent"]
 
 
 async def test_000_01_customers_list_their_own_cards(house: House) -> None:

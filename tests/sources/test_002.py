@@ -120,8 +120,8 @@ async def test_002_13_its_card_tells_digits_brand_and_expiry(house: House) -> No
     assert (card["last4"], card["brand"]) == ("4242", "visa")
 
 
-async def _with_coupon(house: House, amount: str = "5.00") -> str:
-    given = {"code": "FIVE", "amountsOff": [{"amount": amount, "currencyCode": "BRL"}], "duration": "FOREVER"}
+async def _with_coupon(house: House) -> str:
+    given = {"code": "FIVE", "amountsOff": [{"amount": "5.00", "currencyCode": "BRL"}], "duration": "FOREVER"}
     await done(house, "createCoupon", "CouponInput", given, "coupon { id }")
     return await subscribed(house, plan="basic-monthly", couponCode="FIVE")
 

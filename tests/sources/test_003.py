@@ -19,10 +19,10 @@ def house(small_house: House) -> House:
     return small_house
 
 
-async def _card_type(house: House, fields: str, country: str = "SG", currency: str = "SGD") -> dict[str, Any]:
+async def _card_type(house: House, fields: str) -> dict[str, Any]:
     query = f"""query ($country: CountryCode!, $currency: CurrencyCode) {{
       paymentMethodTypes(countryCode: $country, currencyCode: $currency) {{ code {fields} }} }}"""
-    types = (await house.ask(query, {"country": country, "currency": currency}))["paymentMethodTypes"]
+    types = (await house.ask(query, {"country": "SG", "currency": "SGD"}))["paymentMethodTypes"]
     (found,) = [each for each in types if each["code"] == "card"]
     return found
 

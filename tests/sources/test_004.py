@@ -62,8 +62,8 @@ async def test_004_06_statuses_of_http_are_the_standard_ones(house: House) -> No
     assert (await house.http.post("/graphql", json={"query": "#" * 300_000})).status_code == 413
 
 
-async def _priced(house: House, amount: str = "9.99") -> str:
-    return await Merchant(house).plan("fit", amount, description="Train with a coach.", type="STANDARD")
+async def _priced(house: House) -> str:
+    return await Merchant(house).plan("fit", "9.99", description="Train with a coach.", type="STANDARD")
 
 
 async def test_004_07_a_price_has_currency_description_minor_amount_and_type(house: House) -> None:
