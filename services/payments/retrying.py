@@ -4,7 +4,7 @@ Which card is decided at the moment of the try: the subscription's pinned one, e
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -35,6 +35,7 @@ from services.witnessing import witnessed_try
 log = structlog.get_logger(__name__)
 
 _GATEWAY_AWAY = timedelta(minutes=1)
+_GATEWAY_REFUSES = timedelta(hours=1)
 
 
 async def collect_due_payments(app: App) -> int:
@@ -62,7 +63,9 @@ async def _try(app: App, payment_id: str, fence: int) -> bool:
 async def collect(app: App, payment_id: str, fence: int) -> bool:
     """Try the effective card once, off session, under the held lease; whether it was tried.
 
-    A gateway that is away leaves the payment due in a minute; one that refuses, until another card is there.
+    A gateway that is away leaves the payment due in a minute; one that refuses the card, until another one is there.
+    Where it refuses before a card is tried, as with the key of another account, the card is as good as it was: the
+    subscription falls behind, and the payment is due in an hour.
     """
     try:
         ready = await app.database.transact(_prepare, app, payment_id, fence)
@@ -80,8 +83,7 @@ async def collect(app: App, payment_id: str, fence: int) -> bool:
     except (GatewayUnavailable, GatewayRefused, UserProblem) as problem:
         if await carried_over(app, payment_id, fence, problem):
             return False
-        again_at = app.now() + _GATEWAY_AWAY if _is_away(problem) else None
-        await app.database.transact(_put_aside, app, payment_id, fence, wish.method, again_at)
+        await app.database.transact(_put_aside, app, payment_id, fence, wish.method, problem)
         return False
     except LeaseLost:
         return False
@@ -161,18 +163,21 @@ async def _gave_way(session: AsyncSession, payment: Payment, tried: PaymentMetho
 
 
 async def _put_aside(
-    session: AsyncSession, app: App, payment_id: str, fence: int, tried: PaymentMethod, again_at: datetime | None
+    session: AsyncSession, app: App, payment_id: str, fence: int, tried: PaymentMethod, problem: Exception
 ) -> None:
-    """Try again then; None: only with another card, and the subscription has fallen behind."""
+    """Until the gateway is back, or the subscription has fallen behind."""
     try:
         payment = await held_payment(session, payment_id, fence)
     except LeaseLost:
         return
     if payment.status in PAYMENT.final:
         return
-    payment.collect_at = again_at
-    if again_at is None:
-        await not_collected(session, payment, Why("renewal", WORKER, app.now()), is_retried=False)
+    now = app.now()
+    payment.collect_at = now + _GATEWAY_AWAY if _is_away(problem) else None
+    if payment.collect_at is None:
+        await not_collected(session, payment, Why("renewal", WORKER, now), is_retried=False)
+        if isinstance(problem, GatewayRefused) and payment.give_up_at is not None:
+            payment.collect_at = now + _GATEWAY_REFUSES
         if await _gave_way(session, payment, tried):
-            payment.collect_at = app.now()
+            payment.collect_at = now
     release(payment, due_at=next_question(app, payment))
