@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent
 DEVELOPMENT_SECRET = "perennial-development-secret-not-for-production"  # noqa: S105 (refused outside development)
 SANDBOX_SECRET_KEY = "sk_test_sandbox"  # noqa: S105 (the sandbox's public constant)
 SANDBOX_PUBLISHABLE_KEY = "pk_test_sandbox"
+_NO_SIGNING_SECRETS = ("we_", "sk_", "rk_", "pk_")  # an endpoint's id, and keys; other gateways' own may look otherwise
 SANDBOX_WEBHOOK_SECRET = "whsec_sandbox"  # noqa: S105 (the sandbox's public constant)
 MIN_SECRET = 32
 JWT_ALGORITHMS = (
@@ -338,8 +339,8 @@ def _of_the_gateway(s: Settings) -> list[tuple[bool, str]]:
         ),
         (
             (s.is_production and (s.stripe_webhook_secret is None or not s.webhook_secrets))
-            or not all(each.startswith("whsec_") for each in s.webhook_secrets),
-            "PERENNIAL_STRIPE_WEBHOOK_SECRET: the endpoint's signing secret is wanted, which starts with whsec_",
+            or any(each.startswith(_NO_SIGNING_SECRETS) for each in s.webhook_secrets),
+            "PERENNIAL_STRIPE_WEBHOOK_SECRET: the endpoint's signing secret is wanted, Stripe's start with whsec_",
         ),
     ]
 

@@ -272,7 +272,7 @@ def test_no_key_and_no_place_for_one_is_told(tmp_path: Path, monkeypatch: pytest
         (
             "stripe_webhook_secret",
             "whsec_x, we_1NAbc",
-            "the endpoint's signing secret is wanted, which starts with whsec_",
+            "the endpoint's signing secret is wanted, Stripe's start with whsec_",
         ),
         ("public_url", "http://[x", "write https://host, with the path under which it is served"),
         ("grace_period_days", "99999999999", "Input should be less than or equal to 3660"),
