@@ -116,7 +116,7 @@ def test_an_explorer_that_cannot_be_built_keeps_nothing_from_starting(tmp_path: 
         (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / name).chmod(0o755)
     made = subprocess.run(
-        ["make", "explorer-if-possible", f"EXPLORER={tmp_path / 'index.html'}"],
+        ["make", "--no-print-directory", "explorer-if-possible", f"EXPLORER={tmp_path / 'index.html'}"],
         cwd=ROOT,
         env=environment(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}"),
         capture_output=True,

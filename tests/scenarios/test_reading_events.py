@@ -249,7 +249,7 @@ async def test_one_pass_publishes_all_that_there_is(small_house: House) -> None:
 
 async def test_a_reader_beside_writers_and_publishers_gets_everything_once_and_in_order(house: House) -> None:
     dice, writers, each_writes = random.Random(20260131), 4, 12
-    others = [Database(house.app.database.url.render_as_string(hide_password=False)) for _ in range(2)]
+    others = [Database(house.installation.settings.database_url) for _ in range(2)]
     written: list[str] = []
     is_over = asyncio.Event()
 

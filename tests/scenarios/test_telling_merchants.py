@@ -496,7 +496,7 @@ async def test_several_workers_tell_everything_once(house: House) -> None:
         for user in ("demo-card", "demo-new"):
             await with_card(house, user)
             await subscribe(house, user)
-        databases = [Database(house.app.database.url.render_as_string(hide_password=False)) for _ in range(3)]
+        databases = [Database(house.installation.settings.database_url) for _ in range(3)]
         workers = [Worker(replace(house.app, database=each)) for each in databases]
         await asyncio.gather(*(worker.once() for worker in workers))
         await house.work()

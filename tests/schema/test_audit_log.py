@@ -668,6 +668,7 @@ BY_STATEMENT = {
     "models/coupons.py:count_redemption": "the discount's entry",
     "models/coupons.py:uncount_redemption": "the discount's entry",
     "models/coupons.py:forget_uses": "the invoice's entry",
+    "models/idempotency.py:delete_expired": "nothing: it answers for nobody any more",
     "models/leases.py:extend": "nothing: it is leased",
     "models/leases.py:claim": "nothing: it is leased",
     "models/leases.py:claim_all_due": "nothing: it is leased",

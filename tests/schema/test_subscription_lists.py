@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
+from billing.lifecycle import InvoiceStatus
 from models.catalog import Product
 from models.customers import Customer
-from models.subscriptions import Subscription, SubscriptionOrigin
+from models.invoices import Invoice
+from models.subscriptions import CollectionMethod, Subscription, SubscriptionOrigin
 from tests.scenarios.by_hand import DELETE, write_down
 from tests.scenarios.shopping import Shopper
 from tests.schema.keys import ask_with_key, secret_of_key
@@ -152,7 +154,9 @@ async def test_the_confirmation_is_narrowed_and_ordered_by_its_meaning(house: Ho
     await _shelve(house)
     async with house.app.database.write() as session:
         rows = {row.name: row for row in (await session.exec(select(Subscription))).all()}
-        rows["a-1"].invoice_due_at = house.app.now()
+        rows["a-1"].collection_method = CollectionMethod.SEND_INVOICE
+        (invoice,) = (await session.exec(select(Invoice).where(Invoice.subscription_id == rows["a-1"].id))).all()
+        invoice.status = InvoiceStatus.OPEN
     assert await _names(house, {"paymentConfirmation": ["PENDING"]}) == ["a-1"]
     order = {"field": "PAYMENT_CONFIRMATION", "direction": "ASC"}
     assert (await _names(house, sort=order))[0] == "a-1"

@@ -107,7 +107,7 @@ class Maker:
         definition = owner.fields[name]
         given: list[str] = []
         for argument, about in definition.args.items():
-            if self._gives(about.type, 0.4):
+            if self._gives(argument, about.type, 0.4):
                 variable = f"v{len(self._declared)}"
                 self._declared.append(f"${variable}: {about.type}")
                 self._variables[variable] = self._value(about.type, 0)
@@ -116,8 +116,8 @@ class Maker:
         arguments = f"({', '.join(given)})" if given else ""
         return f"{alias}{name}{arguments}{self._selection(get_named_type(definition.type), depth)}"
 
-    def _gives(self, kind: Any, share: float) -> bool:
-        """Whether a value is given; of those that may be left out, such a share."""
+    def _gives(self, name: str, kind: Any, share: float) -> bool:
+        """Whether a value is given by that name; of those that may be left out, such a share."""
         return isinstance(kind, GraphQLNonNull) or self.dice.random() < share
 
     def _selection(self, kind: Any, depth: int) -> str:
@@ -159,7 +159,7 @@ class Maker:
             chosen = [self.dice.choice(names)]
         else:
             share = 0.5 if depth < 3 else 0.1
-            chosen = [name for name in names if self._gives(kind.fields[name].type, share)]
+            chosen = [name for name in names if self._gives(name, kind.fields[name].type, share)]
         return {name: self._value(kind.fields[name].type, depth + 1) for name in chosen}
 
 
