@@ -12,7 +12,7 @@ from billing.money import Money
 from models.catalog import Plan, Price, plan_by, plan_of_product, prices_of, product_by
 from models.subscriptions import Subscription, SubscriptionItem, items_of
 from services.app import Actor, ActorKind
-from services.subscriptions.ordering import MOST_ITEMS, WishedItem, refuse_named_twice, refuse_unsold
+from services.subscriptions.ordering import MOST_ITEMS, WishedItem, refuse_other_names, refuse_unsold
 from services.subscriptions.placing import PlacedItem
 
 _MOST = 10_000
@@ -68,10 +68,10 @@ async def _chosen(
     present: Sequence[PlacedItem],
     *field: str,
 ) -> PlacedItem:
-    refuse_named_twice(wish, field)
     plan = await _plan(session, row, wish)
     if plan is None:
         raise UserProblem(ErrorCode.NOT_FOUND, "There is no such plan.", field)
+    await refuse_other_names(session, wish, plan, field)
     own = next((each for each in present if each.plan.id == plan.id), None)
     if own is None:
         await refuse_unsold(session, actor, plan, field)

@@ -241,9 +241,9 @@ async def _plan(session: AsyncSession, wish: SubscribeWish, sought: WishedItem, 
             ["planCode" if wish.items is None else "items"],
         )
     where = [given] if wish.items is None else ["items"]
-    refuse_named_twice(sought, where)
     if plan is None:
         raise UserProblem(ErrorCode.NOT_FOUND, "There is no such plan.", where)
+    await refuse_other_names(session, sought, plan, where)
     if wish.interval not in (None, plan.interval):
         message = f"{plan.name} is billed by the {plan.interval}. Leave interval out, or name another plan."
         raise UserProblem(ErrorCode.INVALID, message, ["interval"])
@@ -251,11 +251,16 @@ async def _plan(session: AsyncSession, wish: SubscribeWish, sought: WishedItem, 
     return plan
 
 
-def refuse_named_twice(sought: WishedItem, field: Sequence[str]) -> None:
-    """Of two names for a plan one would be passed over, and another plan sold than was meant. Raises INVALID."""
+async def refuse_other_names(session: AsyncSession, sought: WishedItem, plan: Plan, field: Sequence[str]) -> None:
+    """Of several names one that is another plan's would be passed over, and something else sold. Raises INVALID."""
     names = (sought.plan_id, sought.plan_code, sought.product_code)
-    if sum(name is not None for name in names) > 1:
-        raise UserProblem(ErrorCode.INVALID, "Name a plan once: by planId, planCode or productCode.", field)
+    if sum(name is not None for name in names) < 2:
+        return
+    products = [await product_by(session, code=code) for code in names[1:] if code not in (None, plan.code)]
+    is_of_each = all(product is not None and product.id == plan.product_id for product in products)
+    if sought.plan_id not in (None, plan.id) or not is_of_each:
+        message = "planId, planCode and productCode name different plans: one of them is enough."
+        raise UserProblem(ErrorCode.INVALID, message, field)
 
 
 async def refuse_unsold(session: AsyncSession, actor: Actor, plan: Plan, field: Sequence[str]) -> None:

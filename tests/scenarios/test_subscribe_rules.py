@@ -141,9 +141,7 @@ MONTHLY, YEARLY = {"planCode": "classic-coffee-monthly"}, {"planCode": "classic-
     ],
     ids=["two plans", "a plan and a product", "a plan and an interval", "an item twice", "an item and an interval"],
 )
-async def test_a_plan_is_named_once_and_nothing_else_is_sold_than_was_meant(
-    small_house: House, wish: dict[str, Any], field: str
-) -> None:
+async def test_nothing_else_is_sold_than_was_named(small_house: House, wish: dict[str, Any], field: str) -> None:
     plan = (await small_house.ask('{ plan(code: "reader-pro") { id } }'))["plan"]["id"]
     wish = {name: plan if value == "another" else value for name, value in wish.items()}
     shopper = Shopper(small_house, "demo-new")
@@ -152,14 +150,22 @@ async def test_a_plan_is_named_once_and_nothing_else_is_sold_than_was_meant(
     assert await subscriptions(small_house, "demo-new") == []
 
 
-async def test_an_item_is_named_once_in_a_change_too(small_house: House) -> None:
+async def test_nothing_else_is_changed_to_than_was_named(small_house: House) -> None:
     shopper = Shopper(small_house, "demo-card")
     order = (await shopper.subscribe(paymentMethodId=await shopper.default_card()))["subscription"]["id"]
     change = """mutation ($input: UpdateSubscriptionInput!) {
       updateSubscription(input: $input) { userErrors { code field } } }"""
-    twice = {"subscriptionId": order, "items": [{"planCode": "reader-pro", "productCode": "premium"}]}
-    told = (await small_house.ask(change, {"input": twice}, "demo-card"))["updateSubscription"]
-    assert told["userErrors"] == [{"code": "INVALID", "field": ["items", "0"]}]
+    for product, problems in (("premium", [{"code": "INVALID", "field": ["items", "0"]}]), ("reader-pro", [])):
+        two = {"subscriptionId": order, "items": [{"planCode": "reader-pro", "productCode": product, "quantity": 2}]}
+        told = (await small_house.ask(change, {"input": two}, "demo-card"))["updateSubscription"]
+        assert told["userErrors"] == problems
+
+
+async def test_a_plan_may_be_named_in_every_way_at_once(small_house: House) -> None:
+    plan = (await small_house.ask('{ plan(code: "classic-coffee-monthly") { id } }'))["plan"]["id"]
+    names = {"planId": plan, **MONTHLY, "productCode": "classic_cup", "interval": "MONTH"}
+    told = await Shopper(small_house, "demo-new").subscribe(None, **names)
+    assert (told["subscription"]["status"], told["userErrors"]) == ("INCOMPLETE", [])
 
 
 async def test_anothers_card_looks_like_a_missing_one(small_house: House) -> None:
