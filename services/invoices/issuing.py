@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from billing.charging import SetupFutureUsage
 from billing.invoicing import InvoiceDraft, invoice_uuid
 from billing.ledger import PostingKind, signed_posting
-from billing.lifecycle import INVOICE, PAYMENT, InvoiceEvent, InvoiceStatus, PaymentStatus
+from billing.lifecycle import INVOICE, PAYMENT, SUBSCRIPTION, InvoiceEvent, InvoiceStatus, PaymentStatus
 from billing.money import Money
 from models.base import ID_PREFIXES, new_id
 from models.coupons import forget_uses
@@ -122,13 +122,17 @@ async def _apply_balance(session: AsyncSession, invoice: Invoice, applied: Money
 async def void_invoice(session: AsyncSession, invoice: Invoice, why: Why) -> None:
     """Nothing is asked for any more: booked back, and what the balance took over or was given is undone.
 
-    What had waited for this invoice, and what was used, waits for the next one; the discounts' periods that it used up
-    are left again.
+    What had waited for this invoice, and what was used, waits for the next one, if there may be one; the discounts'
+    periods that it used up are left again.
     """
     move_invoice(session, invoice, InvoiceEvent.VOID, why)
     invoice.voided_at = why.now
+    subscription = await session.get_one(Subscription, invoice.subscription_id)
     for pending in await pending_lines_on(session, invoice.id):
-        pending.invoice_id = None
+        if subscription.status in SUBSCRIPTION.final:
+            await session.delete(pending)
+        else:
+            pending.invoice_id = None
     await take_off_invoice(session, invoice.subscription_id, invoice.id)
     await forget_uses(session, invoice.id)
     unpaid = Money(invoice.total_minor - invoice.amount_paid_minor, invoice.currency)

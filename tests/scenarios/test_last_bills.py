@@ -12,6 +12,8 @@ from gateways.sandbox.cards import BLOCKED, GENERIC
 from gateways.sandbox.currencies import LEAST_AMOUNT
 from models.ledger import LedgerEntry
 from tests.scenarios.by_hand import record
+from tests.scenarios.changing import UPDATE, Changer
+from tests.scenarios.merchant import Merchant, nothing_left_to_bill
 from tests.scenarios.metering import key_of, pass_to, sell, take, tell
 from tests.scenarios.shopping import Shopper
 from tests.scenarios.test_pauses import pause
@@ -198,6 +200,21 @@ async def test_staff_withdraw_it(house: House, issuer: Bank) -> None:
     await _day_by_day(house, 22)
     assert [len(_tries(await _last(house))), (await _last(house))["status"]] == [1, "VOID"]
     assert await house.audit() == []
+
+
+async def test_what_had_waited_for_one_that_is_withdrawn_waits_no_more(house: House) -> None:
+    """Half of a month of a second seat is asked for with the end; there is no invoice after that one."""
+    await Merchant(house).plan("seats", "28.00")
+    changer = Changer(house, USER)
+    await changer.begin("seats")
+    house.pass_time(14 * DAY)
+    more = {"items": [{"planCode": "seats", "quantity": 2}], "proration": "PRORATE_NEXT_INVOICE"}
+    assert (await changer.ask(UPDATE, **more))["userErrors"] == []
+    assert (await changer.cancel(effectiveAt="NOW"))["subscription"]["status"] == "CANCELED"
+    last = await _last(house)
+    assert (last["status"], last["total"]) == ("OPEN", {"amount": "14.00"})
+    assert (await house.ask(VOID, {"id": last["id"]}, "demo-admin"))["voidInvoice"]["userErrors"] == []
+    await nothing_left_to_bill(house)
 
 
 async def test_what_the_gateway_calls_too_small_of_it_is_written_off(
