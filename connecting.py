@@ -2,8 +2,8 @@
 
 Owns: how large a request may grow, how long its head may take, how many frames a WebSocket may bring, how long what a
 client is told may wait to be taken, and how long a client that was refused is heard out; the web server minds none of
-them. Does not own: the sizes of bodies and
-how long answers take (guard), the messages of live updates (schema), the end of the server (draining).
+them. Does not own: the sizes of bodies and how long answers take (guard), the messages of live updates (schema), the
+end of the server (draining).
 May import: the web server and its WebSockets alone.
 """
 
